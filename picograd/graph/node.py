@@ -1,0 +1,164 @@
+"""The graph's node: immutable, hash-consed, and aware of shape, dtype and device.
+
+In: an op, sources and an attribute. Out: `Node`. The frontend builds nodes through `make`, the
+engine walks them, the schedule cuts them. Equal expressions are one object, so common
+subexpressions cost nothing and `is` compares graphs.
+
+A node's *value* never changes. What changes is where it can be found: once the engine has
+computed a node it calls `node.realize(buffer)`, which stores the buffer and drops the sources, so
+that graphs cannot grow without end.
+
+>>> from picograd.dtype import float32
+>>> two = const(2.0, float32, "cpu")
+>>> make(Op.ADD, (two, two)) is make(Op.ADD, (two, two))
+True
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable
+from typing import Protocol
+
+from picograd.dtype import DType
+from picograd.graph.infer import infer
+from picograd.graph.ops import NO_ATTR, Attr, ConstAttr, Op, Shape
+
+
+class BufferLike(Protocol):
+    """What a realised node holds: row-major memory of `size` elements of `dtype` on `device`."""
+
+    dtype: DType
+    size: int
+    device: str
+    address: int
+
+
+class Node:
+    """One value of the graph. Build nodes with `make`; never assign to one.
+
+    op, srcs, attr     what computes it, from which nodes, with which payload
+    dtype, shape, device
+    structure          a small integer that equal (op, structural attr, dtype, shape, device) share
+    buffer             the memory that holds the value once it is realised, else None
+    origin             "file:line" of the user's call for ops that can fail at run time, else None
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "attr",
+        "buffer",
+        "device",
+        "dtype",
+        "op",
+        "origin",
+        "shape",
+        "srcs",
+        "structure",
+    )
+
+    op: Op
+    srcs: tuple[Node, ...]
+    attr: Attr
+    dtype: DType
+    shape: Shape
+    device: str
+    structure: int
+    buffer: BufferLike | None
+    origin: str | None
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        size = 1
+        for extent in self.shape:
+            size *= extent
+        return size
+
+    def realize(self, buffer: BufferLike) -> None:
+        """Record where the value now lives and let go of what it was computed from."""
+        self.buffer = buffer
+        self.srcs = ()
+
+    def __repr__(self) -> str:
+        state = " realised" if self.buffer is not None else ""
+        return f"<{self.op.name} {self.dtype.name}{list(self.shape)} on {self.device}{state}>"
+
+
+_nodes: weakref.WeakValueDictionary[tuple[object, ...], Node] = weakref.WeakValueDictionary()
+_structures: dict[tuple[object, ...], int] = {}
+
+
+def make(op: Op, srcs: tuple[Node, ...], attr: Attr = NO_ATTR, device: str | None = None) -> Node:
+    """The node of an expression: a known one if there is, else a new one.
+
+    Shape and dtype are inferred; `infer` raises torch's exception types for user errors.
+    `device` is needed for leaves only.
+    """
+    key = (op, attr, device, *map(id, srcs))
+    found = _nodes.get(key)
+    if found is not None and found.buffer is None:
+        return found
+    node = Node()
+    node.op, node.srcs, node.attr, node.buffer, node.origin = op, srcs, attr, None, None
+    node.dtype, node.shape, node.device = infer(op, srcs, attr, device)
+    signature = (op, attr.structure(), node.dtype, node.shape, node.device)
+    structure = _structures.get(signature)
+    if structure is None:
+        structure = _structures[signature] = len(_structures)
+    node.structure = structure
+    _nodes[key] = node
+    return node
+
+
+def leaf(buffer: BufferLike, shape: Shape) -> Node:
+    """The node of realised memory. Each call makes a new node: a buffer's contents may change."""
+    node = Node()
+    node.op, node.srcs, node.attr, node.origin = Op.BUFFER, (), NO_ATTR, None
+    node.dtype, node.shape, node.device, node.buffer = buffer.dtype, shape, buffer.device, buffer
+    signature = (Op.BUFFER, None, node.dtype, shape, node.device)
+    node.structure = _structures.setdefault(signature, len(_structures))
+    return node
+
+
+def const(value: int | float | complex | bool, dtype: DType, device: str) -> Node:
+    """The 0-d constant of a dtype, which holds `value` converted to it."""
+    return make(Op.CONST, (), ConstAttr(convert(value, dtype), dtype), device)
+
+
+def convert(value: int | float | complex | bool, dtype: DType) -> int | float | complex | bool:
+    """A Python number as `dtype` holds it: integers wrap, floats round."""
+    if dtype.is_bool:
+        return bool(value)
+    if dtype.is_integer:
+        wrapped = int(value) & ((1 << dtype.bits) - 1)
+        return wrapped - (1 << dtype.bits) if wrapped > int(dtype.highest) else wrapped
+    if dtype.is_complex:
+        return complex(dtype.numpy.type(value))
+    if dtype.name == "float64":
+        return float(value)
+    import numpy as np
+
+    with np.errstate(over="ignore"):
+        return float(np.asarray(value, np.float64).astype(dtype.numpy))
+
+
+def topological(roots: Iterable[Node]) -> list[Node]:
+    """All nodes below the roots, sources first, each once. Realised nodes count as leaves."""
+    order: list[Node] = []
+    seen: set[int] = set()
+    stack: list[tuple[Node, bool]] = [(root, False) for root in reversed(list(roots))]
+    while stack:
+        node, expanded = stack.pop()
+        if expanded:
+            order.append(node)
+            continue
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if not node.srcs:
+            order.append(node)
+            continue
+        stack.append((node, True))
+        stack.extend((src, False) for src in reversed(node.srcs) if id(src) not in seen)
+    return order
