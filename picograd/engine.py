@@ -1,0 +1,338 @@
+"""From a node to its numbers: the one module that knows every stage.
+
+In: unrealised nodes (`realize`), and the objects that hold tensors' contents (`watch`). Out: each
+requested node has its `buffer`. Called by the frontend whenever a number is needed.
+
+What is computed together: the request, every watched storage whose pending graph shares nodes
+with it, and reductions that somebody still holds (values that backward will want). So one
+training step is one program, and nothing is computed twice. The program comes from a cache under
+the graph's structural key (`graph.canonical`); only a miss compiles.
+
+>>> import picograd
+>>> a = picograd.ones(3)
+>>> (a + 1).sum().item()
+6.0
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from picograd import env
+from picograd.graph.canonical import Structure, analyse, canonicalise, is_simple
+from picograd.graph.node import Node, topological
+from picograd.graph.ops import REDUCES, Op
+from picograd.runtime import device as devices
+from picograd.runtime.device import Executable
+
+
+class Holder(Protocol):
+    """An object (a tensor's storage) that holds a node, and counts the writes into it that wait
+    to be computed (`writes` is the engine's)."""
+
+    node: Node
+    writes: int
+
+
+@dataclass(slots=True)
+class Statistics:
+    """Counters since the process began (or since `reset`)."""
+
+    programs_compiled: int = 0
+    programs_run: int = 0
+    kernels_run: int = 0
+
+    def reset(self) -> None:
+        self.programs_compiled = self.programs_run = self.kernels_run = 0
+
+
+@dataclass(slots=True)
+class Variant:
+    """A compiled program and the constants it was specialised for: value slot -> cell."""
+
+    baked: dict[int, int]
+    executable: Executable
+
+
+@dataclass(slots=True)
+class _State:
+    """Everything the engine remembers."""
+
+    programs: dict[object, list[Variant]] = field(default_factory=dict)
+    watched: list[weakref.ref[Holder]] = field(default_factory=list)
+    created: int = 0  # storages watched since the last run
+    last_trigger: weakref.ref[Holder] | None = None
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+
+statistics = Statistics()
+_state = _State()
+
+# One storage may collect this many writes before they are computed: a chain of element writes
+# becomes programs of equal length, whatever the loop around it.
+WRITES_PER_PROGRAM = 128
+
+
+def watch(holder: Holder) -> None:
+    """Remember (weakly) a holder whose node is not realised yet.
+
+    May compute what is pending, so that a program that never asks for a number stays bounded.
+    """
+    _state.watched.append(weakref.ref(holder))
+    _state.created += 1
+    if _state.created > env.GRAPH_NODES.get():
+        realize_pending()
+
+
+def after_write(holder: Holder) -> None:
+    """Tell that a holder's node was replaced by a write. May compute what is pending."""
+    _state.watched.append(weakref.ref(holder))
+    _state.created += 1
+    holder.writes += 1
+    if holder.writes >= WRITES_PER_PROGRAM:
+        realize([holder.node])
+        return
+    if _state.created > env.GRAPH_NODES.get() // 2:
+        # Prefer the storage that triggered last time: a loop's programs then start and end at
+        # the same statement, and are the same program.
+        last = _state.last_trigger() if _state.last_trigger is not None else None
+        if last is None or last is holder or _state.created > env.GRAPH_NODES.get():
+            _state.last_trigger = weakref.ref(holder)
+            realize_pending()
+
+
+def realize_pending() -> None:
+    """Compute every watched storage that is not realised."""
+    with _state.lock:
+        nodes = [holder.node for holder in _pending()]
+        realize(nodes)
+        _state.created = 0
+
+
+def realize(nodes: Sequence[Node]) -> None:
+    """Compute the nodes (and what is computed with them); afterwards each has its buffer.
+
+    Raises IndexError when an index tensor turns out to point outside; then nothing has changed.
+    """
+    with _state.lock:
+        while True:
+            requested = _distinct([node for node in nodes if node.buffer is None])
+            if not requested:
+                return
+            same_device = [n for n in requested if n.device == requested[0].device]
+            _run(same_device)
+
+
+def _distinct(nodes: Sequence[Node]) -> list[Node]:
+    return list({id(node): node for node in nodes}.values())
+
+
+def _pending() -> list[Holder]:
+    """The watched holders that still wait, oldest first; forgets the others."""
+    holders: dict[int, Holder] = {}
+    for reference in _state.watched:
+        holder = reference()
+        if holder is not None and holder.node.buffer is None:
+            holders.setdefault(id(holder), holder)
+    _state.watched = [weakref.ref(holder) for holder in holders.values()]
+    return list(holders.values())
+
+
+def _run(requested: list[Node]) -> None:
+    """Compute nodes of one device with what belongs to them, as one program."""
+    roots = _connected(requested)
+    order = topological(roots)
+    held = _held(order)
+    outputs = _outputs(order, roots, held)
+    donated = _donatable(order, outputs, held)
+    structure = analyse(order, outputs, donated)
+    executable = _lookup(structure)
+    if executable is None:
+        executable = _compile(order, outputs, donated, structure)
+    buffers = executable.run(structure.leaves, structure.cells)
+    waiting = _pending()
+    for node, buffer in zip(outputs, buffers, strict=True):
+        node.realize(buffer)
+    for holder in waiting:
+        if holder.node.buffer is not None:
+            holder.writes = 0
+    statistics.programs_run += 1
+    statistics.kernels_run += executable.kernel_count
+    _state.created = 0
+
+
+# --- what belongs to a program ------------------------------------------------------------------
+
+
+def _connected(requested: list[Node]) -> list[Node]:
+    """The requested nodes and every pending root of their device that shares nodes with them."""
+    roots = list(requested)
+    known = {id(node) for node in roots}
+    for holder in _pending():
+        node = holder.node
+        if id(node) not in known and node.device == requested[0].device:
+            known.add(id(node))
+            roots.append(node)
+    if len(roots) == len(requested):
+        return roots
+    parent = list(range(len(roots)))
+
+    def find(member: int) -> int:
+        while parent[member] != member:
+            parent[member] = parent[parent[member]]
+            member = parent[member]
+        return member
+
+    owner: dict[int, int] = {}
+    for number, root in enumerate(roots):
+        stack = [root]
+        while stack:
+            node = stack.pop()
+            if not node.srcs:  # a leaf or a constant connects nothing
+                continue
+            seen = owner.get(id(node))
+            if seen is not None:
+                parent[find(seen)] = find(number)
+                continue
+            owner[id(node)] = number
+            stack.extend(node.srcs)
+    wanted = {find(number) for number in range(len(requested))}
+    return [root for number, root in enumerate(roots) if find(number) in wanted]
+
+
+def _references(nodes: list[Node]) -> list[int]:
+    """The reference count of each node, seen from one list that holds each once."""
+    return [sys.getrefcount(node) for node in nodes]
+
+
+# What `_references` gives for an object that nobody else holds, on this interpreter.
+_ALONE = _references([Node()])[0]
+
+
+def _held(order: list[Node]) -> set[int]:
+    """Ids of the nodes that something outside the program refers to.
+
+    Inside, a node is referred to by the sources of its consumers. What CPython counts beyond that
+    is a storage, the tape, or a consumer outside. A count that is too high only costs memory.
+    """
+    counts = _references(order)
+    inside = dict.fromkeys(map(id, order), 0)
+    for node in order:
+        for src in node.srcs:
+            inside[id(src)] += 1
+    return {
+        id(node)
+        for node, count in zip(order, counts, strict=True)
+        if count - _ALONE > inside[id(node)]
+    }
+
+
+def _outputs(order: list[Node], roots: list[Node], held: set[int]) -> list[Node]:
+    """The roots, and the reductions that backward will want: never recompute those."""
+    wanted = {id(root) for root in roots}
+    return [
+        node
+        for node in order
+        if node.buffer is None
+        and (id(node) in wanted or (node.op in REDUCES and id(node) in held))
+    ]
+
+
+_WRITES = frozenset({Op.UPDATE, Op.SCATTER, Op.SCATTER_REDUCE})
+_SAME_MEMORY = frozenset({Op.RESHAPE})
+
+
+def _donatable(order: list[Node], outputs: list[Node], held: set[int]) -> list[int]:
+    """Positions (in `order`) of leaves whose memory the program may overwrite.
+
+    Only the base of a partial write is worth it. Nobody else may hold the leaf or its buffer, and
+    no node that stays unrealised may need it later.
+    """
+    position = {id(node): number for number, node in enumerate(order)}
+    candidates: dict[int, Node] = {}
+    for node in order:
+        if node.op in _WRITES and node.srcs:
+            base = node.srcs[0]
+            while base.op in _SAME_MEMORY and base.srcs:
+                base = base.srcs[0]
+            if base.buffer is not None and id(base) not in held:
+                candidates[id(base)] = base
+    if not candidates:
+        return []
+    kept = {id(node) for node in outputs}
+    stack = [n for n in order if id(n) in held and n.buffer is None and id(n) not in kept]
+    seen: set[int] = set()
+    while stack:
+        node = stack.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        candidates.pop(id(node), None)
+        stack.extend(node.srcs)
+    owners: dict[int, int] = {}
+    for node in order:
+        if node.buffer is not None:
+            owners[id(node.buffer)] = owners.get(id(node.buffer), 0) + 1
+    return [
+        position[key]
+        for key, node in candidates.items()
+        if owners[id(node.buffer)] == 1 and node.buffer is not None and node.buffer.exclusive()
+    ]
+
+
+# --- the program cache --------------------------------------------------------------------------
+
+
+def _lookup(structure: Structure) -> Executable | None:
+    for variant in _state.programs.get(structure.key, ()):
+        cells = structure.cells
+        if all(cells[slot] == cell for slot, cell in variant.baked.items()):
+            return variant.executable
+    return None
+
+
+def _baked(structure: Structure) -> dict[int, int]:
+    """The constants to specialise for: simple ones that no known variant saw with another value."""
+    baked = {
+        slot: structure.cells[slot] for slot, attr in structure.constants if is_simple(attr)
+    }
+    for variant in _state.programs.get(structure.key, ()):
+        baked = {
+            slot: cell
+            for slot, cell in baked.items()
+            if variant.baked.get(slot) == cell
+        }
+    return baked
+
+
+def _compile(
+    order: list[Node], outputs: list[Node], donated: list[int], structure: Structure
+) -> Executable:
+    """Compile a program for a graph that no variant fits, and remember it."""
+    started = time.perf_counter()
+    baked = _baked(structure)
+    canonical = canonicalise(order, outputs, structure, frozenset(baked))
+    slots = {id(buffer): slot for slot, buffer in enumerate(structure.leaves)}
+    donated_slots = frozenset(slots[id(order[position].buffer)] for position in donated)
+    executable = devices.get(outputs[0].device).build(canonical, donated_slots)
+    _state.programs.setdefault(structure.key, []).append(Variant(baked, executable))
+    statistics.programs_compiled += 1
+    if env.debug_level() >= 1:
+        milliseconds = (time.perf_counter() - started) * 1e3
+        print(
+            f"program {statistics.programs_compiled}: {len(order)} nodes, "
+            f"{executable.kernel_count} kernels, compiled in {milliseconds:.1f} ms",
+            file=sys.stderr,
+        )
+    return executable
+
+
+def clear_cache() -> None:
+    """Forget all compiled programs (for tests and measurements of compile time)."""
+    _state.programs.clear()

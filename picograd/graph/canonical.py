@@ -1,0 +1,167 @@
+"""A graph without identities: the structural key of a program, and the graph it is compiled from.
+
+In: the nodes of one program in topological order. Out: `Structure` (a hashable key, the leaf
+buffers and the run-time values, made by one linear walk) and, when nothing compiled is known for
+the key, `canonicalise`: the same graph over numbered leaves. Called by the engine only.
+
+Two graphs with equal keys differ at most in *which* buffers they read and in the *numbers* listed
+as values: slice starts, random counters and constants. Starts and counters are always given at
+run time. A constant is baked in when it looks structural (`is_simple`) and is a run-time number
+otherwise; which ones are baked is a choice of the program (`baked`), not part of the key.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from picograd.graph import index
+from picograd.graph.index import Index, Param
+from picograd.graph.node import BufferLike, Node, make
+from picograd.graph.ops import ConstAttr, LeafAttr, Op, RandomAttr, SliceAttr
+
+Number = int | float | complex | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """One walk's result.
+
+    key        equal for graphs that can run the same program
+    leaves     the buffer of each leaf slot
+    constants  (value slot, the constant's attribute) for every CONST node
+    cells      the run-time values as 8-byte integers, in slot order
+    """
+
+    key: Hashable
+    leaves: list[BufferLike]
+    constants: list[tuple[int, ConstAttr]]
+    cells: list[int]
+
+
+def analyse(order: Sequence[Node], outputs: Sequence[Node], donated: Sequence[int]) -> Structure:
+    """The key, leaves and values of a graph; `donated` are ids of leaf nodes to be overwritten."""
+    number: dict[int, int] = {}
+    slots: dict[int, int] = {}
+    leaves: list[BufferLike] = []
+    constants: list[tuple[int, ConstAttr]] = []
+    cells: list[int] = []
+    key: list[Hashable] = []
+    for position, node in enumerate(order):
+        number[id(node)] = position
+        buffer = node.buffer
+        if buffer is not None:
+            slot = slots.get(id(buffer))
+            if slot is None:
+                slot = slots[id(buffer)] = len(leaves)
+                leaves.append(buffer)
+            key.append((slot, node.shape, node.dtype, node.device))
+            continue
+        key.append(node.structure)
+        for src in node.srcs:
+            key.append(number[id(src)])
+        attr = node.attr
+        if isinstance(attr, ConstAttr):
+            if attr.dtype.is_complex:  # too wide for a cell: always baked, so part of the key
+                key.append(attr)
+            constants.append((len(cells), attr))
+            cells.append(cell_of(attr))
+        elif isinstance(attr, SliceAttr):
+            cells.extend(attr.values())
+        elif isinstance(attr, RandomAttr):
+            cells.extend(_signed(value) for value in attr.values())
+    key.append(tuple(number[id(node)] for node in outputs))
+    key.append(tuple(donated))
+    return Structure(tuple(key), leaves, constants, cells)
+
+
+@lru_cache(maxsize=4096)
+def cell_of(attr: ConstAttr) -> int:
+    """A constant as the 8 bytes of a program value: its own bits at the low end."""
+    if attr.dtype.is_complex:
+        return 0  # never a run-time value
+    if attr.dtype.is_integer or attr.dtype.is_bool:
+        return _signed(int(attr.value))  # pyright: ignore[reportArgumentType]
+    raw = attr.dtype.numpy.type(attr.value).tobytes().ljust(8, b"\0")
+    return struct.unpack("<q", raw)[0]
+
+
+def _signed(value: int) -> int:
+    """An unsigned 64-bit number as the signed one with the same bits."""
+    return value if value < 1 << 63 else value - (1 << 64)
+
+
+def is_simple(attr: ConstAttr) -> bool:
+    """True for constants that are likely part of the program's text rather than of its data.
+
+    Integers, bools, complex numbers, infinities, NaN and small multiples of one half: rules can
+    simplify with them. Learning rates and bias corrections are none of these.
+    """
+    if not attr.dtype.is_float:
+        return True
+    value = attr.value
+    assert isinstance(value, float | int)
+    if value != value or value in (float("inf"), float("-inf")):
+        return True
+    return abs(value) <= 8 and value * 2 == int(value * 2)
+
+
+def canonicalise(
+    order: Sequence[Node], outputs: Sequence[Node], structure: Structure, baked: frozenset[int]
+) -> list[Node]:
+    """The outputs over numbered leaves; constants in the value slots `baked` stay constants."""
+    slots = {id(buffer): slot for slot, buffer in enumerate(structure.leaves)}
+    replaced: dict[int, Node] = {}
+    value_slot = 0
+    for node in order:
+        attr = node.attr
+        if node.buffer is not None:
+            leaf = LeafAttr(slots[id(node.buffer)], node.shape, node.dtype)
+            replaced[id(node)] = make(Op.BUFFER, (), leaf, node.device)
+            continue
+        count = 0
+        if isinstance(attr, ConstAttr):
+            count = 1
+            if value_slot not in baked and not attr.dtype.is_complex:
+                attr = LeafAttr(value_slot, (), node.dtype)
+                replaced[id(node)] = make(Op.PARAMETER, (), attr, node.device)
+                value_slot += 1
+                continue
+        elif isinstance(attr, SliceAttr):
+            count = len(attr.starts)
+            base_shape = node.srcs[0].shape
+            attr = _with_parameters(attr, base_shape, value_slot)
+        elif isinstance(attr, RandomAttr):
+            count = 2
+            attr = RandomAttr(
+                attr.shape, attr.word, _parameter(value_slot), _parameter(value_slot + 1)
+            )
+        value_slot += count
+        srcs = tuple(replaced[id(src)] for src in node.srcs)
+        fresh = make(node.op, srcs, attr, node.device if not srcs else None)
+        if node.origin is not None and fresh.origin is None:
+            fresh.origin = node.origin
+        replaced[id(node)] = fresh
+    return [replaced[id(node)] for node in outputs]
+
+
+def _with_parameters(attr: SliceAttr, shape: tuple[int, ...], slot: int) -> SliceAttr:
+    """Starts as run-time parameters, with the bounds that the shapes imply."""
+    starts: list[Index] = []
+    for axis, (size, step) in enumerate(zip(attr.sizes, attr.steps, strict=True)):
+        last = shape[axis] - (max(size, 1) - 1) * step - 1
+        # The only possible start, or none at all, needs no parameter.
+        fixed = last <= 0 or size == 0
+        starts.append(
+            index.ZERO if fixed else index.of(Param(slot + axis, 0, last))
+        )
+    return SliceAttr(tuple(starts), attr.sizes, attr.steps)
+
+
+def _parameter(slot: int) -> Index:
+    """An unbounded run-time integer (all 64 bits: a seed or a counter)."""
+    return index.of(Param(slot, -(1 << 63), (1 << 63) - 1))
+
+
