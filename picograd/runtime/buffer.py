@@ -1,0 +1,82 @@
+"""Memory of a realised value.
+
+In: a dtype and a size, or a NumPy array. Out: `Buffer`, which nodes hold (`node.buffer`), which
+executables read and write, and whose `array` the frontend copies from. A buffer is flat and
+row-major; shapes and strides belong to the tensors above it.
+
+>>> from picograd.dtype import float32
+>>> buffer = empty(float32, 3)
+>>> buffer.array[:] = [1, 2, 3]
+>>> buffer.size, buffer.address % 64, float(buffer.array.sum())
+(3, 0, 6.0)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from picograd.dtype import DType, from_numpy
+from picograd.runtime.allocator import HOST
+
+
+class Buffer:
+    """`size` elements of `dtype` at `address` on `device`, alive as long as `owner`.
+
+    `array` is a one-dimensional NumPy view of the memory, made when it is first asked for; it
+    keeps the memory alive on its own.
+    """
+
+    __slots__ = ("__weakref__", "_array", "address", "device", "dtype", "owner", "size")
+
+    dtype: DType
+    size: int
+    device: str
+    address: int
+    owner: object
+
+    def __init__(self, dtype: DType, size: int, device: str, address: int, owner: object) -> None:
+        self.dtype = dtype
+        self.size = size
+        self.device = device
+        self.address = address
+        self.owner = owner
+        self._array: np.ndarray | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """The size in bytes."""
+        return self.size * self.dtype.itemsize
+
+    @property
+    def array(self) -> np.ndarray:
+        if self._array is None:
+            memory = np.asarray(self.owner)[: self.nbytes]
+            self._array = memory.view(self.dtype.numpy)
+        return self._array
+
+    def __repr__(self) -> str:
+        return f"<Buffer {self.dtype.name}[{self.size}] on {self.device}>"
+
+
+def empty(dtype: DType, size: int, device: str = "cpu") -> Buffer:
+    """A new buffer in host memory with unspecified contents, 64-byte aligned."""
+    block = HOST.allocate(size * dtype.itemsize)
+    return Buffer(dtype, size, device, block.address, block)
+
+
+def from_array(array: np.ndarray, device: str = "cpu") -> Buffer:
+    """A buffer over the memory of a C-contiguous array; nothing is copied.
+
+    Raises ValueError when the array is not C-contiguous or not writeable, because writes through
+    the buffer must reach the array, and TypeError for element types that no tensor can hold.
+    """
+    dtype = from_numpy(array.dtype)
+    if not array.flags.c_contiguous or not array.flags.writeable:
+        raise ValueError(
+            f"only a C-contiguous and writeable array can be shared, and this one of shape "
+            f"{array.shape} and strides {array.strides} is not; copy it first (array.copy())"
+        )
+    flat = array.reshape(-1)
+    buffer = Buffer(dtype, flat.size, device, flat.__array_interface__["data"][0], array)
+    buffer._array = flat
+    return buffer
