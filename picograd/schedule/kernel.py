@@ -150,6 +150,11 @@ class Stage:
     may use the domain and inner axes only; for SCAN it uses all. `accumulator` is the dtype in
     which a reduce runs (float32 for float16 and bfloat16); the result is rounded to the target's.
     A SCATTER with a combiner does `target[store] = combine(target[store], value)`.
+
+    A REDUCE whose `reduce` axes include the domain's variables (then all of them) combines over
+    the whole domain: its target is an ARGUMENT, complete only after the last domain point. `once`
+    marks the stages after it that run a single time, when the domain is done: they use no domain
+    variable and may read the results of such reductions (a loss divided by the batch size).
     """
 
     kind: StageKind
@@ -162,6 +167,7 @@ class Stage:
     accumulator: DType | None = None
     mask: Mask = Mask()  # where the store happens
     binds: tuple[Bind, ...] = ()
+    once: bool = False
 
 
 class Pattern(Enum):
