@@ -164,7 +164,8 @@ def _indexed_shape(op: Op, shape: Shape, axes: tuple[int, ...], indices: Sources
     for index in indices:
         if not index.dtype.is_integer:
             raise IndexError(
-                f"tensors used as indices must be integers, got {index.dtype.name}{list(index.shape)}"
+                f"tensors used as indices must be integers, got {index.dtype.name}"
+                f"{list(index.shape)}"
             )
         if index.shape != indices[0].shape:
             raise IndexError(

@@ -18,11 +18,14 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from picograd.dtype import DType
 from picograd.graph.infer import infer
 from picograd.graph.ops import NO_ATTR, Attr, ConstAttr, Op, Shape
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class BufferLike(Protocol):
@@ -32,6 +35,11 @@ class BufferLike(Protocol):
     size: int
     device: str
     address: int
+
+    @property
+    def array(self) -> np.ndarray:
+        """The elements as a 1-D array, where the host can read them."""
+        ...
 
 
 class Node:
@@ -127,7 +135,7 @@ def const(value: int | float | complex | bool, dtype: DType, device: str) -> Nod
 
 
 def convert(value: int | float | complex | bool, dtype: DType) -> int | float | complex | bool:
-    """A Python number as `dtype` holds it: integers wrap, floats round."""
+    """A Python number as `dtype` holds it: integers wrap, floats round (as CAST does)."""
     if dtype.is_bool:
         return bool(value)
     if dtype.is_integer:
@@ -139,8 +147,9 @@ def convert(value: int | float | complex | bool, dtype: DType) -> int | float | 
         return float(value)
     import numpy as np
 
-    with np.errstate(over="ignore"):
-        return float(np.asarray(value, np.float64).astype(dtype.numpy))
+    with np.errstate(all="ignore"):
+        single = np.asarray(value, np.float64).astype(np.float32)
+        return float(single.astype(dtype.numpy))
 
 
 def topological(roots: Iterable[Node]) -> list[Node]:

@@ -19,13 +19,20 @@ SEMANTICS (what every backend must compute; the interpreter is the executable fo
   and round once per node. No fast-math: NaN, infinities and -0 are kept.
 * DIV is true division of floats. FLOORDIV and MOD round towards minus infinity (torch's
   `floor_divide` and `remainder`; Python's `//` and `%`); for integers a zero divisor gives 0, and
-  INT_MIN // -1 wraps to INT_MIN. Float MOD follows `a - floor(a/b)*b` exactly, as fmod plus sign.
-* MAXIMUM, MINIMUM and the MAX/MIN reductions propagate NaN. Comparisons with NaN are false, NE true.
+  INT_MIN // -1 wraps to INT_MIN. Float MOD is `r = fmod(a, b)`, then `r + b` where r is not 0 and
+  has the other sign than b. Float FLOORDIV is `q = (a - fmod(a, b)) / b`, less 1 where MOD added
+  b, rounded to the nearest integer (a zero gets the sign of a/b); a zero divisor gives `a / b`.
+* POW of integers: a negative exponent gives 1 for base 1, +-1 for base -1, else 0. POW of floats is
+  C's `pow` (`pow(x, 0) = pow(1, y) = 1` even for NaN).
+* MAXIMUM, MINIMUM and the MAX/MIN reductions propagate NaN; of 0 and -0 they may give either.
+  Comparisons with NaN are false, NE is true.
 * SHL/SHR by a count outside [0, bits) give 0 (SHR of a negative number: -1); SHR is arithmetic
   for signed types.
-* ROUND is half-to-even. CAST float->int truncates; out of range or NaN gives the least value
-  of int32/int64 and, for narrower types, the low bits of that int32 (what x86 gives); for uint64 as for
-  int64. CAST to bool is `x != 0`; complex -> real drops the imaginary part.
+* ROUND is half-to-even. FLOOR, CEIL, TRUNC and ROUND leave integers alone.
+* CAST float->int truncates; out of range or NaN gives the least value of int32/int64 and, for
+  8 and 16 bits, the low bits of that int32 (what x86 gives); uint32 takes the low bits of the
+  int64, uint64 all of them. CAST to bool is `x != 0`; complex -> real drops the imaginary part; to
+  float16 and bfloat16 every number goes through float32.
 * A reduce over an empty axis gives its identity: 0 for SUM, 1 for PROD, the dtype's lowest/highest
   for MAX/MIN. SUM and PROD of float16/bfloat16 accumulate in float32. The order of a float
   reduction is unspecified but depends on shapes alone.
