@@ -71,6 +71,23 @@ def test_the_array_outlives_the_buffer():
     assert (array == 5).all()
 
 
+def test_exclusive_memory_is_seen_by_nobody_else():
+    buffer = empty(float32, 10)
+    assert buffer.exclusive()
+    buffer.array[:] = 3
+    assert buffer.exclusive()
+    view = buffer.array.reshape(2, 5)[1]
+    assert not buffer.exclusive()
+    assert (buffer.array == 3).all()
+    del view
+    assert buffer.exclusive()
+    whole = buffer.array
+    assert not buffer.exclusive()
+    del whole
+    assert buffer.exclusive()
+    assert not from_array(np.zeros(3)).exclusive()
+
+
 def test_size_classes_waste_little_and_are_fixed_points():
     seed = random.randrange(1 << 30)
     print(f"seed {seed}")
