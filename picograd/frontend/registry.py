@@ -73,7 +73,6 @@ def in_place(implementation: Callable[..., object], name: str) -> Callable[..., 
     """The method that runs `implementation` and writes its result into the first argument."""
 
     def method(self: Tensor, *args: object, **kwargs: object) -> Tensor:
-        self._check_inplace()
         return self._assign(cast("Tensor", implementation(self, *args, **kwargs)))
 
     method.__name__ = name

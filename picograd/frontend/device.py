@@ -1,0 +1,126 @@
+"""`picograd.device` and `picograd.Size`.
+
+In: names of devices and extents. Out: the two small value types that torch programs meet.
+
+>>> device("cpu")
+device(type='cpu')
+>>> Size((2, 3)).numel()
+6
+"""
+
+from __future__ import annotations
+
+from typing import overload
+
+# What a tensor can live on. "numpy" interprets the graph; "null" compiles and runs nothing.
+NAMES = ("cpu", "numpy", "null")
+
+
+class device:
+    """Where a tensor's memory is and who computes there. There is one instance of each."""
+
+    __slots__ = ("index", "type")
+
+    type: str
+    index: int | None
+
+    _known: dict[str, device] = {}
+
+    def __new__(cls, type: str | device, index: int | None = None) -> device:
+        if isinstance(type, device):
+            return type
+        if not isinstance(type, str):
+            raise TypeError(f"device(): argument 'type' must be str, not {type.__class__.__name__}")
+        name, _, number = type.partition(":")
+        if number:
+            if index is not None:
+                raise RuntimeError(f"type (string) must not include an index: {type}")
+            if not number.isdigit():
+                raise RuntimeError(f"Invalid device string: '{type}'")
+            index = int(number)
+        key = name if index is None else f"{name}:{index}"
+        found = cls._known.get(key)
+        if found is not None:
+            return found
+        if name == "cuda":
+            raise RuntimeError(
+                "picograd has no CUDA device yet; move the program to one of " + ", ".join(NAMES)
+            )
+        if name not in NAMES:
+            raise RuntimeError(
+                f"Expected one of {', '.join(NAMES)} device type at start of device string: {name}"
+            )
+        if index not in (None, 0):
+            raise RuntimeError(f"{name} device index must be -1 or zero, got {index}")
+        made = object.__new__(cls)
+        made.type, made.index = name, index
+        cls._known[key] = made
+        return made
+
+    def __repr__(self) -> str:
+        index = "" if self.index is None else f", index={self.index}"
+        return f"device(type='{self.type}'{index})"
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, device) and (self.type, self.index) == (other.type, other.index)
+
+    def __hash__(self) -> int:
+        return hash((self.type, self.index))
+
+    def __reduce__(self) -> tuple[type[device], tuple[str]]:
+        return (device, (str(self),))
+
+
+_default: list[str] = ["cpu"]
+
+
+def get_default_device() -> device:
+    """The device of tensors that are made without one."""
+    return device(_default[0])
+
+
+def set_default_device(device_name: str | device | None) -> None:
+    """Change the device of tensors that are made without one (None: the CPU)."""
+    _default[0] = "cpu" if device_name is None else device(device_name).type
+
+
+def device_name(given: str | device | None) -> str:
+    """The graph's name of the device a user asked for; the default device for None."""
+    if given is None:
+        return _default[0]
+    return device(given).type
+
+
+class Size(tuple[int, ...]):
+    """The extents of a tensor's axes."""
+
+    __slots__ = ()
+
+    def numel(self) -> int:
+        """The number of elements."""
+        count = 1
+        for extent in self:
+            count *= extent
+        return count
+
+    @overload
+    def __getitem__(self, index: slice) -> Size: ...
+    @overload
+    def __getitem__(self, index: int) -> int: ...
+    def __getitem__(self, index: int | slice) -> int | Size:
+        found = tuple.__getitem__(self, index)
+        return Size(found) if isinstance(found, tuple) else found
+
+    def __add__(self, other: tuple[int, ...]) -> Size:
+        return Size(tuple.__add__(self, tuple(other)))
+
+    def __radd__(self, other: tuple[int, ...]) -> Size:
+        return Size(tuple(other) + tuple(self))
+
+    def __repr__(self) -> str:
+        return f"torch.Size({list(self)})"
+
+    __str__ = __repr__

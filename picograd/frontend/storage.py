@@ -1,0 +1,165 @@
+"""A storage: the memory that the views of one tensor share, as a graph node that changes.
+
+In: nodes of whole contents. Out: `Storage`, whose `node` is the contents of this moment. Tensors
+read it through their views and replace it when they write. Nodes never change, so whoever read the
+storage earlier keeps what it read.
+
+Memory that the outside can see (`numpy()`, `from_numpy`) pins its storage: writes to it land in
+that memory before they return, and results computed from it are computed before they return
+(`settle`), so that nobody can observe laziness.
+
+>>> from picograd.dtype import float32
+>>> from picograd.graph.node import const
+>>> Storage(const(2.0, float32, "cpu")).version
+0
+"""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Iterable
+from typing import cast
+
+import numpy as np
+
+from picograd import engine
+from picograd.graph.node import Node, leaf
+from picograd.graph.ops import Op, Shape
+from picograd.runtime import buffer as buffers
+from picograd.runtime.buffer import Buffer
+
+
+class Storage:
+    """The contents that the views of one tensor share.
+
+    node      the contents of this moment; its shape is that of the tensor the storage began with
+    version   how many writes there were
+    writes    writes that wait to be computed (the engine's counter)
+    """
+
+    __slots__ = ("__weakref__", "_exports", "node", "version", "writes")
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.version = 0
+        self.writes = 0
+        # None: private. A weak reference: pinned while that export lives. True: pinned for good.
+        self._exports: weakref.ref[Export] | bool | None = None
+        if node.buffer is None:
+            engine.watch(self)
+
+    @property
+    def buffer(self) -> Buffer:
+        """The memory of the contents, computed if they were not."""
+        if self.node.buffer is None:
+            engine.realize([self.node])
+        return cast("Buffer", self.node.buffer)
+
+    def write(self, node: Node) -> None:
+        """Replace the whole contents."""
+        self.version += 1
+        if id(self) in _pinned and self.is_pinned():
+            engine.realize([node])
+            memory = cast("Buffer", self.node.buffer)
+            np.copyto(memory.array, cast("Buffer", node.buffer).array)
+            self.node = leaf(memory, self.node.shape)
+            return
+        self.node = node
+        if node.buffer is None:
+            engine.after_write(self)
+
+    def rewritten(self) -> None:
+        """Tell that the pinned memory itself was written."""
+        self.version += 1
+        self.node = leaf(cast("Buffer", self.node.buffer), self.node.shape)
+
+    # --- memory shared with the outside -----------------------------------------------------------
+
+    def is_pinned(self) -> bool:
+        """True while something outside of picograd can see the memory."""
+        exports = self._exports
+        if exports is None or exports is True:
+            return exports is True
+        if cast("weakref.ref[Export]", exports)() is not None:
+            return True
+        self._exports = None
+        _pinned.pop(id(self), None)
+        return False
+
+    def pin(self) -> None:
+        """Declare the memory visible to the outside for as long as the storage lives."""
+        self._exports = True
+        _remember(self)
+
+    def export(self, shape: Shape, strides: tuple[int, ...], offset: int) -> np.ndarray:
+        """A NumPy array over the memory; the storage is pinned while the array lives."""
+        memory = self.buffer
+        if not self.is_pinned():
+            # Somebody who read the old contents must not see what the outside writes.
+            if _references(self) > _ALONE or not memory.exclusive():
+                memory = buffers.empty(memory.dtype, memory.size, memory.device)
+                np.copyto(memory.array, cast("Buffer", self.node.buffer).array)
+            self.node = leaf(memory, self.node.shape)
+            self._exports = None
+        export = self._exports() if isinstance(self._exports, weakref.ref) else None
+        if export is None:
+            export = Export(memory)
+            if self._exports is None:
+                self._exports = weakref.ref(export)
+                _remember(self)
+        return strided(np.asarray(export).view(memory.array.dtype), shape, strides, offset)
+
+
+class Export:
+    """What a NumPy array made by `Storage.export` holds on to; as long as it lives, so do we."""
+
+    __slots__ = ("__array_interface__", "__weakref__", "buffer")
+
+    def __init__(self, buffer: Buffer) -> None:
+        self.buffer = buffer
+        self.__array_interface__ = buffer.array.view(np.uint8).__array_interface__
+
+
+def strided(
+    flat: np.ndarray, shape: Shape, strides: tuple[int, ...], offset: int
+) -> np.ndarray:
+    """A view of flat memory by shape, strides and offset in elements."""
+    if 0 in shape:
+        return flat[:0].reshape(shape)
+    item = flat.dtype.itemsize
+    return np.lib.stride_tricks.as_strided(
+        flat[offset:], shape, tuple([item * stride for stride in strides])
+    )
+
+
+def _references(storage: Storage) -> int:
+    return sys.getrefcount(storage.node)
+
+
+def _alone() -> int:
+    """What `_references` gives for a node that only its storage holds, on this interpreter."""
+    probe = Storage.__new__(Storage)
+    probe.node = Node()
+    return _references(probe)
+
+
+_ALONE = _alone()
+
+_pinned: dict[int, weakref.ref[Storage]] = {}
+
+
+def _remember(storage: Storage) -> None:
+    key = id(storage)
+    _pinned[key] = weakref.ref(storage, lambda _: _pinned.pop(key, None))
+
+
+def any_pinned(storages: Iterable[Storage]) -> bool:
+    """Whether the outside can see the memory of one of them."""
+    return any(id(storage) in _pinned and storage.is_pinned() for storage in storages)
+
+
+def settle(node: Node, storages: Iterable[Storage]) -> None:
+    """Compute a result now if something it was read from could be changed from outside."""
+    if node.buffer is None and node.op is not Op.BUFFER and any_pinned(storages):
+        engine.realize([node])
