@@ -184,7 +184,17 @@ class Fold:
 
 
 Value = (
-    Literal | Argument | Ref | Load | IndexValue | Predicate | Alu | MulAdd | Wide | Broadcast | Fold
+    Literal
+    | Argument
+    | Ref
+    | Load
+    | IndexValue
+    | Predicate
+    | Alu
+    | MulAdd
+    | Wide
+    | Broadcast
+    | Fold
 )
 
 
@@ -215,7 +225,12 @@ class Carried:
 
 @dataclass(frozen=True, slots=True)
 class For:
-    """`for var in range(begin, end, step): body`. Bounds may use outer variables and parameters."""
+    """`for var in range(begin, end, step): body`. Bounds may use outer variables and parameters.
+
+    `independent`: the iterations may run in any order or at once (no value goes from one to
+    another), so passes may vectorise, tile and parallelise the loop. A loop that carries the
+    accumulator of a reduction is not independent, but `reduces`: its order may be changed.
+    """
 
     var: Var
     begin: Index
@@ -224,6 +239,8 @@ class For:
     step: int = 1
     kind: Kind = Kind.SERIAL
     carried: tuple[Carried, ...] = ()
+    independent: bool = False
+    reduces: Combiner | None = None
 
 
 @dataclass(frozen=True, slots=True)

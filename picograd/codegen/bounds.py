@@ -1,0 +1,101 @@
+"""Prove that an index lies in a range wherever a mask holds.
+
+In: an `Index`, a size and a `Mask`. Out: whether `0 <= index < size` is proved. Called by
+`codegen.verify` and by passes that want to drop a mask.
+
+A mask is a conjunction of `c >= 0`. If some non-negative multiples of the constraints, taken off
+an index, leave something that its bounds prove non-negative, the index is non-negative; a greedy
+search finds the multiples, one variable at a time.
+
+>>> from picograd.graph.index import variable
+>>> i, j = variable("i", 4), variable("j", 8)
+>>> proves_within(i * 8 + j - 1, 32, Mask().require(j - 1))
+True
+>>> proves_within(i * 8 + j - 1, 32, Mask())
+False
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+from picograd.graph.index import FloorDiv, Index, Mask, Param, Var, constant
+
+CASES = 4096  # an index of at most this many values is tried out
+
+
+def proves_within(index: Index, size: int, mask: Mask) -> bool:
+    """True when `0 <= index < size` follows from the bounds and the mask."""
+    low, high = index.bounds()
+    if low >= 0 and high < size:
+        return True
+    if mask.never:
+        return True
+    return (low >= 0 or proves(index, mask)) and (high < size or proves(size - 1 - index, mask))
+
+
+def proves(index: Index, mask: Mask) -> bool:
+    """True when `index >= 0` follows from the bounds and the mask."""
+    if index.bounds()[0] >= 0 or index in mask.constraints:
+        return True
+    if _greedy(index, mask.constraints):
+        return True
+    return _splits(index, mask) or _tries(index, mask)
+
+
+def _greedy(index: Index, constraints: tuple[Index, ...], depth: int = 8) -> bool:
+    """Take off the multiple of a constraint that raises the lower bound most, while one does."""
+    low = index.bounds()[0]
+    for _ in range(depth):
+        best = None
+        for constraint in constraints:
+            for atom, factor in constraint.terms:
+                times, rest = divmod(index.coefficient(atom), factor)
+                if times <= 0 or rest:
+                    continue
+                left = index - constraint * times
+                if left.bounds()[0] > low:
+                    best, low = left, left.bounds()[0]
+        if best is None:
+            return False
+        index = best
+        if low >= 0:
+            return True
+    return False
+
+
+def _splits(index: Index, mask: Mask) -> bool:
+    """`v // d` with v's highest value d is 1 for that value and 0 below: the shorter last block
+    of a parallel loop. Both cases are proved on their own."""
+    for atom, _ in index.terms:
+        if not isinstance(atom, FloorDiv) or len(atom.numerator.terms) != 1:
+            continue
+        var, factor = atom.numerator.terms[0]
+        if factor != 1 or atom.numerator.constant or not isinstance(var, Var):
+            continue
+        if var.low < 0 or var.high != atom.divisor:
+            continue
+        below = Var(var.name, var.low, var.high - 1, var.lanes)
+        cases = ({var: constant(var.high)}, {var: Index(((below, 1),))})
+        return all(proves(index.substitute(case), mask.substitute(case)) for case in cases)
+    return False
+
+
+def _tries(index: Index, mask: Mask) -> bool:
+    """Evaluate an index of few values everywhere."""
+    atoms = set(index.atoms())
+    relevant = tuple(c for c in mask.constraints if c.atoms() & atoms)
+    for constraint in relevant:
+        atoms |= constraint.atoms()
+    order: list[Var | Param] = sorted(atoms, key=str)
+    count = 1
+    for atom in order:
+        count *= atom.bounds[1] - atom.bounds[0] + 1
+        if count > CASES:
+            return False
+    ranges = [range(atom.bounds[0], atom.bounds[1] + 1) for atom in order]
+    for point in product(*ranges):
+        values = dict(zip(order, point, strict=True))
+        if index.evaluate(values) < 0 and all(c.evaluate(values) >= 0 for c in relevant):
+            return False
+    return True
