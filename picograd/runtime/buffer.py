@@ -13,10 +13,12 @@ row-major; shapes and strides belong to the tensors above it.
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 
-from picograd.dtype import DType, from_numpy
-from picograd.runtime.allocator import HOST
+from picograd.dtype import ALL, DType, from_numpy
+from picograd.runtime.allocator import HOST, Block
 
 
 class Buffer:
@@ -54,8 +56,23 @@ class Buffer:
             self._array = memory.view(self.dtype.numpy)
         return self._array
 
+    def exclusive(self) -> bool:
+        """True when nobody else sees the memory: it is picograd's own, and no NumPy array over it
+        is alive outside. Only then may a program write into it in place of making a copy."""
+        self._array = None
+        return isinstance(self.owner, Block) and sys.getrefcount(self.owner) == _ALONE
+
     def __repr__(self) -> str:
         return f"<Buffer {self.dtype.name}[{self.size}] on {self.device}>"
+
+
+def _count_alone() -> int:
+    """What `sys.getrefcount(buffer.owner)` gives when the buffer is the only holder."""
+    buffer = Buffer(ALL[0], 0, "cpu", 0, object())
+    return sys.getrefcount(buffer.owner)
+
+
+_ALONE = _count_alone()
 
 
 def empty(dtype: DType, size: int, device: str = "cpu") -> Buffer:
