@@ -1,0 +1,323 @@
+"""Selecting, bounding and rounding, element by element.
+
+In: tensors and Python numbers that broadcast. Out: tensors. What is selected passes its gradient,
+what is not selected gets exactly zero.
+
+>>> import picograd
+>>> picograd.clamp(picograd.tensor([-1.0, 0.5, 3.0]), 0, 1)
+tensor([0.0000, 0.5000, 1.0000])
+"""
+
+from __future__ import annotations
+
+import math
+
+import ml_dtypes
+
+from picograd.dtype import DType, bool_
+from picograd.frontend import primitives
+from picograd.frontend.comparison import isnan, logical_or
+from picograd.frontend.elementwise import abs, binary, div, filled_like, mul, neg, sub
+from picograd.frontend.promotion import (
+    Number,
+    Operand,
+    align,
+    broadcast_pair,
+    broadcast_to,
+    check_cast,
+    get_default_dtype,
+    operand,
+    result_type,
+    type_name,
+)
+from picograd.frontend.registry import operation
+from picograd.frontend.tensor import Tensor
+from picograd.graph.ops import Op
+
+
+def choose(condition: Tensor, first: Operand, second: Operand) -> Tensor:
+    """`where` for a bool tensor, which broadcasts with both operands."""
+    if not isinstance(first, Tensor) and not isinstance(second, Tensor):
+        dtype = result_type(first, second)
+        shape = condition._shape
+        first = primitives.constant(first, dtype, condition.node.device, shape)
+        second = primitives.constant(second, dtype, condition.node.device, shape)
+    a, b = align(first, second)
+    shape = broadcast_pair(condition._shape, a._shape)
+    if condition.node.device != a.node.device and not condition.ndim:
+        condition = condition.to(a.node.device)
+    return primitives.elementwise(
+        Op.WHERE, broadcast_to(condition, shape), broadcast_to(a, shape), broadcast_to(b, shape)
+    )
+
+
+@operation(method=False, out=True)
+def where(
+    condition: Tensor, input: Operand | None = None, other: Operand | None = None
+) -> Tensor | tuple[Tensor, ...]:
+    """`input` where the condition holds, else `other`; alone: the indices where it holds."""
+    if input is None and other is None:
+        from picograd.frontend.indexing import nonzero
+
+        return nonzero(condition, as_tuple=True)
+    if not isinstance(condition, Tensor):
+        raise TypeError(
+            "where(): argument 'condition' (position 1) must be Tensor, not "
+            f"{type(condition).__name__}"
+        )
+    if condition.dtype is not bool_:
+        if condition.dtype.name != "uint8":
+            raise RuntimeError(
+                "where expected condition to be a boolean tensor, but got a tensor with dtype "
+                f"{type_name(condition.dtype)}"
+            )
+        condition = primitives.cast(condition, bool_)
+    return choose(condition, operand(input, "input", "where"), operand(other, "other", "where"))
+
+
+@operation(function=False, name="where")
+def _where_method(self: Tensor, condition: Tensor, other: Operand) -> Tensor:
+    """`self` where the condition holds, else `other`."""
+    result = where(condition, self, other)
+    assert isinstance(result, Tensor)
+    return result
+
+
+@operation(inplace=True)
+def masked_fill(input: Tensor, mask: Tensor, value: Operand) -> Tensor:
+    """`input` with `value` where the mask holds; the dtype stays."""
+    if mask.dtype is not bool_:
+        raise RuntimeError(
+            "masked_fill_ only supports boolean masks, but got mask with dtype "
+            f"{mask.dtype.name}"
+        )
+    value = operand(value, "value", "masked_fill")
+    if isinstance(value, Tensor):
+        if value.ndim:
+            raise RuntimeError(
+                "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
+                f"{value.ndim} dimension(s)."
+            )
+        check_cast(value.dtype, input.dtype)
+        filler = primitives.cast(value, input.dtype)
+    else:
+        if not input.dtype.is_inexact and isinstance(value, float) and not value.is_integer():
+            raise RuntimeError(
+                f"value cannot be converted to type {input.dtype.name} without overflow"
+            )
+        filler = primitives.constant(value, input.dtype, input.node.device)
+    return choose(mask, filler, input)
+
+
+# --- bounds ---------------------------------------------------------------------------------------
+
+
+def _bounded(x: Tensor, bound: Tensor, below: bool) -> Tensor:
+    """`max(x, bound)` (below) or `min(x, bound)`; NaN in either wins; at equality x has the gradient."""
+    outside = (
+        primitives.elementwise(Op.LT, x, bound)
+        if below
+        else primitives.elementwise(Op.LT, bound, x)
+    )
+    return primitives.elementwise(Op.WHERE, outside, bound, x)
+
+
+@operation(inplace=True, out=True, aliases=("clip",))
+def clamp(input: Tensor, min: Operand | None = None, max: Operand | None = None) -> Tensor:
+    """`input` bounded by `min` and `max` (numbers or tensors, either may be missing)."""
+    bounds = [operand(b, "min/max", "clamp") for b in (min, max) if b is not None]
+    if not bounds:
+        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    if any(b != b for b in bounds if not isinstance(b, Tensor)):
+        return mul(input, math.nan)
+    x, *limits = align(input, *bounds)
+    for bound, below, limit in zip(bounds, (min is not None, False), limits):
+        x = _bounded(x, limit, below)
+        if isinstance(bound, Tensor) and x.dtype.is_float:
+            x = primitives.elementwise(Op.WHERE, isnan(limit), limit, x)
+    return x
+
+
+@operation(inplace=True, out=True)
+def clamp_min(input: Tensor, min: Operand) -> Tensor:
+    """`input` bounded from below."""
+    return clamp(input, min=min)
+
+
+@operation(inplace=True, out=True)
+def clamp_max(input: Tensor, max: Operand) -> Tensor:
+    """`input` bounded from above."""
+    return clamp(input, max=max)
+
+
+@operation(out=True)
+def maximum(input: Tensor, other: Tensor) -> Tensor:
+    """The larger of each pair; NaN wins."""
+    return binary(Op.MAXIMUM, "maximum", input, other)
+
+
+@operation(out=True)
+def minimum(input: Tensor, other: Tensor) -> Tensor:
+    """The smaller of each pair; NaN wins."""
+    return binary(Op.MINIMUM, "minimum", input, other)
+
+
+def _ignoring_nan(op: Op, input: Tensor, other: Tensor) -> Tensor:
+    a, b = align(input, other)
+    result = primitives.elementwise(op, a, b)
+    if not a.dtype.is_float:
+        return result
+    result = primitives.elementwise(Op.WHERE, isnan(a), b, result)
+    return primitives.elementwise(Op.WHERE, isnan(b), a, result)
+
+
+@operation(out=True)
+def fmax(input: Tensor, other: Tensor) -> Tensor:
+    """The larger of each pair; NaN loses."""
+    return _ignoring_nan(Op.MAXIMUM, input, other)
+
+
+@operation(out=True)
+def fmin(input: Tensor, other: Tensor) -> Tensor:
+    """The smaller of each pair; NaN loses."""
+    return _ignoring_nan(Op.MINIMUM, input, other)
+
+
+def greatest_finite(dtype: DType) -> float:
+    """The largest finite number of a float type."""
+    return float(ml_dtypes.finfo(dtype.numpy).max)
+
+
+@operation(inplace=True, out=True)
+def nan_to_num(
+    input: Tensor,
+    nan: float | None = None,
+    posinf: float | None = None,
+    neginf: float | None = None,
+) -> Tensor:
+    """NaN, +inf and -inf replaced by numbers (default: 0, the largest and the least finite)."""
+    if not input.dtype.is_float:
+        return input.clone()
+    top = greatest_finite(input.dtype)
+    result = choose(isnan(input), filled_like(input, 0.0 if nan is None else nan), input)
+    high = filled_like(input, top if posinf is None else posinf)
+    low = filled_like(input, -top if neginf is None else neginf)
+    result = choose(binary(Op.EQ, "eq", input, math.inf), high, result)
+    return choose(binary(Op.EQ, "eq", input, -math.inf), low, result)
+
+
+# --- rounding and sign ------------------------------------------------------------------------------
+
+
+def _rounded(op: Op, x: Tensor) -> Tensor:
+    return primitives.elementwise(op, x) if x.dtype.is_float else x.clone()
+
+
+@operation(inplace=True, out=True)
+def floor(input: Tensor) -> Tensor:
+    """The largest integer that is not above."""
+    return _rounded(Op.FLOOR, input)
+
+
+@operation(inplace=True, out=True)
+def ceil(input: Tensor) -> Tensor:
+    """The smallest integer that is not below."""
+    return _rounded(Op.CEIL, input)
+
+
+@operation(inplace=True, out=True, aliases=("fix",))
+def trunc(input: Tensor) -> Tensor:
+    """The integer part."""
+    return _rounded(Op.TRUNC, input)
+
+
+@operation(inplace=True, out=True)
+def round(input: Tensor, *, decimals: int = 0) -> Tensor:
+    """The nearest number of so many decimals, halves to even."""
+    if not decimals or not input.dtype.is_float:
+        return _rounded(Op.ROUND, input)
+    scale = 10.0 ** (decimals if decimals > 0 else -decimals)
+    if decimals > 0:
+        return div(_rounded(Op.ROUND, mul(input, scale)), scale)
+    return mul(_rounded(Op.ROUND, div(input, scale)), scale)
+
+
+@operation(inplace=True, out=True)
+def frac(input: Tensor) -> Tensor:
+    """The fractional part, with the sign of the input."""
+    return sub(input, trunc(input))
+
+
+@operation(inplace=True, out=True)
+def sign(input: Tensor) -> Tensor:
+    """-1, 0 or 1 (0 for NaN)."""
+    zero = filled_like(input, 0)
+    above = primitives.cast(primitives.elementwise(Op.LT, zero, input), input.dtype)
+    if not input.dtype.is_signed:
+        return above
+    below = primitives.cast(primitives.elementwise(Op.LT, input, zero), input.dtype)
+    return primitives.elementwise(Op.SUB, above, below)
+
+
+@operation(inplace=True, out=True)
+def sgn(input: Tensor) -> Tensor:
+    """`sign`; for complex numbers `input / |input|`."""
+    if not input.dtype.is_complex:
+        return sign(input)
+    size = abs(input)
+    at_zero = binary(Op.EQ, "eq", size, 0)
+    return choose(at_zero, filled_like(input, 0), div(input, choose(at_zero, 1.0, size)))
+
+
+@operation(out=True)
+def signbit(input: Tensor) -> Tensor:
+    """Where the sign bit is set (-0.0 included)."""
+    if not input.dtype.is_float:
+        return primitives.elementwise(Op.LT, input, filled_like(input, 0))
+    from picograd.dtype import BY_NAME
+
+    bits = primitives.bitcast(input, BY_NAME[f"int{input.dtype.bits}"])
+    return primitives.elementwise(Op.LT, bits, filled_like(bits, 0))
+
+
+@operation(inplace=True, out=True)
+def copysign(input: Tensor, other: Operand) -> Tensor:
+    """The magnitude of `input` with the sign of `other`."""
+    dtype = result_type(input, other)
+    a, b = align(input, other, dtype=dtype if dtype.is_float else get_default_dtype())
+    flip = primitives.elementwise(Op.XOR, signbit(a), signbit(b))
+    return primitives.elementwise(Op.WHERE, flip, neg(a), a)
+
+
+@operation(inplace=True, out=True)
+def heaviside(input: Tensor, values: Tensor) -> Tensor:
+    """0 below zero, 1 above, `values` at zero."""
+    x, at_zero = align(input, values)
+    zero = filled_like(x, 0)
+    above = primitives.cast(primitives.elementwise(Op.LT, zero, x), x.dtype)
+    return primitives.elementwise(
+        Op.WHERE, primitives.elementwise(Op.EQ, x, zero), at_zero, above
+    )
+
+
+@operation(inplace=True)
+def relu(input: Tensor) -> Tensor:
+    """`max(input, 0)` with gradient 0 at 0."""
+    if input.dtype is bool_:
+        raise RuntimeError("Boolean inputs not supported for relu")
+    zero = filled_like(input, 0)
+    return primitives.elementwise(
+        Op.WHERE, primitives.elementwise(Op.LE, input, zero), zero, input
+    )
+
+
+@operation()
+def threshold(input: Tensor, threshold: Number, value: Number) -> Tensor:
+    """`input` where it is above the threshold, else `value`."""
+    bound = filled_like(input, threshold)
+    keep = primitives.elementwise(Op.LT, bound, input)
+    if input.dtype.is_float:
+        keep = logical_or(keep, isnan(input))
+    return choose(keep, input, filled_like(input, value))
+
+

@@ -1,0 +1,380 @@
+"""Exponentials, logarithms, trigonometry and the activations built of them.
+
+In: tensors (integers become the default float type). Out: tensors. What has no primitive is a
+composite that is accurate over the whole range and has finite gradients wherever the function has.
+
+>>> import picograd
+>>> picograd.sigmoid(picograd.tensor([0.0]))
+tensor([0.5000])
+"""
+
+from __future__ import annotations
+
+import math
+
+from picograd.frontend import primitives
+from picograd.frontend.composite import with_rule
+from picograd.frontend.elementwise import (
+    abs,
+    add,
+    addcmul,
+    binary,
+    div,
+    filled_like,
+    floating,
+    mul,
+    neg,
+    reciprocal,
+    rsub,
+    sqrt,
+    square,
+    sub,
+)
+from picograd.frontend.promotion import Operand, align, get_default_dtype, result_type
+from picograd.frontend.registry import operation
+from picograd.frontend.selection import choose, clamp, copysign, maximum, sign, signbit
+from picograd.frontend.tensor import Tensor
+from picograd.graph.ops import Op
+
+
+def _primitive(op: Op, x: Tensor) -> Tensor:
+    return primitives.elementwise(op, floating(x))
+
+
+# --- exponentials and logarithms ----------------------------------------------------------------
+
+
+@operation(inplace=True, out=True)
+def exp(input: Tensor) -> Tensor:
+    """e to the power of each element."""
+    return _primitive(Op.EXP, input)
+
+
+@operation(inplace=True, out=True)
+def exp2(input: Tensor) -> Tensor:
+    """2 to the power of each element."""
+    return _primitive(Op.EXP2, input)
+
+
+@operation(inplace=True, out=True)
+def expm1(input: Tensor) -> Tensor:
+    """`exp(input) - 1`, exact near 0."""
+    return _primitive(Op.EXPM1, input)
+
+
+@operation(inplace=True, out=True)
+def log(input: Tensor) -> Tensor:
+    """The natural logarithm."""
+    return _primitive(Op.LOG, input)
+
+
+@operation(inplace=True, out=True)
+def log2(input: Tensor) -> Tensor:
+    """The logarithm to base 2."""
+    return _primitive(Op.LOG2, input)
+
+
+@operation(inplace=True, out=True)
+def log10(input: Tensor) -> Tensor:
+    """The logarithm to base 10."""
+    return mul(_primitive(Op.LOG, input), 1 / math.log(10))
+
+
+@operation(inplace=True, out=True)
+def log1p(input: Tensor) -> Tensor:
+    """`log(1 + input)`, exact near 0."""
+    return _primitive(Op.LOG1P, input)
+
+
+@operation(out=True)
+def logaddexp(input: Tensor, other: Tensor) -> Tensor:
+    """`log(exp(input) + exp(other))` without overflow."""
+    a, b = align(input, other)
+    equal_infinities = primitives.elementwise(
+        Op.AND,
+        primitives.elementwise(Op.EQ, a, b),
+        binary(Op.EQ, "eq", abs(a), math.inf),
+    )
+    distance = choose(equal_infinities, filled_like(a, 0), sub(a, b))
+    rest = primitives.elementwise(Op.LOG1P, exp(neg(abs(distance))))
+    return choose(equal_infinities, a, add(maximum(a, b), rest))
+
+
+@operation(out=True)
+def logaddexp2(input: Tensor, other: Tensor) -> Tensor:
+    """`log2(2**input + 2**other)` without overflow."""
+    scale = math.log(2)
+    return div(logaddexp(mul(input, scale), mul(other, scale)), scale)
+
+
+@operation(inplace=True, out=True)
+def xlogy(input: Tensor, other: Operand) -> Tensor:
+    """`input * log(other)`, and 0 where `input` is 0."""
+    dtype = result_type(input, other)
+    a, b = align(input, other, dtype=dtype if dtype.is_inexact else get_default_dtype())
+    vanishing = primitives.elementwise(
+        Op.AND,
+        primitives.elementwise(Op.EQ, a, filled_like(a, 0)),
+        primitives.elementwise(Op.EQ, b, b),
+    )
+    safe = choose(vanishing, filled_like(b, 1), b)
+    return mul(a, log(safe))
+
+
+# --- trigonometry ---------------------------------------------------------------------------------
+
+
+@operation(inplace=True, out=True)
+def sin(input: Tensor) -> Tensor:
+    """The sine."""
+    return _primitive(Op.SIN, input)
+
+
+@operation(inplace=True, out=True)
+def cos(input: Tensor) -> Tensor:
+    """The cosine."""
+    return _primitive(Op.COS, input)
+
+
+@operation(inplace=True, out=True)
+def tan(input: Tensor) -> Tensor:
+    """The tangent."""
+    x = floating(input)
+    return div(sin(x), cos(x))
+
+
+@operation(inplace=True, out=True, aliases=("arctan",))
+def atan(input: Tensor) -> Tensor:
+    """The inverse tangent."""
+    return _primitive(Op.ATAN, input)
+
+
+@operation(inplace=True, out=True, aliases=("arcsin",))
+def asin(input: Tensor) -> Tensor:
+    """The inverse sine: `atan(x / sqrt((1 - x)(1 + x)))`, which is pi/2 of an infinity at 1."""
+    x = floating(input)
+    return with_rule(
+        "AsinBackward0",
+        lambda: atan(div(x, sqrt(mul(rsub(x, 1), add(x, 1))))),
+        (x,),
+        lambda gradient, x: (mul(gradient, _circle(x)),),
+        (x,),
+    )
+
+
+def _circle(x: Tensor) -> Tensor:
+    """`1 / sqrt(1 - x**2)`."""
+    return reciprocal(sqrt(mul(rsub(x, 1), add(x, 1))))
+
+
+@operation(inplace=True, out=True, aliases=("arccos",))
+def acos(input: Tensor) -> Tensor:
+    """The inverse cosine: `2 atan(sqrt((1 - x) / (1 + x)))`, exact near 1."""
+    x = floating(input)
+    return with_rule(
+        "AcosBackward0",
+        lambda: mul(atan(sqrt(div(rsub(x, 1), add(x, 1)))), 2),
+        (x,),
+        lambda gradient, x: (neg(mul(gradient, _circle(x))),),
+        (x,),
+    )
+
+
+@operation(inplace=True, out=True, aliases=("arctan2",))
+def atan2(input: Tensor, other: Tensor) -> Tensor:
+    """The angle of the point (other, input), in (-pi, pi]."""
+    dtype = result_type(input, other)
+    y, x = align(input, other, dtype=dtype if dtype.is_float else get_default_dtype())
+    steep = primitives.elementwise(Op.LT, abs(x), abs(y))
+    corner = primitives.elementwise(Op.EQ, abs(x), abs(y))
+    below = choose(steep, y, x)
+    one = filled_like(x, 1)
+    # |y| == |x| covers 0/0 and inf/inf, whose ratio is taken to be that of the signs.
+    zero = primitives.elementwise(Op.EQ, below, filled_like(x, 0))
+    infinite = binary(Op.EQ, "eq", abs(below), math.inf)
+    special = primitives.elementwise(
+        Op.AND, corner, primitives.elementwise(Op.OR, zero, infinite)
+    )
+    ratio = div(choose(special, one, choose(steep, x, y)), choose(special, one, below))
+    corner_ratio = choose(zero, filled_like(x, 0), mul(copysign(one, y), copysign(one, x)))
+    angle = atan(choose(special, corner_ratio, ratio))
+    half_turn = choose(signbit(x), copysign(filled_like(y, math.pi), y), filled_like(y, 0))
+    flat = choose(primitives.elementwise(Op.AND, special, zero), copysign(half_turn, y), add(angle, half_turn))
+    return choose(steep, sub(mul(copysign(one, y), math.pi / 2), angle), flat)
+
+
+@operation(inplace=True, out=True)
+def deg2rad(input: Tensor) -> Tensor:
+    """Degrees as radians."""
+    return mul(floating(input), math.pi / 180)
+
+
+@operation(inplace=True, out=True)
+def rad2deg(input: Tensor) -> Tensor:
+    """Radians as degrees."""
+    return mul(floating(input), 180 / math.pi)
+
+
+@operation(inplace=True, out=True)
+def sinc(input: Tensor) -> Tensor:
+    """`sin(pi x) / (pi x)`, and 1 at 0."""
+    x = mul(floating(input), math.pi)
+    at_zero = primitives.elementwise(Op.EQ, x, filled_like(x, 0))
+    safe = choose(at_zero, filled_like(x, 1), x)
+    return choose(at_zero, filled_like(x, 1), div(sin(safe), safe))
+
+
+# --- hyperbolic functions ---------------------------------------------------------------------------
+
+
+@operation(inplace=True, out=True)
+def tanh(input: Tensor) -> Tensor:
+    """The hyperbolic tangent."""
+    return _primitive(Op.TANH, input)
+
+
+@operation(inplace=True, out=True)
+def sinh(input: Tensor) -> Tensor:
+    """The hyperbolic sine."""
+    x = floating(input)
+    return mul(sub(expm1(x), expm1(neg(x))), 0.5)
+
+
+@operation(inplace=True, out=True)
+def cosh(input: Tensor) -> Tensor:
+    """The hyperbolic cosine."""
+    x = floating(input)
+    return mul(add(exp(x), exp(neg(x))), 0.5)
+
+
+@operation(inplace=True, out=True, aliases=("arcsinh",))
+def asinh(input: Tensor) -> Tensor:
+    """The inverse hyperbolic sine."""
+    x = floating(input)
+    size = choose(binary(Op.LT, "lt", x, 0), neg(x), x)
+    large = binary(Op.LT, "lt", filled_like(x, 1e4), size)
+    small = choose(large, filled_like(x, 1), size)
+    big = choose(large, size, filled_like(x, 1))
+    root = sqrt(add(square(small), 1))
+    near = log1p(add(small, div(square(small), add(root, 1))))
+    result = choose(large, add(log(big), math.log(2)), near)
+    return choose(binary(Op.LT, "lt", x, 0), neg(result), result)
+
+
+@operation(inplace=True, out=True, aliases=("arccosh",))
+def acosh(input: Tensor) -> Tensor:
+    """The inverse hyperbolic cosine."""
+    rest = sub(floating(input), 1)
+    return log1p(add(rest, mul(sqrt(rest), sqrt(add(rest, 2)))))
+
+
+@operation(inplace=True, out=True, aliases=("arctanh",))
+def atanh(input: Tensor) -> Tensor:
+    """The inverse hyperbolic tangent."""
+    x = floating(input)
+    return mul(sub(log1p(x), log1p(neg(x))), 0.5)
+
+
+# --- the error function and its relatives -------------------------------------------------------------
+
+
+@operation(inplace=True, out=True)
+def erf(input: Tensor) -> Tensor:
+    """The error function."""
+    return _primitive(Op.ERF, input)
+
+
+@operation(inplace=True, out=True)
+def erfc(input: Tensor) -> Tensor:
+    """`1 - erf(input)`; relatively exact to about 1e-7 for large inputs (a rational Chebyshev fit)."""
+    x = floating(input)
+    tail = binary(Op.LT, "lt", filled_like(x, 0.5), x)
+    z = choose(tail, x, filled_like(x, 1))
+    t = reciprocal(add(mul(z, 0.5), 1))
+    series = filled_like(t, 0.17087277)
+    for coefficient in (
+        -0.82215223,
+        1.48851587,
+        -1.13520398,
+        0.27886807,
+        -0.18628806,
+        0.09678418,
+        0.37409196,
+        1.00002368,
+        -1.26551223,
+    ):
+        series = addcmul(filled_like(t, coefficient), series, t)
+    return choose(tail, mul(t, exp(sub(series, square(z)))), rsub(erf(x), 1))
+
+
+_ERFINV_CENTRE = (
+    2.81022636e-08,
+    3.43273939e-07,
+    -3.5233877e-06,
+    -4.39150654e-06,
+    0.00021858087,
+    -0.00125372503,
+    -0.00417768164,
+    0.246640727,
+    1.50140941,
+)
+_ERFINV_TAIL = (
+    -0.000200214257,
+    0.000100950558,
+    0.00134934322,
+    -0.00367342844,
+    0.00573950773,
+    -0.0076224613,
+    0.00943887047,
+    1.00167406,
+    2.83297682,
+)
+
+
+def _polynomial(x: Tensor, coefficients: tuple[float, ...]) -> Tensor:
+    result = filled_like(x, coefficients[0])
+    for coefficient in coefficients[1:]:
+        result = add(mul(result, x), coefficient)
+    return result
+
+
+@operation(inplace=True, out=True)
+def erfinv(input: Tensor) -> Tensor:
+    """The inverse of erf: Giles' polynomials, then two Newton steps."""
+    x = floating(input)
+    inside = binary(Op.LT, "lt", abs(x), 1.0)
+    safe = choose(inside, x, filled_like(x, 0))
+    w = neg(log1p(neg(square(safe.detach()))))
+    centre = _polynomial(sub(w, 2.5), _ERFINV_CENTRE)
+    tail = _polynomial(sub(sqrt(w), 3.0), _ERFINV_TAIL)
+    root = mul(choose(binary(Op.LT, "lt", w, 5.0), centre, tail), safe.detach())
+    for _ in range(2):
+        slope = mul(exp(neg(square(root.detach()))), 2 / math.sqrt(math.pi))
+        root = sub(root, div(sub(erf(root), safe), slope))
+    edge = div(sign(x), choose(binary(Op.EQ, "eq", abs(x), 1.0), 0.0, math.nan))
+    return choose(inside, root, edge.to(x.dtype))
+
+
+# --- activations that are tensor methods ---------------------------------------------------------------
+
+
+@operation(inplace=True, out=True)
+def sigmoid(input: Tensor) -> Tensor:
+    """`1 / (1 + exp(-input))`; where exp overflows that is 0, and the gradient is 0 too."""
+    x = floating(input)
+    return with_rule(
+        "SigmoidBackward0", lambda: reciprocal(add(exp(neg(x)), 1)), (x,), _sigmoid_rule
+    )
+
+
+def _sigmoid_rule(gradient: Tensor, result: Tensor) -> tuple[Tensor]:
+    return (mul(gradient, mul(rsub(result, 1), result)),)
+
+
+@operation(inplace=True, out=True)
+def logit(input: Tensor, eps: float | None = None) -> Tensor:
+    """`log(input / (1 - input))`, with the input clamped to [eps, 1 - eps] if eps is given."""
+    x = floating(input)
+    if eps is not None:
+        x = clamp(x, eps, 1 - eps)
+    return sub(log(x), log1p(neg(x)))
