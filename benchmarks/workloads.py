@@ -52,7 +52,7 @@ def erf(x: np.ndarray) -> np.ndarray:
     return np.vectorize(math.erf, otypes=[np.float64])(x)
 
 
-# --- matmul ---------------------------------------------------------------------------------------
+# --- matmul -----------------------------------------------------------------------------------
 
 
 def matmul(size: int) -> Workload:
@@ -87,7 +87,7 @@ def _tinygrad(Tensor: Any, arrays: Arrays, function: Callable[..., Any], *names:
     return lambda: compiled(*inputs)
 
 
-# --- elementwise and rows ---------------------------------------------------------------------------
+# --- elementwise and rows ---------------------------------------------------------------------
 
 
 def unary(
@@ -182,7 +182,7 @@ def linear_gelu() -> Workload:
     )
 
 
-# --- training steps -----------------------------------------------------------------------------------
+# --- training steps ---------------------------------------------------------------------------
 
 
 def mlp_adam() -> Workload:
@@ -294,8 +294,9 @@ WORKLOADS = [
         lambda torch, x: torch.nn.functional.layer_norm(x, (4096,)),
         _layer_norm,
         _layer_norm,
-        lambda jax, x: (x - x.mean(-1, keepdims=True))
-        / jax.numpy.sqrt(x.var(-1, keepdims=True) + 1e-5),
+        lambda jax, x: (
+            (x - x.mean(-1, keepdims=True)) / jax.numpy.sqrt(x.var(-1, keepdims=True) + 1e-5)
+        ),
         lambda x: x.layernorm(),
         flops_per_element=8,
     ),

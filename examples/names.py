@@ -1,9 +1,9 @@
 """Train a feed-forward language model on first names, and sample new ones.
 
 The model is that of Bengio et al. 2003 (https://www.jmlr.org/papers/v3/bengio03a.html): the
-embeddings of the last T letters are concatenated, pass two tanh layers, and give the logits of the
-next letter. Run it with `python examples/names.py`; `--steps`, `--batch` and `--seed` change the run,
-`--module torch` runs the same program on PyTorch.
+embeddings of the last T letters are concatenated, pass two tanh layers, and give the logits of
+the next letter. Run it with `python examples/names.py`; `--steps`, `--batch` and `--seed` change
+the run, `--module torch` runs the same program on PyTorch.
 
 Dimension key
     B: batch size   T: context length   V: vocabulary   E: embedding width   D: hidden width
@@ -117,8 +117,10 @@ def plot(losses: list[float], path: Path) -> None:
         print("matplotlib is not installed: no plot of the loss")
         return
     window = max(len(losses) // 100, 1)
-    means = [sum(losses[i : i + window]) / len(losses[i : i + window])
-             for i in range(0, len(losses), window)]
+    means = [
+        sum(losses[i : i + window]) / len(losses[i : i + window])
+        for i in range(0, len(losses), window)
+    ]
     pyplot.plot([i * window for i in range(len(means))], means)
     pyplot.xlabel("step")
     pyplot.ylabel("cross-entropy")

@@ -24,12 +24,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from picograd import env
+from picograd import env, reporter
 from picograd.graph.canonical import Structure, analyse, canonicalise, is_simple
 from picograd.graph.node import Node, topological
 from picograd.graph.ops import REDUCES, Op
+from picograd.graph.rules import simplify
+from picograd.reporter import Reporter
 from picograd.runtime import device as devices
+from picograd.runtime.buffer import Buffer
 from picograd.runtime.device import Executable
+from picograd.runtime.observe import Timing
 
 
 class Holder(Protocol):
@@ -58,6 +62,7 @@ class Variant:
 
     baked: dict[int, int]
     executable: Executable
+    report: Reporter | None = None
 
 
 @dataclass(slots=True)
@@ -152,10 +157,10 @@ def _run(requested: list[Node]) -> None:
     outputs = _outputs(order, roots, held)
     donated = _donatable(order, outputs, held)
     structure = analyse(order, outputs, donated)
-    executable = _lookup(structure)
-    if executable is None:
-        executable = _compile(order, outputs, donated, structure)
-    buffers = executable.run(structure.leaves, structure.cells)
+    variant = _lookup(structure)
+    if variant is None:
+        variant = _compile(order, outputs, donated, structure)
+    buffers = _execute(variant, structure)
     waiting = _pending()
     for node, buffer in zip(outputs, buffers, strict=True):
         node.realize(buffer)
@@ -163,8 +168,19 @@ def _run(requested: list[Node]) -> None:
         if holder.node.buffer is not None:
             holder.writes = 0
     statistics.programs_run += 1
-    statistics.kernels_run += executable.kernel_count
+    statistics.kernels_run += variant.executable.kernel_count
     _state.created = 0
+
+
+def _execute(variant: Variant, structure: Structure) -> list[Buffer]:
+    """Run a program; under DEBUG=2, kernel by kernel with the time of each."""
+    run = variant.executable.run
+    if variant.report is None or env.debug_level() < 2:
+        return run(structure.leaves, structure.cells)
+    timings: list[Timing] = []
+    buffers = run(structure.leaves, structure.cells, timings)
+    variant.report.ran(timings)
+    return buffers
 
 
 # --- what belongs to a program ------------------------------------------------------------------
@@ -215,6 +231,19 @@ def _references(nodes: list[Node]) -> list[int]:
 _ALONE = _references([Node()])[0]
 
 
+def _buffer_references(node: Node) -> int:
+    return sys.getrefcount(node.buffer)
+
+
+def _buffer_alone() -> int:
+    node = Node()
+    node.buffer = object()  # pyright: ignore[reportAttributeAccessIssue]
+    return _buffer_references(node)
+
+
+_BUFFER_ALONE = _buffer_alone()
+
+
 def _held(order: list[Node]) -> set[int]:
     """Ids of the nodes that something outside the program refers to.
 
@@ -239,8 +268,7 @@ def _outputs(order: list[Node], roots: list[Node], held: set[int]) -> list[Node]
     return [
         node
         for node in order
-        if node.buffer is None
-        and (id(node) in wanted or (node.op in REDUCES and id(node) in held))
+        if node.buffer is None and (id(node) in wanted or (node.op in REDUCES and id(node) in held))
     ]
 
 
@@ -282,47 +310,49 @@ def _donatable(order: list[Node], outputs: list[Node], held: set[int]) -> list[i
     return [
         position[key]
         for key, node in candidates.items()
-        if owners[id(node.buffer)] == 1 and node.buffer is not None and node.buffer.exclusive()
+        if owners[id(node.buffer)] == 1
+        and _buffer_references(node) == _BUFFER_ALONE
+        and isinstance(node.buffer, Buffer)
+        and node.buffer.exclusive()
     ]
 
 
 # --- the program cache --------------------------------------------------------------------------
 
 
-def _lookup(structure: Structure) -> Executable | None:
+def _lookup(structure: Structure) -> Variant | None:
     for variant in _state.programs.get(structure.key, ()):
         cells = structure.cells
         if all(cells[slot] == cell for slot, cell in variant.baked.items()):
-            return variant.executable
+            return variant
     return None
 
 
 def _baked(structure: Structure) -> dict[int, int]:
     """The constants to specialise for: simple ones that no known variant saw with another value."""
-    baked = {
-        slot: structure.cells[slot] for slot, attr in structure.constants if is_simple(attr)
-    }
+    baked = {slot: structure.cells[slot] for slot, attr in structure.constants if is_simple(attr)}
     for variant in _state.programs.get(structure.key, ()):
-        baked = {
-            slot: cell
-            for slot, cell in baked.items()
-            if variant.baked.get(slot) == cell
-        }
+        baked = {slot: cell for slot, cell in baked.items() if variant.baked.get(slot) == cell}
     return baked
 
 
 def _compile(
     order: list[Node], outputs: list[Node], donated: list[int], structure: Structure
-) -> Executable:
+) -> Variant:
     """Compile a program for a graph that no variant fits, and remember it."""
     started = time.perf_counter()
     baked = _baked(structure)
     canonical = canonicalise(order, outputs, structure, frozenset(baked))
     slots = {id(buffer): slot for slot, buffer in enumerate(structure.leaves)}
     donated_slots = frozenset(slots[id(order[position].buffer)] for position in donated)
-    executable = devices.get(outputs[0].device).build(canonical, donated_slots)
-    _state.programs.setdefault(structure.key, []).append(Variant(baked, executable))
     statistics.programs_compiled += 1
+    report = Reporter(statistics.programs_compiled) if reporter.wanted() else None
+    if report is not None:
+        report.saw_graph("as written", canonical)
+        report.saw_graph("simplified", simplify(canonical))
+    executable = devices.get(outputs[0].device).build(canonical, donated_slots, report)
+    variant = Variant(baked, executable, report)
+    _state.programs.setdefault(structure.key, []).append(variant)
     if env.debug_level() >= 1:
         milliseconds = (time.perf_counter() - started) * 1e3
         print(
@@ -330,7 +360,7 @@ def _compile(
             f"{executable.kernel_count} kernels, compiled in {milliseconds:.1f} ms",
             file=sys.stderr,
         )
-    return executable
+    return variant
 
 
 def clear_cache() -> None:

@@ -154,14 +154,10 @@ def _with_parameters(attr: SliceAttr, shape: tuple[int, ...], slot: int) -> Slic
         last = shape[axis] - (max(size, 1) - 1) * step - 1
         # The only possible start, or none at all, needs no parameter.
         fixed = last <= 0 or size == 0
-        starts.append(
-            index.ZERO if fixed else index.of(Param(slot + axis, 0, last))
-        )
+        starts.append(index.ZERO if fixed else index.of(Param(slot + axis, 0, last)))
     return SliceAttr(tuple(starts), attr.sizes, attr.steps)
 
 
 def _parameter(slot: int) -> Index:
     """An unbounded run-time integer (all 64 bits: a seed or a counter)."""
     return index.of(Param(slot, -(1 << 63), (1 << 63) - 1))
-
-

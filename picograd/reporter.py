@@ -1,0 +1,132 @@
+"""Shows what happens: prints for `DEBUG`, files for `DUMP`.
+
+In: the forms of a program as the stages make them (`runtime.observe.Observer`), and the timings of
+a run. Out: text on stderr, and one folder a kernel under `DUMP`. The engine makes one `Reporter`
+for each program that it compiles; the levels are explained in `picograd.env`.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from picograd import env
+from picograd.graph.node import Node
+
+if TYPE_CHECKING:
+    from picograd.codegen.loops import Function
+    from picograd.runtime.observe import Timing
+    from picograd.schedule.cost import Cost
+    from picograd.schedule.kernel import Kernel, Program
+
+
+def wanted() -> bool:
+    """True when anything beyond DEBUG=1 is to be shown or dumped."""
+    return env.debug_level() >= 2 or bool(env.DUMP.get())
+
+
+class Reporter:
+    """The observer of one program."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.costs: dict[str, Cost] = {}
+        self._passes: dict[str, int] = {}
+
+    # --- what the stages tell ------------------------------------------------------------------
+
+    def saw_graph(self, title: str, outputs: Sequence[Node]) -> None:
+        """The graph before or after its simplification."""
+        if env.debug_level() < 5 and not env.DUMP.get():
+            return
+        from picograd.graph.show import show
+
+        text = show(outputs)
+        self._print(5, None, f"program {self.number}: graph {title}", text)
+        self._write(f"program_{self.number:04}", f"graph_{title.replace(' ', '_')}.txt", text)
+
+    def saw_program(self, program: Program) -> None:
+        from picograd.schedule.cost import kernel_cost
+        from picograd.schedule.show import show_decisions, show_kernel
+
+        kernels = dict.fromkeys(step.kernel for step in program.steps)
+        self.costs = {kernel.name: kernel_cost(kernel) for kernel in kernels}
+        if env.debug_level() < 3 and not env.DUMP.get():
+            return
+        for kernel in kernels:
+            text = show_kernel(kernel)
+            self._print(3, kernel.name, None, text)
+            self._write(kernel.name, "kernel.txt", text)
+        reasons = show_decisions(program)
+        self._print(3, None, f"program {self.number}: why", reasons)
+        self._write(f"program_{self.number:04}", "decisions.txt", reasons)
+
+    def saw_loops(self, kernel: Kernel, stage: str, function: Function) -> None:
+        if env.debug_level(kernel.name) < 5 and not env.DUMP.get():
+            return
+        from picograd.codegen.show import show
+
+        text = show(function)
+        number = self._passes[kernel.name] = self._passes.get(kernel.name, -1) + 1
+        self._print(5, kernel.name, f"{kernel.name}: loop IR after {stage}", text)
+        self._write(kernel.name, f"loops_{number:02}_{stage}.txt", text)
+
+    def saw_source(self, kernel: Kernel, text: str) -> None:
+        self._print(4, kernel.name, f"{kernel.name}: LLVM IR", text)
+        self._write(kernel.name, "kernel.ll", text)
+
+    def wants_assembly(self, kernel: Kernel) -> bool:
+        return env.debug_level(kernel.name) >= 6 or bool(env.DUMP.get())
+
+    def saw_assembly(self, kernel: Kernel, text: str) -> None:
+        summary = register_report(text)
+        self._print(6, kernel.name, f"{kernel.name}: assembly ({summary})", text)
+        self._write(kernel.name, "kernel.s", f"# {summary}\n{text}")
+
+    # --- what a run tells ----------------------------------------------------------------------
+
+    def ran(self, timings: Sequence[Timing]) -> None:
+        """DEBUG=2: one line a kernel, held against the machine's measured roofline."""
+        from picograd.runtime.roofline import roofline
+
+        for timing in timings:
+            if env.debug_level(timing.kernel) < 2:
+                continue
+            cost = self.costs[timing.kernel]
+            seconds = max(timing.seconds, 1e-9)
+            share = 100 * roofline().attainable(cost.operations, cost.bytes) / seconds
+            print(
+                f"kernel {timing.kernel:48} {timing.seconds * 1e6:10.1f} us "
+                f"{cost.operations / seconds / 1e9:8.1f} GFLOP/s "
+                f"{cost.bytes / seconds / 1e9:7.1f} GB/s {share:5.1f}% of the roofline",
+                file=sys.stderr,
+            )
+
+    # --- where it goes -------------------------------------------------------------------------
+
+    def _print(self, level: int, kernel: str | None, title: str | None, text: str) -> None:
+        if env.debug_level(kernel) >= level:
+            heading = f"--- {title}\n" if title else ""
+            print(f"{heading}{text.rstrip()}\n", file=sys.stderr)
+
+    def _write(self, folder: str, name: str, text: str) -> None:
+        root = env.DUMP.get()
+        if root:
+            path = Path(root) / folder
+            path.mkdir(parents=True, exist_ok=True)
+            (path / name).write_text(text if text.endswith("\n") else text + "\n")
+
+
+def register_report(assembly: str) -> str:
+    """How many vector registers an x86 or aarch64 listing uses, and how many values it spills.
+
+    >>> register_report("vaddps %zmm1, %zmm2, %zmm3\\nvmovaps %ymm9, 32(%rsp) # 32-byte Spill")
+    '4 vector registers, 1 spills, 0 reloads'
+    """
+    names = set(re.findall(r"\b[xyz]mm(\d+)\b|\bv(\d+)\.\d", assembly))
+    spills = len(re.findall(r"Spill\b", assembly))
+    reloads = len(re.findall(r"Reload\b", assembly))
+    return f"{len(names)} vector registers, {spills} spills, {reloads} reloads"
