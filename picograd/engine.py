@@ -28,7 +28,6 @@ from picograd import env, reporter
 from picograd.graph.canonical import Structure, analyse, canonicalise, is_simple
 from picograd.graph.node import Node, topological
 from picograd.graph.ops import REDUCES, Op
-from picograd.graph.rules import simplify
 from picograd.reporter import Reporter
 from picograd.runtime import device as devices
 from picograd.runtime.buffer import Buffer
@@ -348,6 +347,8 @@ def _compile(
     statistics.programs_compiled += 1
     report = Reporter(statistics.programs_compiled) if reporter.wanted() else None
     if report is not None:
+        from picograd.graph.rules import simplify
+
         report.saw_graph("as written", canonical)
         report.saw_graph("simplified", simplify(canonical))
     executable = devices.get(outputs[0].device).build(canonical, donated_slots, report)

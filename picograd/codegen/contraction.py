@@ -1,0 +1,184 @@
+"""Lower a contraction kernel to packed, register-tiled, cache-blocked loops.
+
+In: a CONTRACTION kernel and the `Target`. Out: a loop IR function with one parallel phase, or
+None where plain rows are the better schedule. `codegen.pipeline` calls it. The loops:
+
+    for task:                                   parts of batch x rows x columns (threads)
+      for depth block:                          about 512 of k
+        pack the right factor                   depth x width panels, one for each register tile
+        for row block:                          rows whose left factor stays in the cache
+          pack the left factor                  if it is computed, converted or badly strided
+          for column tile: for row tile:        see `codegen.microkernel`
+            accumulators += left * right        over k, in registers
+            write back; after the last block    see `codegen.epilogue`
+
+Every result is one chain of multiply-adds over ascending k, so bits depend on neither threads nor
+blocks. Where rows do not divide evenly the last tile is moved up to end with the last row; rows
+that it shares with its neighbour are computed twice and stored once.
+"""
+
+from __future__ import annotations
+
+from picograd.codegen import axes, loops
+from picograd.codegen.axes import Contraction
+from picograd.codegen.epilogue import destination, finish
+from picograd.codegen.frame import Frame
+from picograd.codegen.loops import Statement
+from picograd.codegen.microkernel import Destination, Tile, accumulate
+from picograd.codegen.packing import (
+    Operand,
+    left_operand,
+    pack_left,
+    pack_right,
+    packs_right,
+    right_operand,
+)
+from picograd.codegen.target import Target
+from picograd.codegen.tiles import Tiles, choose, tile_work
+from picograd.dtype import int64
+from picograd.graph.index import ZERO, Index, Var, constant, of
+from picograd.graph.ops import Op
+from picograd.schedule.kernel import Kernel
+
+# Fewer multiply-adds than this are not worth a register tile's code.
+SMALL = 2048
+
+
+def lower_contraction(kernel: Kernel, target: Target) -> loops.Function | None:
+    """The tiled loops of a contraction, or None where plain rows are better."""
+    found = axes.analyse(kernel)
+    if found is None or not worthwhile(found):
+        return None
+    tiles = choose(
+        found.batch.extent,
+        found.rows.extent,
+        found.columns.extent,
+        found.depth.extent,
+        found.accumulator,
+        target,
+        packs_right(found, target),
+    )
+    return _Nest(kernel, found, tiles, target).function()
+
+
+def worthwhile(found: Contraction) -> bool:
+    """False for products with a vector, which read each matrix element once, and tiny ones."""
+    rows, columns, depth = found.rows.extent, found.columns.extent, found.depth.extent
+    if min(rows, columns) < 2 or depth < 2:
+        return False
+    return found.batch.extent * rows * columns * depth >= SMALL
+
+
+class _Nest:
+    """Builds the loops from the outside in."""
+
+    def __init__(
+        self, kernel: Kernel, found: Contraction, tiles: Tiles, target: Target
+    ) -> None:
+        self.kernel, self.found, self.tiles = kernel, found, tiles
+        self.frame = Frame(kernel, found, tiles)
+        self.right: Operand = right_operand(self.frame, target)
+        self.left: Operand = left_operand(self.frame)
+        self.sums: Destination = destination(self.frame)
+
+    def function(self) -> loops.Function:
+        """One phase whose iterations are parts of batch x rows x columns."""
+        found, tiles, frame = self.found, self.tiles, self.frame
+        tasks = found.batch.extent * tiles.row_parts * tiles.column_parts
+        var = Var("task", 0, tasks - 1)
+        task = of(var) if tasks > 1 else ZERO
+        frame.batch = task // (tiles.row_parts * tiles.column_parts)
+        row_part = task // tiles.column_parts % tiles.row_parts
+        body = self._depth_blocks(row_part, task % tiles.column_parts)
+        work = tiles.row_tiles * tiles.column_tiles * found.batch.extent / tasks
+        work *= tile_work(tiles.height, tiles.vectors, found.depth.extent)
+        phase = loops.Phase(var if tasks > 1 else None, constant(tasks), body, work)
+        memories = tuple(frame.memories.values())
+        return loops.Function(
+            self.kernel.name,
+            memories,
+            self.kernel.scalars,
+            (phase,),
+            frame.workspace,
+            frame.scratch,
+        )
+
+    def _depth_blocks(self, row_part: Index, column_part: Index) -> tuple[Statement, ...]:
+        tiles, frame = self.tiles, self.frame
+        count, extent = tiles.depth_blocks, self.found.depth.extent
+        var = Var("block", 0, count - 1)
+        block = of(var) if count > 1 else ZERO
+        frame.block, frame.begin = block, block * extent // count
+        length = (block + 1) * extent // count - frame.begin
+        named, frame.length = frame.name_index("length", length, extent // count, tiles.depth)
+        body = named + self._columns(row_part, column_part)
+        return body if count == 1 else (loops.For(var, ZERO, constant(count), body),)
+
+    def _columns(self, row_part: Index, column_part: Index) -> tuple[Statement, ...]:
+        """Pack this part's columns, then run the row blocks over them."""
+        tiles = self.tiles
+        first = column_part * tiles.column_tiles // tiles.column_parts
+        end = (column_part + 1) * tiles.column_tiles // tiles.column_parts
+        body: tuple[Statement, ...] = ()
+        if self.right.index is None:
+            tile = Var("jp", 0, tiles.column_tiles - 1)
+            named, panel = self._local("panel", tile, first, tiles.part_columns)
+            packed = pack_right(self.frame, self.right, tile, panel)
+            body = (loops.For(tile, first, end, named + packed, independent=True),)
+        blocks = tiles.row_blocks // tiles.row_parts
+        var = Var("rows", 0, blocks - 1)
+        block = row_part * blocks + (of(var) if blocks > 1 else ZERO)
+        inner = self._row_block(block, first, end)
+        return (*body, *inner) if blocks == 1 else (
+            *body, loops.For(var, ZERO, constant(blocks), inner)
+        )
+
+    def _row_block(
+        self, block: Index, first_column: Index, end_column: Index
+    ) -> tuple[Statement, ...]:
+        """Pack the block's rows, then run its register tiles, row tiles innermost."""
+        tiles, frame = self.tiles, self.frame
+        first = block * tiles.row_tiles // tiles.row_blocks
+        end = (block + 1) * tiles.row_tiles // tiles.row_blocks
+        body: tuple[Statement, ...] = ()
+        if self.left.index is None:
+            tile = Var("ip", 0, tiles.row_tiles - 1)
+            statements, row, _ = self._row(tile)
+            named, panel = self._local("panel", tile, first, tiles.block_rows)
+            packed = pack_left(frame, self.left, row, panel)
+            packed = (*statements, *named, *packed)
+            body = (loops.For(tile, first, end, packed, independent=True),)
+        column_tile, row_tile = (
+            Var("j", 0, tiles.column_tiles - 1), Var("i", 0, tiles.row_tiles - 1)
+        )
+        before, right_panel = self._local("panel", column_tile, first_column, tiles.part_columns)
+        statements, row, skipped = self._row(row_tile)
+        named, left_panel = self._local("panel", row_tile, first, tiles.block_rows)
+        place = Tile(row, of(column_tile) * tiles.width, skipped, left_panel, right_panel)
+        inner = (
+            *statements,
+            *(named if self.left.index is None else ()),
+            *accumulate(frame, self.left, self.right, place, self.sums),
+            *finish(frame, self.kernel, place, self.sums),
+        )
+        rows = loops.For(row_tile, first, end, inner)
+        before = before if self.right.index is None else ()
+        return (*body, loops.For(column_tile, first_column, end_column, (*before, rows)))
+
+    def _local(
+        self, stem: str, tile: Var, first: Index, count: int
+    ) -> tuple[tuple[Statement, ...], Index]:
+        """The number of a tile among those that are packed together."""
+        return self.frame.name_index(stem, of(tile) - first, 0, count - 1)
+
+    def _row(self, tile: Var) -> tuple[tuple[Statement, ...], Index, Index]:
+        """The first row of a tile, and how many of its rows belong to the tile before."""
+        frame, height, rows = self.frame, self.tiles.height, self.found.rows.extent
+        start = of(tile) * height
+        if rows % height == 0:
+            return (), start, ZERO
+        least = loops.Literal.of(rows - height, int64)
+        value = loops.Alu(Op.MINIMUM, (loops.IndexValue(start, int64), least), int64)
+        named, row = frame.name_value("row", value, 0, rows - height)
+        shared, skipped = frame.name_index("skipped", start - row, 0, height - 1)
+        return named + shared, row, skipped

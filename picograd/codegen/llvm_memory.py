@@ -1,0 +1,253 @@
+"""Loads and stores in LLVM text.
+
+In: a memory, an `Index`, a `Mask`, a number of lanes. Out: the register loaded, or the text of a
+store. Called by `llvm.py`. The form depends on the factor of the lane number in the index: 1 is a
+vector access, -1 the same reversed, 0 one element for all lanes, anything else (and indices that
+are no affine form of the lane) a gather or scatter. Where a mask fails memory is never touched:
+one element is then read from a constant zero, and vectors use the masked intrinsics.
+"""
+
+from __future__ import annotations
+
+from picograd.codegen.llvm_builder import Builder
+from picograd.codegen.llvm_index import Indices
+from picograd.codegen.llvm_types import register, splat, stored, suffix, vector
+from picograd.codegen.loops import Home, Load, Memory
+from picograd.graph.index import Index, Mask
+
+ZEROS = "picograd_zeros"  # 16 bytes that a masked-off element is read from
+
+
+class Memories:
+    """Accesses to the memories of one function."""
+
+    def __init__(self, builder: Builder, indices: Indices, nontemporal: bool) -> None:
+        self.builder = builder
+        self.indices = indices
+        self.nontemporal = nontemporal  # the target has streaming stores
+        self.streamed = False  # a streaming store was written
+        self.zeros = False  # ZEROS is used
+
+    def base(self, memory: Memory) -> str:
+        """The pointer to a memory's element 0."""
+        emit = self.builder.emit_address
+        if memory.home is Home.ARGUMENT:
+            cell = emit(f"getelementptr ptr, ptr %buffers, i64 {memory.slot}")
+            return emit(f"load ptr, ptr {cell}, align 8", cell)
+        if memory.home is Home.SHARED:
+            raise ValueError(f"the memory {memory.name} is shared by a GPU block: not on a CPU")
+        number = 1 if memory.home is Home.WORKSPACE else 2
+        cell = emit(f"getelementptr ptr, ptr %context, i64 {number}")
+        home = emit(f"load ptr, ptr {cell}, align 8", cell)
+        if not memory.offset:
+            return home
+        return emit(f"getelementptr i8, ptr {home}, i64 {memory.offset}", home)
+
+    # --- loads --------------------------------------------------------------------------------
+
+    def load(self, load: Load) -> str:
+        """The register of a load's value."""
+        memory, lanes = load.memory, load.lanes
+        if lanes == 1:
+            value = self._load_one(memory, load.index, self.indices.mask(load.mask, 1))
+        else:
+            parts = self.indices.split(load.index)
+            if parts.varying or parts.stride not in (-1, 0, 1):
+                value = self._gather(load)
+            elif parts.stride == 0:
+                value = self._load_same(load)
+            else:
+                value = self._load_vector(load, parts.shared, parts.stride)
+        return self._loaded(memory, value, lanes)
+
+    def _loaded(self, memory: Memory, value: str, lanes: int) -> str:
+        """From the type in memory to the type in registers."""
+        if not memory.dtype.is_bool:
+            return value
+        kind = vector("i8", lanes)
+        return self.builder.emit(f"icmp ne {kind} {value}, {splat('i8', '0', lanes)}", value)
+
+    def _load_one(self, memory: Memory, index: Index, mask: str) -> str:
+        element = stored(memory.dtype)
+        if mask == "false":
+            return "0" if element.startswith("i") else "0x0000000000000000"
+        pointer = self.indices.address(self.base(memory), element, index)
+        if mask != "true":
+            self.zeros = True
+            text = f"select i1 {mask}, ptr {pointer}, ptr @{ZEROS}"
+            pointer = self.builder.emit_address(text, mask, pointer)
+        align = memory.dtype.itemsize
+        text = f"load {element}, ptr {pointer}, align {align}"
+        return self.builder.emit_load(text, memory.written, pointer)
+
+    def _load_same(self, load: Load) -> str:
+        """The same element in every lane, which a mask may replace by zero in some."""
+        memory, lanes, builder = load.memory, load.lanes, self.builder
+        element = stored(memory.dtype)
+        single, several = self.indices.mask_parts(load.mask, lanes)
+        if several is None:
+            value = self._load_one(memory, load.index, single)
+            return builder.broadcast(element, value, lanes)
+        some = self._any(several, lanes)
+        if single != "true":
+            some = builder.emit_address(f"and i1 {single}, {some}", single, some)
+        value = builder.broadcast(element, self._load_one(memory, load.index, some), lanes)
+        zero = "zeroinitializer"
+        kind, mask = vector(element, lanes), vector("i1", lanes)
+        text = f"select {mask} {several}, {kind} {value}, {kind} {zero}"
+        return builder.emit(text, several, value)
+
+    def _any(self, mask: str, lanes: int) -> str:
+        emit, kind = self.builder.emit_address, vector("i1", lanes)
+        word = emit(f"bitcast {kind} {mask} to i{lanes}", mask)
+        return emit(f"icmp ne i{lanes} {word}, 0", word)
+
+    def _load_vector(self, load: Load, shared: Index, stride: int) -> str:
+        """Neighbours in memory, upwards or downwards."""
+        memory, lanes, builder = load.memory, load.lanes, self.builder
+        element = stored(memory.dtype)
+        first = shared if stride == 1 else shared + (1 - lanes)
+        pointer = self.indices.address(self.base(memory), element, first)
+        kind, align = vector(element, lanes), memory.dtype.itemsize
+        mask = self.indices.mask(load.mask, lanes)
+        if load.mask.always:
+            text = f"load {kind}, ptr {pointer}, align {align}"
+            value = builder.emit_load(text, memory.written, pointer)
+        else:
+            if stride == -1:
+                mask = self._reverse("i1", lanes, mask)
+            name = f"llvm.masked.load.{suffix(element, lanes)}.p0"
+            masks = vector("i1", lanes)
+            builder.declare(name, kind, f"ptr, {masks}, {kind}")
+            text = f"call {kind} @{name}(ptr align {align} {pointer}, {masks} {mask}, "
+            text += f"{kind} zeroinitializer)"
+            value = builder.emit_load(text, memory.written, pointer, mask)
+        return value if stride == 1 else self._reverse(element, lanes, value)
+
+    def _reverse(self, element: str, lanes: int, value: str) -> str:
+        if not value.startswith("%"):
+            return value  # a splat
+        return self.builder.shuffle(element, lanes, value, list(range(lanes - 1, -1, -1)))
+
+    def _gather(self, load: Load) -> str:
+        memory, lanes, builder = load.memory, load.lanes, self.builder
+        element = stored(memory.dtype)
+        pointers = self.indices.addresses(self.base(memory), element, load.index, lanes)
+        kind, masks, align = vector(element, lanes), vector("i1", lanes), memory.dtype.itemsize
+        mask = self.indices.mask(load.mask, lanes)
+        name = f"llvm.masked.gather.{suffix(element, lanes)}.{suffix('ptr', lanes)}"
+        places = vector("ptr", lanes)
+        builder.declare(name, kind, f"{places}, {masks}, {kind}")
+        text = f"call {kind} @{name}({places} align {align} {pointers}, {masks} {mask}, "
+        text += f"{kind} zeroinitializer)"
+        return builder.emit_load(text, memory.written, pointers, mask)
+
+    # --- stores -------------------------------------------------------------------------------
+
+    def store(
+        self, memory: Memory, index: Index, value: str, lanes: int, mask: Mask, streaming: bool
+    ) -> None:
+        """Write a register to memory where the mask holds."""
+        if mask.never:
+            return
+        builder, element = self.builder, stored(memory.dtype)
+        if memory.dtype.is_bool:
+            kind = vector(register(memory.dtype), lanes)
+            value = builder.emit(f"zext {kind} {value} to {vector('i8', lanes)}", value)
+        parts = self.indices.split(index)
+        if lanes == 1:
+            self._store_one(memory, index, value, self.indices.mask(mask, 1))
+        elif not parts.varying and parts.stride in (1, -1):
+            single, several = self.indices.mask_parts(mask, lanes)
+            first = parts.shared if parts.stride == 1 else parts.shared + (1 - lanes)
+            if parts.stride == -1:
+                value = self._reverse(element, lanes, value)
+                several = several and self._reverse("i1", lanes, several)
+            aligned = index_multiple(first, lanes) and lanes * memory.dtype.itemsize in (16, 32, 64)
+            if several is None and single == "true" and streaming and aligned and self.nontemporal:
+                self._stream(memory, first, value, lanes)
+            else:
+                self._store_vector(memory, first, value, lanes, (single, several))
+        else:
+            self._scatter(memory, index, value, lanes, self.indices.mask(mask, lanes))
+        builder.forget_loads()
+
+    def _store_one(self, memory: Memory, index: Index, value: str, mask: str) -> None:
+        element = stored(memory.dtype)
+        pointer = self.indices.address(self.base(memory), element, index)
+        text = f"store {element} {value}, ptr {pointer}, align {memory.dtype.itemsize}"
+        self.guarded(mask, text)
+
+    def guarded(self, mask: str, text: str) -> None:
+        """An instruction that runs where a one-lane mask holds."""
+        builder = self.builder
+        if mask == "true":
+            builder.perform(text)
+            return
+        then, after = builder.fresh("then"), builder.fresh("after")
+        builder.perform(f"br i1 {mask}, label %{then}, label %{after}")
+        builder.label(then)
+        builder.perform(text)
+        builder.perform(f"br label %{after}")
+        builder.label(after)
+
+    def _store_vector(
+        self, memory: Memory, index: Index, value: str, lanes: int, mask: tuple[str, str | None]
+    ) -> None:
+        element, align = stored(memory.dtype), memory.dtype.itemsize
+        kind, builder = vector(element, lanes), self.builder
+        pointer = self.indices.address(self.base(memory), element, index)
+        single, several = mask
+        if several is None:
+            self.guarded(single, f"store {kind} {value}, ptr {pointer}, align {align}")
+            return
+        masks, name = vector("i1", lanes), f"llvm.masked.store.{suffix(element, lanes)}.p0"
+        builder.declare(name, "void", f"{kind}, ptr, {masks}")
+        text = f"call void @{name}({kind} {value}, ptr align {align} {pointer}, {masks} {several})"
+        self.guarded(single, text)
+
+    def _stream(self, memory: Memory, index: Index, value: str, lanes: int) -> None:
+        """A store past the caches. It needs an aligned address, which a user's buffer may not
+        have: then the ordinary store runs."""
+        builder, element = self.builder, stored(memory.dtype)
+        size = lanes * memory.dtype.itemsize
+        base, kind = self.base(memory), vector(element, lanes)
+        pointer = self.indices.address(base, element, index)
+        word = builder.emit_address(f"ptrtoint ptr {base} to i64", base)
+        low = builder.emit_address(f"and i64 {word}, {size - 1}", word)
+        aligned = builder.emit_address(f"icmp eq i64 {low}, 0", low)
+        fast, slow, after = (builder.fresh(name) for name in ("stream", "plain", "after"))
+        builder.perform(f"br i1 {aligned}, label %{fast}, label %{slow}")
+        builder.label(fast)
+        builder.perform(f"store {kind} {value}, ptr {pointer}, align {size}, !nontemporal !0")
+        builder.perform(f"br label %{after}")
+        builder.label(slow)
+        text = f"store {kind} {value}, ptr {pointer}, align {memory.dtype.itemsize}"
+        builder.perform(text)
+        builder.perform(f"br label %{after}")
+        builder.label(after)
+        self.streamed = True
+
+    def _scatter(
+        self, memory: Memory, index: Index, value: str, lanes: int, mask: str
+    ) -> None:
+        """Lanes that name one element are written in order: the last one stays."""
+        element, builder = stored(memory.dtype), self.builder
+        pointers = self.indices.addresses(self.base(memory), element, index, lanes)
+        kind, masks = vector(element, lanes), vector("i1", lanes)
+        places = vector("ptr", lanes)
+        name = f"llvm.masked.scatter.{suffix(element, lanes)}.{suffix('ptr', lanes)}"
+        builder.declare(name, "void", f"{kind}, {places}, {masks}")
+        align = memory.dtype.itemsize
+        builder.perform(
+            f"call void @{name}({kind} {value}, {places} align {align} {pointers}, "
+            f"{masks} {mask})"
+        )
+
+
+def index_multiple(index: Index, factor: int) -> bool:
+    """Is an index always a multiple of a factor?"""
+    terms_divide = all(coefficient % factor == 0 for _, coefficient in index.terms)
+    return terms_divide and index.constant % factor == 0
+
+

@@ -1,0 +1,190 @@
+"""Where a contraction's register tile reads its factors: in place, or from packed panels.
+
+In: a `Frame`. Out: an `Operand` for each factor, and the statements that fill its panels for one
+depth block. Called by `codegen.contraction`.
+
+* The right factor is packed into panels of `depth` rows by the tile's width, zero-filled past the
+  last column, unless it is a plain matrix that fits the second-level cache.
+* The left factor is read in place (one broadcast an element) unless it is computed, converted,
+  masked or strided along k. It is packed along the axis on which it is contiguous: into rows of k,
+  or into panels of a few rows for each k.
+
+Packing is where elementwise producers of a factor are evaluated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from picograd.codegen import loops
+from picograd.codegen.axes import Contraction, Group, accesses
+from picograd.codegen.frame import Frame, inside, lane_index
+from picograd.codegen.loops import Home, Statement
+from picograd.codegen.target import Target
+from picograd.codegen.tiles import ceil_div, round_up
+from picograd.dtype import DType
+from picograd.graph.index import Index, Var, constant, of
+from picograd.schedule.kernel import Access, Expr
+
+# With at most this many rows the right factor is read so rarely that packing costs as much.
+FEW_ROWS = 8
+# Up to this depth a left factor that is strided along k stays in the first-level cache.
+SHALLOW = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """A factor as the register tile sees it.
+
+    Packed: element (line, k) of panel p, where a line is a row or a column of the tile, is at
+    `p * panel_step + line * line_step + k * depth_step`. In place: at `index`, a function of the
+    groups' variables.
+    """
+
+    memory: loops.Memory
+    index: Index | None = None
+    panel_step: int = 0
+    line_step: int = 0
+    depth_step: int = 0
+
+    def position(self, panel: Index, line: Index, depth: Index) -> Index:
+        """An element of a packed panel."""
+        return panel * self.panel_step + line * self.line_step + depth * self.depth_step
+
+
+def plain(expr: Expr, line: Group, depth: Group, dtype: DType) -> tuple[int, int] | None:
+    """(line step, depth step) of a factor that is a whole buffer's elements, else None."""
+    if not isinstance(expr, Access) or not expr.mask.always or expr.dtype is not dtype:
+        return None
+    index = expr.index
+    if not (index.is_affine_in(line.var) and index.is_affine_in(depth.var)):
+        return None
+    return index.coefficient(line.var), index.coefficient(depth.var)
+
+
+def unit(expr: Expr, var: Var) -> int:
+    """How many accesses have stride 1 along a variable."""
+    return sum(a.index.is_affine_in(var) and a.index.coefficient(var) == 1 for a in accesses(expr))
+
+
+def packs_right(found: Contraction, target: Target) -> bool:
+    """Whether the right factor is packed."""
+    steps = plain(found.right, found.columns, found.depth, found.accumulator)
+    if steps is None or steps[0] != 1:
+        return True
+    columns, depth = found.columns.extent, found.depth.extent
+    if found.rows.extent <= FEW_ROWS:
+        return False
+    span = max(steps[1], columns) * depth * found.accumulator.itemsize
+    return span > target.l2 // 2 or columns % target.lanes(found.accumulator) != 0
+
+
+def right_operand(frame: Frame, target: Target) -> Operand:
+    """The right factor in place, or memory for the panels of one task."""
+    found, tiles = frame.contraction, frame.tiles
+    if not packs_right(found, target):
+        assert isinstance(found.right, Access)
+        return Operand(frame.memories[found.right.buffer], found.right.index)
+    panel = tiles.depth * tiles.width
+    size = tiles.part_columns * panel
+    memory = frame.allocate("right", found.accumulator, size, Home.SCRATCH)
+    return Operand(memory, None, panel, 1, tiles.width)
+
+
+def left_operand(frame: Frame) -> Operand:
+    """The left factor in place, or memory for the panels of one row block."""
+    found, tiles = frame.contraction, frame.tiles
+    steps = plain(found.left, found.rows, found.depth, found.accumulator)
+    if steps is not None and (abs(steps[1]) <= 1 or found.depth.extent <= SHALLOW):
+        assert isinstance(found.left, Access)
+        return Operand(frame.memories[found.left.buffer], found.left.index)
+    if unit(found.left, found.rows.var) > unit(found.left, found.depth.var):
+        line, depth = 1, _panel_width(tiles.height, tiles.lanes)[1]
+        panel = tiles.depth * depth
+    else:
+        line, depth = round_up(tiles.depth, tiles.lanes) + tiles.lanes, 1
+        panel = tiles.height * line
+    memory = frame.allocate("left", found.accumulator, tiles.block_rows * panel, Home.SCRATCH)
+    return Operand(memory, None, panel, line, depth)
+
+
+def _panel_width(height: int, lanes: int) -> tuple[int, int]:
+    """(vector width, panel width) that hold one k of `height` rows."""
+    narrow = 1
+    while narrow < min(height, lanes):
+        narrow *= 2
+    return narrow, round_up(height, narrow)
+
+
+def pack_right(
+    frame: Frame, operand: Operand, tile: Var, panel: Index
+) -> tuple[Statement, ...]:
+    """Fill the panel of column tile `tile` for the current depth block."""
+    found, tiles = frame.contraction, frame.tiles
+    k, lane = Var("kp", 0, tiles.depth - 1), lane_index(tiles.lanes)
+    named, depth = frame.depth_at(of(k))
+
+    def store(offset: Index) -> tuple[Statement, ...]:
+        column = of(tile) * tiles.width + offset
+        edge = inside(column, found.columns.extent)
+        values = frame.at(column=column, depth=depth)
+        body, value = frame.evaluate(found.right, values, edge, tiles.lanes)
+        return (*body, loops.Store(operand.memory, operand.position(panel, offset, of(k)), value))
+
+    if unit(found.right, found.depth.var) > unit(found.right, found.columns.var):
+        # Neighbours in memory are neighbours in k: stay on the same cache lines.
+        v = Var("vp", 0, tiles.vectors - 1)
+        inner = each(k, frame.length, named + store(of(v) * tiles.lanes + lane))
+        return (each(v, constant(tiles.vectors), (inner,)),)
+    body = named
+    for v in range(tiles.vectors):
+        body += store(lane + v * tiles.lanes)
+    return (each(k, frame.length, body),)
+
+
+def pack_left(frame: Frame, operand: Operand, row: Index, panel: Index) -> tuple[Statement, ...]:
+    """Fill the panel of the row tile that begins at `row` for the current depth block."""
+    if operand.line_step == 1:
+        return _pack_columns(frame, operand, row, panel)
+    return _pack_rows(frame, operand, row, panel)
+
+
+def _pack_columns(
+    frame: Frame, operand: Operand, row: Index, panel: Index
+) -> tuple[Statement, ...]:
+    """For each k one vector of rows."""
+    found, tiles = frame.contraction, frame.tiles
+    lanes, width = _panel_width(tiles.height, tiles.lanes)
+    k = Var("ka", 0, tiles.depth - 1)
+    body, depth = frame.depth_at(of(k))
+    for start in range(0, width, lanes):
+        offset = lane_index(lanes) + start
+        edge = inside(offset, tiles.height)
+        values = frame.at(row=row + offset, depth=depth)
+        statements, value = frame.evaluate(found.left, values, edge, lanes)
+        store = loops.Store(operand.memory, operand.position(panel, offset, of(k)), value)
+        body += (*statements, store)
+    return (each(k, frame.length, body),)
+
+
+def _pack_rows(frame: Frame, operand: Operand, row: Index, panel: Index) -> tuple[Statement, ...]:
+    """For each row vectors along k; the last one may reach into the next depth block."""
+    found, tiles = frame.contraction, frame.tiles
+    lanes = tiles.lanes
+    line = Var("ra", 0, tiles.height - 1)
+    chunk = Var("ka", 0, ceil_div(tiles.depth, lanes) - 1)
+    named, first = frame.depth_at(of(chunk) * lanes)
+    depth = first + lane_index(lanes)
+    edge = inside(depth, found.depth.extent)
+    values = frame.at(row=row + of(line), depth=depth)
+    statements, value = frame.evaluate(found.left, values, edge, lanes)
+    offset = of(chunk) * lanes + lane_index(lanes)
+    store = loops.Store(operand.memory, operand.position(panel, of(line), offset), value)
+    count = (frame.length + (lanes - 1)) // lanes
+    inner = each(chunk, count, (*named, *statements, store))
+    return (each(line, constant(tiles.height), (inner,)),)
+
+
+def each(var: Var, end: Index, body: tuple[Statement, ...]) -> loops.For:
+    """A loop from 0 whose iterations are independent."""
+    return loops.For(var, constant(0), end, body, independent=True)

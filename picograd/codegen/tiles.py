@@ -1,0 +1,176 @@
+"""Choose the sizes of a contraction's tiles and blocks from its shape and the target.
+
+In: the extents of batch, rows (M), columns (N) and depth (K), the accumulator's dtype, the
+`Target`. Out: `Tiles`. Called by `codegen.contraction`.
+
+The register tile is `height` rows by `vectors` vectors of accumulators. Tiles divide the extents
+evenly, so that little work is spent on padding: 65 columns become two tiles of 3 vectors, not
+4 + 1. No choice here changes a result's bits: every element is one chain of multiply-adds over
+ascending k, whatever the blocks are.
+
+>>> from picograd.codegen.target import AVX512
+>>> from picograd.dtype import float32
+>>> tiles = choose(1, 1024, 1024, 1024, float32, AVX512, packs_right=True)
+>>> tiles.height, tiles.vectors, tiles.lanes, tiles.depth_blocks
+(6, 4, 16, 2)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from picograd.codegen.target import Target
+from picograd.dtype import DType
+
+
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """Sizes of the loops around the register tile.
+
+    row_tiles, column_tiles    register tiles along M and N
+    depth_blocks               blocks of K, each at most `depth` long
+    row_parts, column_parts    parts that M and N are cut into for threads
+    row_blocks                 blocks of rows in all (a multiple of row_parts): the rows of one
+                               block over one depth block stay in the second-level cache
+    """
+
+    lanes: int
+    vectors: int
+    height: int
+    depth: int
+    row_tiles: int
+    column_tiles: int
+    depth_blocks: int
+    row_parts: int
+    column_parts: int
+    row_blocks: int
+
+    @property
+    def width(self) -> int:
+        """Columns of a register tile."""
+        return self.vectors * self.lanes
+
+    @property
+    def block_rows(self) -> int:
+        """The most register tiles in a row block."""
+        return ceil_div(self.row_tiles, self.row_blocks)
+
+    @property
+    def part_columns(self) -> int:
+        """The most register tiles in a column part."""
+        return ceil_div(self.column_tiles, self.column_parts)
+
+
+def ceil_div(number: int, divisor: int) -> int:
+    return -(-number // divisor)
+
+
+def round_up(number: int, multiple: int) -> int:
+    return ceil_div(number, multiple) * multiple
+
+
+# A task shorter than this is not worth another thread.
+TASK_NANOSECONDS = 20_000
+# Tasks for each thread, so that threads of unequal speed finish together.
+TASKS_PER_THREAD = 4
+
+
+def choose(
+    batch: int,
+    rows: int,
+    columns: int,
+    depth: int,
+    dtype: DType,
+    target: Target,
+    packs_right: bool,
+) -> Tiles:
+    """The tiles of a contraction of these extents."""
+    lanes = _lanes(columns, target.lanes(dtype))
+    vectors, height = register_tile(rows, ceil_div(columns, lanes), target.registers)
+    row_tiles, column_tiles = ceil_div(rows, height), ceil_div(columns, vectors * lanes)
+    depth_blocks = _depth_blocks(depth, dtype.itemsize)
+    length = ceil_div(depth, depth_blocks)
+    row_parts, column_parts = _parts(
+        batch, row_tiles, column_tiles, tile_work(height, vectors, depth), target, packs_right
+    )
+    widest = max(1, (target.l3 // 4) // (length * vectors * lanes * dtype.itemsize))
+    if packs_right:
+        column_parts = max(column_parts, ceil_div(column_tiles, widest))
+    block_tiles = max(1, (target.l2 // 5) // (height * length * dtype.itemsize))
+    row_blocks = ceil_div(ceil_div(row_tiles, row_parts), block_tiles) * row_parts
+    return Tiles(
+        lanes,
+        vectors,
+        height,
+        length,
+        row_tiles,
+        column_tiles,
+        depth_blocks,
+        row_parts,
+        column_parts,
+        min(row_blocks, round_up(row_tiles, row_parts)),
+    )
+
+
+def _lanes(columns: int, lanes: int) -> int:
+    """The vector width: narrower when there are few columns."""
+    while lanes > 1 and lanes // 2 >= columns:
+        lanes //= 2
+    return lanes
+
+
+def register_tile(rows: int, column_vectors: int, registers: int) -> tuple[int, int]:
+    """(vectors, height): with 32 registers at most 24 accumulators, with 16 at most 12.
+
+    The rest holds a row of the right factor and one broadcast element of the left one.
+    """
+    accumulators, widest = (24, 4) if registers >= 32 else (12, 2)
+    candidates = range(1, min(widest, column_vectors) + 1)
+    # The least padding wins; among equals the wider tile, which loads less for each multiply-add.
+    vectors = min(candidates, key=lambda v: (_padding(column_vectors, v, widest), -v))
+    highest = min(accumulators // vectors, 12)
+    height = ceil_div(rows, ceil_div(rows, highest))
+    if rows >= 8 * highest:
+        height = highest
+    return vectors, height
+
+
+def _padding(column_vectors: int, vectors: int, widest: int) -> float:
+    """Relative cost of tiles of this many vectors: padded columns, and loads of the left factor."""
+    padded = round_up(column_vectors, vectors) / column_vectors
+    return padded * (1 + 0.04 * (widest - vectors))
+
+
+def _depth_blocks(depth: int, itemsize: int) -> int:
+    """Blocks of about 512 four-byte elements: a panel of the right factor then fits the cache."""
+    longest = 3072 // itemsize
+    return max(1, ceil_div(depth, longest))
+
+
+def tile_work(height: int, vectors: int, depth: int) -> float:
+    """Nanoseconds of one register tile: one vector multiply-add a cycle, three cycles each ns."""
+    return (height * vectors * (depth + 8)) / 3.0
+
+
+def _parts(
+    batch: int,
+    row_tiles: int,
+    column_tiles: int,
+    work: float,
+    target: Target,
+    packs_right: bool,
+) -> tuple[int, int]:
+    """How many parts M and N are cut into: columns first, since they share nothing when packed."""
+    total = batch * row_tiles * column_tiles * work
+    wanted = int(total / TASK_NANOSECONDS)
+    wanted = max(1, min(wanted, TASKS_PER_THREAD * target.threads))
+    if wanted > batch:
+        wanted = ceil_div(wanted, batch)
+    else:
+        wanted = 1
+    column_parts = min(column_tiles, wanted)
+    if column_parts * batch >= min(wanted, 2 * target.threads) and packs_right:
+        return 1, column_parts
+    least = 16 if packs_right else 1  # row tiles that pay for packing the right factor again
+    row_parts = min(max(1, row_tiles // least), ceil_div(wanted, column_parts))
+    return row_parts, column_parts
