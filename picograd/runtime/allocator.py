@@ -30,6 +30,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from picograd.runtime.fork import renew_in_child
+
 ALIGNMENT = 64
 LARGE = 1 << 20  # from here on a chunk is its own mapping
 HUGE_PAGE = 2 << 20
@@ -217,8 +219,7 @@ def memory_of_machine() -> int:
 
 
 HOST = Allocator(limit=memory_of_machine() // 4)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=HOST.renew_lock)
+renew_in_child(HOST.renew_lock)
 
 
 def memory_allocated() -> int:

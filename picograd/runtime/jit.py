@@ -19,8 +19,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from picograd.errors import InternalError
+from picograd.runtime.fork import renew_in_child
 
 if TYPE_CHECKING:
+    from llvmlite.binding.module import ModuleRef
     from llvmlite.binding.orcjit import LLJIT, ResourceTracker
     from llvmlite.binding.targets import TargetMachine
 
@@ -34,68 +36,95 @@ class Library:
 
 
 @dataclass(frozen=True, slots=True)
-class Compiler:
-    """LLVM set up for the host: made once a process, and never disposed of, because threads may
-    run its code until the process is gone."""
+class Host:
+    """LLVM set up for this machine: made once a process, and never disposed of, because threads
+    may run its code until the process is gone."""
 
-    machine: TargetMachine
     jit: LLJIT
     cpu: str
     features: str
     triple: str
 
 
-_lock = threading.Lock()
+class _Locks:
+    def __init__(self) -> None:
+        self.compile = threading.Lock()
+
+
+_locks = _Locks()
+renew_in_child(_locks.__init__)
 _numbers = itertools.count()
 
 
 @lru_cache(maxsize=1)
-def compiler() -> Compiler:
-    """The host's compiler. Imports llvmlite: about 40 ms the first time."""
+def host() -> Host:
+    """LLVM, ready to compile. Imports llvmlite: about 40 ms the first time."""
     import ctypes
 
     from llvmlite import binding as llvm
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    cpu = llvm.get_host_cpu_name()
-    features = llvm.get_host_cpu_features().flatten()
-    target = llvm.Target.from_default_triple()
-
-    def machine() -> TargetMachine:
-        return target.create_target_machine(
-            cpu=cpu, features=features, opt=2, reloc="pic", codemodel="small"
-        )
-
-    jit = llvm.create_lljit_compiler(machine())
-    made = Compiler(machine(), jit, cpu, features, target.triple)
+    cpu, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+    triple = llvm.get_process_triple()
+    jit = llvm.create_lljit_compiler(_new_machine(triple, cpu, features))
+    made = Host(jit, cpu, features, triple)
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(made))
     return made
 
 
-def compile_ir(text: str) -> Library:
-    """Verify and compile one module and load it. Symbols of the process (libm, libc) resolve.
-
-    Raises InternalError, with LLVM's message and the line it speaks of, when the text is not valid.
-    """
+def _new_machine(triple: str, cpu: str, features: str) -> TargetMachine:
     from llvmlite import binding as llvm
 
-    host = compiler()
-    with _lock:
-        try:
-            module = llvm.parse_assembly(text)
-            module.verify()
-        except RuntimeError as error:
-            raise InternalError(f"generated LLVM IR is not valid: {error}") from error
-        module.triple = host.triple
-        module.data_layout = str(host.machine.target_data)
+    return llvm.Target.from_triple(triple).create_target_machine(
+        cpu=cpu, features=features, opt=2, reloc="pic", codemodel="small"
+    )
+
+
+@lru_cache(maxsize=8)
+def _machine(cpu: str, features: str) -> TargetMachine:
+    return _new_machine(host().triple, cpu, features)
+
+
+def compile_ir(text: str, cpu: str | None = None, features: str = "") -> Library:
+    """Verify and compile one module and load it. Symbols of the process (libm, libc) resolve.
+
+    `cpu` and `features` are LLVM's names, the host's when no CPU is given. Raises InternalError
+    with LLVM's message, and the line it speaks of, when the text is not valid.
+    """
+    machine = _choose(cpu, features)
+    with _locks.compile:
+        module = _parse(text, machine)
         names = [
             function.name
             for function in module.functions
-            if not function.is_declaration and function.linkage != llvm.Linkage.internal
+            if not function.is_declaration and function.linkage.name == "external"
         ]
-        image = host.machine.emit_object(module)
-        return _load(image, names)
+        return _load(machine.emit_object(module), names)
+
+
+def assembly(text: str, cpu: str | None = None, features: str = "") -> str:
+    """The machine code of a module, as assembly text."""
+    machine = _choose(cpu, features)
+    with _locks.compile:
+        return machine.emit_assembly(_parse(text, machine))
+
+
+def _choose(cpu: str | None, features: str) -> TargetMachine:
+    return _machine(host().cpu, host().features) if cpu is None else _machine(cpu, features)
+
+
+def _parse(text: str, machine: TargetMachine) -> ModuleRef:
+    from llvmlite import binding as llvm
+
+    try:
+        module = llvm.parse_assembly(text)
+        module.verify()
+    except RuntimeError as error:
+        raise InternalError(f"generated LLVM IR is not valid: {error}") from error
+    module.triple = host().triple
+    module.data_layout = str(machine.target_data)
+    return module
 
 
 def _load(image: bytes, names: list[str]) -> Library:
@@ -104,11 +133,10 @@ def _load(image: bytes, names: list[str]) -> Library:
     builder = llvm.JITLibraryBuilder().add_object_img(image).add_current_process()
     for name in names:
         builder.export_symbol(name)
-    tracker = builder.link(compiler().jit, f"picograd.{next(_numbers)}")
+    tracker = builder.link(host().jit, f"picograd.{next(_numbers)}")
     return Library({name: tracker[name] for name in names}, tracker)
 
 
 def host_cpu() -> tuple[str, str]:
     """LLVM's name of the host CPU and its feature string."""
-    host = compiler()
-    return host.cpu, host.features
+    return host().cpu, host().features

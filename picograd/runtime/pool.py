@@ -25,11 +25,14 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 
+from picograd import env
 from picograd.runtime import native
+from picograd.runtime.fork import renew_in_child
 from picograd.runtime.jit import Library, compile_ir
 
 SPIN_SECONDS = 50e-6
@@ -46,7 +49,7 @@ def executor() -> Library:
 
 
 @lru_cache(maxsize=1)
-def entry() -> ctypes._CFuncPtr:
+def entry() -> Callable[[int], int]:
     """`picograd_run(frame)`: releases the GIL, returns the failed step or -1."""
     return _Run(executor().addresses["picograd_run"])
 
@@ -115,6 +118,7 @@ class _State:
         self.lock = threading.Lock()
         self.wanted: int | None = None
         self.pool: Pool | None = None
+        self.closed = False  # the process is exiting: no new threads
 
 
 _state = _State()
@@ -130,7 +134,8 @@ def usable_cpus() -> int:
 def get_num_threads() -> int:
     """The number of threads that kernels may use, the calling one included."""
     if _state.wanted is None:
-        _state.wanted = min(usable_cpus(), native.MAX_THREADS)
+        wanted = env.NUM_THREADS.get()
+        _state.wanted = min(wanted if wanted > 0 else usable_cpus(), native.MAX_THREADS)
     return _state.wanted
 
 
@@ -157,7 +162,7 @@ def current() -> Pool:
         return pool
     with _state.lock:
         if _state.pool is None:
-            _state.pool = Pool(get_num_threads() - 1)
+            _state.pool = Pool(0 if _state.closed else get_num_threads() - 1)
         return _state.pool
 
 
@@ -170,11 +175,11 @@ def _forget() -> None:
 
 
 def _finish() -> None:
+    _state.closed = True
     pool, _state.pool = _state.pool, None
     if pool is not None:
         pool.stop()
 
 
 atexit.register(_finish)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+renew_in_child(_forget)

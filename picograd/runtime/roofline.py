@@ -19,7 +19,7 @@ from functools import cache
 
 import numpy as np
 
-from picograd.runtime import cpu
+from picograd.runtime import host, jit
 from picograd.runtime.pool import get_num_threads
 
 # Enough chains to hide the latency of a multiply-add (4 cycles, 2 a cycle), few enough for the
@@ -109,9 +109,14 @@ done:
 
 
 @cache
+def _library() -> jit.Library:
+    lanes = host.target().vector_bytes // 4
+    return jit.compile_ir(_fma_source(lanes) + _copy_source(lanes))
+
+
+@cache
 def _routines() -> tuple[Callable[[int], float], Callable[[int, int, int], None]]:
-    lanes = cpu.host_target().vector_bytes // 4
-    symbols = cpu.compile_ir(_fma_source(lanes) + _copy_source(lanes))
+    symbols = _library().addresses
     fma = ctypes.CFUNCTYPE(ctypes.c_float, ctypes.c_int64)(symbols["roofline_fma_scalar"])
     copy = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)(
         symbols["roofline_copy"]
@@ -146,7 +151,7 @@ def measure_roofline() -> Roofline:
     """Measure both roofs now, on the threads that programs use (some 20 ms)."""
     fma, copy = _routines()
     threads = get_num_threads()
-    lanes = cpu.host_target().vector_bytes // 4
+    lanes = host.target().vector_bytes // 4
     seconds = _seconds([lambda: fma(_FMA_ROUNDS)] * threads)
     gflops = 2.0 * lanes * _CHAINS * _FMA_ROUNDS * threads / seconds / 1e9
     target, source = _arrays()

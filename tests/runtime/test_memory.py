@@ -88,9 +88,7 @@ def test_exclusive_memory_is_seen_by_nobody_else():
     assert not from_array(np.zeros(3)).exclusive()
 
 
-def test_size_classes_waste_little_and_are_fixed_points():
-    seed = random.randrange(1 << 30)
-    print(f"seed {seed}")
+def test_size_classes_waste_little_and_are_fixed_points(seed):
     generator = random.Random(seed)
     for size in [*range(4000), *(generator.randrange(1 << 40) for _ in range(2000))]:
         capacity = size_class(size)
@@ -108,12 +106,10 @@ def test_memory_is_reused_while_warm():
     assert pool.allocate(3 << 20).address == address
 
 
-def test_live_blocks_never_overlap():
-    seed = random.randrange(1 << 30)
-    print(f"seed {seed}")
+def test_live_blocks_never_overlap(seed):
     generator = random.Random(seed)
     pool = Allocator(limit=1 << 20)
-    live = []
+    live, block = [], None
     for step in range(3000):
         if live and generator.random() < 0.5:
             live.pop(generator.randrange(len(live)))

@@ -1,0 +1,62 @@
+"""The CPU device: a canonical graph becomes a program, its kernels machine code.
+
+In: the outputs of a canonical graph, from the engine. Out: a `CpuExecutable`. Schedule, codegen
+and LLVM meet here; every step of the way can be watched through an `Observer`.
+
+>>> device().name
+'cpu'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from picograd.graph.node import Node
+from picograd.runtime import jit
+from picograd.runtime.executable import CpuExecutable
+from picograd.runtime.host import host_target
+from picograd.runtime.jit import Library
+from picograd.runtime.kernels import compile_kernels
+from picograd.runtime.observe import Observer
+from picograd.schedule.kernel import Program
+
+
+class CpuDevice:
+    """See `runtime.device.Device`."""
+
+    name = "cpu"
+
+    def build(
+        self,
+        outputs: Sequence[Node],
+        donated: frozenset[int] = frozenset(),
+        observer: Observer | None = None,
+    ) -> CpuExecutable:
+        """Plan and compile a canonical graph."""
+        from picograd.schedule.plan import plan
+
+        return self.compile(plan(outputs, donated), observer)
+
+    def compile(self, program: Program, observer: Observer | None = None) -> CpuExecutable:
+        """Compile a program; kernels that any earlier program had are not compiled again."""
+        if observer is not None:
+            observer.saw_program(program)
+        kernels = compile_kernels([step.kernel for step in program.steps], host_target(), observer)
+        return CpuExecutable(program, kernels, self.name)
+
+
+_loaded: list[Library] = []
+
+
+def compile_ir(text: str) -> dict[str, int]:
+    """The addresses of the functions that a module of LLVM IR defines, valid until the process
+    ends. For code that is compiled once (measurements); kernels go through `CpuDevice.compile`.
+    """
+    library = jit.compile_ir(text)
+    _loaded.append(library)
+    return library.addresses
+
+
+def device() -> CpuDevice:
+    """The device, for `runtime.device`."""
+    return CpuDevice()

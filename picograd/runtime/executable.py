@@ -1,0 +1,259 @@
+"""A program as one native call.
+
+In: a `schedule.kernel.Program` and its compiled kernels. Out: `CpuExecutable`, whose `run` makes
+the outputs, fills a *frame* with addresses and numbers, and calls the native executor once.
+
+A frame is one block of 64-bit cells: the header that `runtime.native` reads, then the addresses of
+the program's slots (inputs, outputs, temporaries), its values, the extents of all phases, and room
+for the arguments of one kernel. Frames are reused; each belongs to one run at a time, so any
+number of threads may run one executable.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from picograd.errors import InternalError
+from picograd.graph.index import Index, Param, Var
+from picograd.runtime import native
+from picograd.runtime import pool as pools
+from picograd.runtime.allocator import HOST, Block
+from picograd.runtime.buffer import Buffer, empty
+from picograd.runtime.kernels import CompiledKernel
+from picograd.runtime.observe import Timing
+from picograd.schedule.kernel import Kernel, Program, SlotKind, StageKind
+
+_SIGN = 1 << 63
+
+
+def _aligned(size: int) -> int:
+    return -(-size // 64) * 64
+
+
+class _Extent(NamedTuple):
+    """The extent of phase `number`, which depends on program values: parameter -> value."""
+
+    number: int
+    extent: Index
+    parameters: tuple[tuple[Param, int], ...]
+
+
+class _Tables:
+    """What all runs of a program share, as the native executor reads it."""
+
+    def __init__(self, program: Program, kernels: Mapping[Kernel, CompiledKernel]) -> None:
+        slots = program.slots
+        of_kind = {
+            kind: [n for n, slot in enumerate(slots) if slot.kind is kind] for kind in SlotKind
+        }
+        self.inputs = 1 + max((slots[n].number for n in of_kind[SlotKind.INPUT]), default=-1)
+        self.outputs = [slots[n] for n in of_kind[SlotKind.OUTPUT]]
+        self.offsets = [slots[n].offset for n in of_kind[SlotKind.ARENA]]
+        # The frame's cell of each slot: inputs by number, then outputs, then temporaries.
+        self.cell_of = {n: slots[n].number for n in of_kind[SlotKind.INPUT]}
+        for n in of_kind[SlotKind.OUTPUT] + of_kind[SlotKind.ARENA]:
+            self.cell_of[n] = self.inputs + len(self.cell_of) - len(of_kind[SlotKind.INPUT])
+        self.slots = self.inputs + len(self.outputs) + len(self.offsets)
+        self.values = 1 + max((v for step in program.steps for v in step.scalars), default=-1)
+        self.buffers = max((len(step.slots) for step in program.steps), default=0)
+        self.scalars = max((len(step.scalars) for step in program.steps), default=0)
+        self.constant: list[int] = []
+        self.variable: list[_Extent] = []
+        steps: list[int] = []
+        operands: list[int] = []
+        phases: list[int] = []
+        for step in program.steps:
+            compiled = kernels[step.kernel]
+            first = len(self.constant)
+            counts = (len(step.slots), len(step.scalars), len(operands))
+            check = any(stage.kind is StageKind.CHECK for stage in step.kernel.stages)
+            steps += [*counts, len(compiled.addresses), first, int(check)]
+            operands += [self.cell_of[n] for n in step.slots]
+            operands += step.scalars
+            for address, phase in zip(compiled.addresses, compiled.function.phases, strict=True):
+                phases += [address, struct.unpack("q", struct.pack("d", phase.work))[0]]
+                self._add_extent(phase.extent, step.scalars)
+        self.steps = np.array(steps, np.int64)
+        self.operands = np.array(operands, np.int64)
+        self.phases = np.array(phases, np.int64)
+
+    def _add_extent(self, extent: Index, scalars: Sequence[int]) -> None:
+        if extent.is_constant:
+            self.constant.append(extent.constant)
+            return
+        parameters = [atom for atom in extent.atoms() if isinstance(atom, Param)]
+        if len(parameters) != len(extent.atoms()):
+            raise InternalError(f"a phase's extent depends on a loop variable: {extent}")
+        pairs = tuple((parameter, scalars[parameter.slot]) for parameter in parameters)
+        self.variable.append(_Extent(len(self.constant), extent, pairs))
+        self.constant.append(0)
+
+
+class _Frame:
+    """The memory of one run at a time."""
+
+    __slots__ = ("address", "base", "cells", "extents_at", "memory", "slots_at", "values_at")
+
+    def __init__(self, tables: _Tables, steps: int, scratch: int) -> None:
+        self.slots_at = native.FRAME_CELLS
+        self.values_at = self.slots_at + tables.slots
+        self.extents_at = self.values_at + tables.values
+        buffers_at = self.extents_at + len(tables.constant)
+        scalars_at = buffers_at + tables.buffers
+        self.cells = np.zeros(scalars_at + tables.scalars, np.int64)
+        self.address = self.cells.ctypes.data
+        self.memory = memoryview(self.cells).cast("B")
+        self.base = 0  # where the temporaries of the last run were
+        cells = self.cells
+        cells[native.FRAME_END] = steps
+        cells[native.FRAME_STEPS] = tables.steps.ctypes.data
+        cells[native.FRAME_OPERANDS] = tables.operands.ctypes.data
+        cells[native.FRAME_PHASES] = tables.phases.ctypes.data
+        cells[native.FRAME_EXTENTS] = self.address + 8 * self.extents_at
+        cells[native.FRAME_SLOTS] = self.address + 8 * self.slots_at
+        cells[native.FRAME_VALUES] = self.address + 8 * self.values_at
+        cells[native.FRAME_SCRATCH_BYTES] = scratch
+        cells[native.FRAME_BUFFERS] = self.address + 8 * buffers_at
+        cells[native.FRAME_SCALARS] = self.address + 8 * scalars_at
+        cells[self.extents_at : buffers_at] = tables.constant
+
+
+class CpuExecutable:
+    """A compiled program; see `runtime.device.Executable`."""
+
+    def __init__(
+        self, program: Program, kernels: Mapping[Kernel, CompiledKernel], device: str = "cpu"
+    ) -> None:
+        self.program = program
+        self.device = device
+        self.kernel_count = len(program.steps)
+        self._kernels = dict(kernels)  # keeps the code loaded
+        self._tables = _Tables(program, kernels)
+        functions = [kernels[step.kernel].function for step in program.steps]
+        # One block a run: temporaries, the workspace, the calling thread's scratch.
+        self._scratch = _aligned(max((f.scratch for f in functions), default=0))
+        workspace = _aligned(max((f.workspace for f in functions), default=0))
+        self._workspace_at = _aligned(program.arena)
+        self._scratch_at = self._workspace_at + workspace
+        self._block_bytes = self._scratch_at + self._scratch
+        self._addresses = struct.Struct(f"{self._tables.inputs + len(self._tables.outputs)}Q")
+        self._values = struct.Struct(f"{self._tables.values}q")
+        self._frames: list[_Frame] = []
+        self.result_plan = self._plan_results()
+
+    def _plan_results(self) -> list[tuple[bool, int]]:
+        """For each output of the graph: (made by this run, its number) or (False, input)."""
+        fresh = {n: k for k, n in enumerate(self._slots_of(SlotKind.OUTPUT))}
+        plan: list[tuple[bool, int]] = []
+        for n in self.program.outputs:
+            slot = self.program.slots[n]
+            if slot.kind is SlotKind.ARENA:
+                raise InternalError(f"output slot {n} lies in the arena, which dies with the run")
+            plan.append((True, fresh[n]) if n in fresh else (False, slot.number))
+        return plan
+
+    def _slots_of(self, kind: SlotKind) -> list[int]:
+        return [n for n, slot in enumerate(self.program.slots) if slot.kind is kind]
+
+    def run(
+        self,
+        inputs: Sequence[Buffer],
+        values: Sequence[int] = (),
+        timings: list[Timing] | None = None,
+    ) -> list[Buffer]:
+        """Compute the outputs. See `runtime.device.Executable`."""
+        tables = self._tables
+        if len(inputs) < tables.inputs or len(values) < tables.values:
+            raise InternalError(
+                f"a program of {tables.inputs} inputs and {tables.values} values was given "
+                f"{len(inputs)} and {len(values)}"
+            )
+        made = self.make_outputs()
+        if self.kernel_count:
+            frame = self._frames.pop() if self._frames else self._new_frame()
+            block = self._fill(frame, inputs, made, values)
+            try:
+                failed = self._execute(frame, timings)
+            finally:
+                self._frames.append(frame)
+            del block  # temporaries lived until here
+            if failed >= 0:
+                self._raise(failed)
+        return self.results(inputs, made)
+
+    def make_outputs(self) -> list[Buffer]:
+        """Fresh memory for every output slot, not cleared."""
+        return [empty(slot.dtype, slot.size, self.device) for slot in self._tables.outputs]
+
+    def results(self, inputs: Sequence[Buffer], made: list[Buffer]) -> list[Buffer]:
+        """The buffer of every output of the graph."""
+        return [made[n] if fresh else inputs[n] for fresh, n in self.result_plan]
+
+    def _new_frame(self) -> _Frame:
+        return _Frame(self._tables, self.kernel_count, self._scratch)
+
+    def _fill(
+        self, frame: _Frame, inputs: Sequence[Buffer], made: list[Buffer], values: Sequence[int]
+    ) -> Block | None:
+        """Write a run's addresses and numbers; the result holds the temporaries."""
+        tables = self._tables
+        cells = frame.cells
+        cells[native.FRAME_STATUS] = 0
+        addresses = [buffer.address for buffer in inputs[: tables.inputs]]
+        addresses += [buffer.address for buffer in made]
+        self._addresses.pack_into(frame.memory, 8 * frame.slots_at, *addresses)
+        if tables.values:
+            numbers = values[: tables.values]
+            try:
+                self._values.pack_into(frame.memory, 8 * frame.values_at, *numbers)
+            except struct.error:  # unsigned numbers from 2**63 on
+                signed = [(n + _SIGN) % (2 * _SIGN) - _SIGN for n in numbers]
+                self._values.pack_into(frame.memory, 8 * frame.values_at, *signed)
+        for number, extent, parameters in tables.variable:
+            known: dict[Var | Param, int] = {
+                parameter: int(cells[frame.values_at + value]) for parameter, value in parameters
+            }
+            cells[frame.extents_at + number] = extent.evaluate(known)
+        if not self._block_bytes:
+            return None
+        block = HOST.allocate(self._block_bytes)
+        if block.address != frame.base:
+            base = frame.base = block.address
+            cells[native.FRAME_WORKSPACE] = base + self._workspace_at
+            cells[native.FRAME_SCRATCH] = base + self._scratch_at
+            start = frame.slots_at + tables.inputs + len(made)
+            cells[start : start + len(tables.offsets)] = [base + n for n in tables.offsets]
+        return block
+
+    def _execute(self, frame: _Frame, timings: list[Timing] | None) -> int:
+        """Run the frame's steps; the number of the step that failed, or -1."""
+        pool = pools.current()
+        cells, run = frame.cells, pools.entry()
+        cells[native.FRAME_POOL] = pool.address
+        cells[native.FRAME_THREADS] = 1 + pool.workers
+        if timings is None:
+            return run(frame.address)
+        try:
+            for number, step in enumerate(self.program.steps):
+                cells[native.FRAME_BEGIN], cells[native.FRAME_END] = number, number + 1
+                start = time.perf_counter()
+                failed = run(frame.address)
+                timings.append(Timing(step.kernel.name, time.perf_counter() - start))
+                if failed >= 0:
+                    return failed
+        finally:
+            cells[native.FRAME_BEGIN], cells[native.FRAME_END] = 0, self.kernel_count
+        return -1
+
+    def _raise(self, failed: int) -> None:
+        step = self.program.steps[failed]
+        where = f" (from {step.origin})" if step.origin else ""
+        raise IndexError(
+            f"index out of range in self: an index tensor points outside the dimension it "
+            f"indexes{where}. The tensors are as they were before."
+        )

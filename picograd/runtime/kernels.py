@@ -1,0 +1,131 @@
+"""Kernels to machine code, each once a process.
+
+In: the kernels of a program. Out: a `CompiledKernel` for each: addresses of its phases and what
+they need to run. Kernels are canonical, so programs that share a computation share its code; the
+new ones of a program are compiled as one module, which is cheaper than one module each.
+
+>>> text = "declare float @llvm.fabs.f32(float)"
+>>> merge([text, text + "\\n"]) == text + "\\n"
+True
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from picograd.codegen.loops import Function
+from picograd.codegen.target import Target
+from picograd.runtime.fork import renew_in_child
+from picograd.runtime.jit import Library, assembly, compile_ir
+from picograd.runtime.observe import Observer
+from picograd.schedule.kernel import Kernel
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledKernel:
+    """A kernel's machine code: `addresses[n]` is phase n of `function`; `library` holds it."""
+
+    function: Function
+    addresses: tuple[int, ...]
+    library: Library
+
+
+class KernelCache:
+    """Compiled kernels by (kernel, target)."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Kernel, Target], CompiledKernel] = {}
+        self.lock = threading.RLock()
+
+    def compile(
+        self, kernels: Iterable[Kernel], target: Target, observer: Observer | None = None
+    ) -> dict[Kernel, CompiledKernel]:
+        """Machine code for every kernel; only those never seen before are compiled."""
+        wanted = list(dict.fromkeys(kernels))
+        with self.lock:
+            missing = [kernel for kernel in wanted if (kernel, target) not in self._known]
+            if missing:
+                self._compile(missing, target, observer)
+            return {kernel: self._known[kernel, target] for kernel in wanted}
+
+    def clear(self) -> None:
+        """Forget everything; code that an executable still uses stays loaded."""
+        with self.lock:
+            self._known.clear()
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def _compile(self, kernels: list[Kernel], target: Target, observer: Observer | None) -> None:
+        functions = [_function(kernel, target, observer) for kernel in kernels]
+        texts: dict[str, str] = {}
+        for kernel, function in zip(kernels, functions, strict=True):
+            text = texts.get(function.name)
+            if text is None:
+                text = texts[function.name] = _render(function, target)
+            if observer is not None:
+                observer.saw_source(kernel, text)
+                if observer.wants_assembly(kernel):
+                    observer.saw_assembly(kernel, assembly(text, target.cpu, target.features))
+        library = compile_ir(merge(texts.values()), target.cpu, target.features)
+        for kernel, function in zip(kernels, functions, strict=True):
+            symbols = [f"{function.name}_{n}" for n in range(len(function.phases))]
+            addresses = tuple(library.addresses[symbol] for symbol in symbols)
+            self._known[kernel, target] = CompiledKernel(function, addresses, library)
+
+
+def _function(kernel: Kernel, target: Target, observer: Observer | None) -> Function:
+    from picograd.codegen.pipeline import compile_function
+
+    if observer is None:
+        return compile_function(kernel, target)
+    return compile_function(
+        kernel, target, lambda stage, function: observer.saw_loops(kernel, stage, function)
+    )
+
+
+def _render(function: Function, target: Target) -> str:
+    from picograd.codegen.llvm import render
+
+    return render(function, target)
+
+
+def merge(texts: Iterable[str]) -> str:
+    """One module with the contents of several; what they have in common (declarations, private
+    helper functions) appears once."""
+    entities = dict.fromkeys(entity for text in texts for entity in _entities(text))
+    return "\n".join(entities) + "\n"
+
+
+def _entities(text: str) -> Iterator[str]:
+    """The top-level parts of a module: functions as a whole, everything else by line."""
+    inside: list[str] = []
+    for line in text.splitlines():
+        if inside:
+            inside.append(line)
+            if line.startswith("}"):
+                yield "\n".join(inside)
+                inside.clear()
+        elif line.startswith("define"):
+            inside.append(line)
+        elif line.strip() and not line.startswith(("target ", "source_filename", ";")):
+            yield line.rstrip()
+
+
+CACHE = KernelCache()
+
+
+def _renew_lock() -> None:
+    CACHE.lock = threading.RLock()
+
+
+renew_in_child(_renew_lock)
+
+
+def compile_kernels(
+    kernels: Sequence[Kernel], target: Target, observer: Observer | None = None
+) -> dict[Kernel, CompiledKernel]:
+    """Machine code for the kernels, from the process's cache where it is known."""
+    return CACHE.compile(kernels, target, observer)
