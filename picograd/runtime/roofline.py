@@ -25,7 +25,7 @@ from picograd.runtime.pool import get_num_threads
 # Enough chains to hide the latency of a multiply-add (4 cycles, 2 a cycle), few enough for the
 # registers of every target.
 _CHAINS = 12
-_FMA_ROUNDS = 100_000
+_FMA_ROUNDS = 1_000_000
 _COPY_BYTES = 1 << 26
 
 
