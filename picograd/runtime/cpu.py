@@ -12,10 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from picograd.graph.node import Node
-from picograd.runtime import jit
 from picograd.runtime.executable import CpuExecutable
-from picograd.runtime.host import host_target
-from picograd.runtime.jit import Library
+from picograd.runtime.host import target
 from picograd.runtime.kernels import compile_kernels
 from picograd.runtime.observe import Observer
 from picograd.schedule.kernel import Program
@@ -41,20 +39,8 @@ class CpuDevice:
         """Compile a program; kernels that any earlier program had are not compiled again."""
         if observer is not None:
             observer.saw_program(program)
-        kernels = compile_kernels([step.kernel for step in program.steps], host_target(), observer)
+        kernels = compile_kernels([step.kernel for step in program.steps], target(), observer)
         return CpuExecutable(program, kernels, self.name)
-
-
-_loaded: list[Library] = []
-
-
-def compile_ir(text: str) -> dict[str, int]:
-    """The addresses of the functions that a module of LLVM IR defines, valid until the process
-    ends. For code that is compiled once (measurements); kernels go through `CpuDevice.compile`.
-    """
-    library = jit.compile_ir(text)
-    _loaded.append(library)
-    return library.addresses
 
 
 def device() -> CpuDevice:

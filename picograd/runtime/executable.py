@@ -107,7 +107,7 @@ class _Frame:
         scalars_at = buffers_at + tables.buffers
         self.cells = np.zeros(scalars_at + tables.scalars, np.int64)
         self.address = self.cells.ctypes.data
-        self.memory = memoryview(self.cells).cast("B")
+        self.memory = self.cells.data.cast("B")
         self.base = 0  # where the temporaries of the last run were
         cells = self.cells
         cells[native.FRAME_END] = steps

@@ -1,9 +1,9 @@
 """What this machine is, as code generation wants to know it.
 
-In: LLVM's view of the processor, the system's view of its caches. Out: `host_target()`, which
+In: LLVM's view of the processor, the system's view of its caches. Out: `target()`, which
 `runtime.cpu` compiles for. `PICOGRAD_CPU` overrides it with a preset of `codegen.target`.
 
->>> host_target().name
+>>> target().name
 'cpu'
 """
 
@@ -23,7 +23,7 @@ from picograd.runtime.pool import usable_cpus
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 
 
-def host_target() -> Target:
+def target() -> Target:
     """The processor to generate code for: the host, or the preset that PICOGRAD_CPU names.
 
     Raises ValueError for an unknown preset.

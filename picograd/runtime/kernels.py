@@ -4,15 +4,15 @@ In: the kernels of a program. Out: a `CompiledKernel` for each: addresses of its
 they need to run. Kernels are canonical, so programs that share a computation share its code; the
 new ones of a program are compiled as one module, which is cheaper than one module each.
 
->>> text = "declare float @llvm.fabs.f32(float)"
->>> merge([text, text + "\\n"]) == text + "\\n"
-True
+>>> from picograd.codegen.target import SCALAR
+>>> compile_kernels([], SCALAR)
+{}
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from picograd.codegen.loops import Function
@@ -59,17 +59,15 @@ class KernelCache:
         return len(self._known)
 
     def _compile(self, kernels: list[Kernel], target: Target, observer: Observer | None) -> None:
+        from picograd.codegen.llvm import render_module
+
         functions = [_function(kernel, target, observer) for kernel in kernels]
-        texts: dict[str, str] = {}
-        for kernel, function in zip(kernels, functions, strict=True):
-            text = texts.get(function.name)
-            if text is None:
-                text = texts[function.name] = _render(function, target)
-            if observer is not None:
-                observer.saw_source(kernel, text)
-                if observer.wants_assembly(kernel):
-                    observer.saw_assembly(kernel, assembly(text, target.cpu, target.features))
-        library = compile_ir(merge(texts.values()), target.cpu, target.features)
+        if observer is not None:
+            for kernel, function in zip(kernels, functions, strict=True):
+                _show(kernel, function, target, observer)
+        distinct = {function.name: function for function in functions}
+        text = render_module(distinct.values(), target)
+        library = compile_ir(text, target.cpu, target.features)
         for kernel, function in zip(kernels, functions, strict=True):
             symbols = [f"{function.name}_{n}" for n in range(len(function.phases))]
             addresses = tuple(library.addresses[symbol] for symbol in symbols)
@@ -86,32 +84,14 @@ def _function(kernel: Kernel, target: Target, observer: Observer | None) -> Func
     )
 
 
-def _render(function: Function, target: Target) -> str:
-    from picograd.codegen.llvm import render
+def _show(kernel: Kernel, function: Function, target: Target, observer: Observer) -> None:
+    """Tell the observer of the source and, if it asks, the assembly of one kernel."""
+    from picograd.codegen.llvm import render_module
 
-    return render(function, target)
-
-
-def merge(texts: Iterable[str]) -> str:
-    """One module with the contents of several; what they have in common (declarations, private
-    helper functions) appears once."""
-    entities = dict.fromkeys(entity for text in texts for entity in _entities(text))
-    return "\n".join(entities) + "\n"
-
-
-def _entities(text: str) -> Iterator[str]:
-    """The top-level parts of a module: functions as a whole, everything else by line."""
-    inside: list[str] = []
-    for line in text.splitlines():
-        if inside:
-            inside.append(line)
-            if line.startswith("}"):
-                yield "\n".join(inside)
-                inside.clear()
-        elif line.startswith("define"):
-            inside.append(line)
-        elif line.strip() and not line.startswith(("target ", "source_filename", ";")):
-            yield line.rstrip()
+    text = render_module((function,), target)
+    observer.saw_source(kernel, text)
+    if observer.wants_assembly(kernel):
+        observer.saw_assembly(kernel, assembly(text, target.cpu, target.features))
 
 
 CACHE = KernelCache()

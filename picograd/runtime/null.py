@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from picograd.runtime.buffer import Buffer
 from picograd.runtime.cpu import CpuDevice
 from picograd.runtime.executable import CpuExecutable
-from picograd.runtime.host import host_target
+from picograd.runtime.host import target
 from picograd.runtime.kernels import compile_kernels
 from picograd.runtime.observe import Observer, Timing
 from picograd.schedule.kernel import Program
@@ -48,7 +48,7 @@ class NullDevice(CpuDevice):
         """Compile a program to machine code that will not run."""
         if observer is not None:
             observer.saw_program(program)
-        kernels = compile_kernels([step.kernel for step in program.steps], host_target(), observer)
+        kernels = compile_kernels([step.kernel for step in program.steps], target(), observer)
         return NullExecutable(program, kernels, self.name)
 
 
