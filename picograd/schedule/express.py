@@ -1,0 +1,295 @@
+"""From graph nodes to scalar expressions: what one element of a node is, in index notation.
+
+In: a node and the index of an element. Out: an `Expr` that reads stored values only. Movement ops
+become index arithmetic, padding and updates become masks, gathers become bound variables, so that
+a whole region of the graph turns into one expression. Called by `schedule.stages`.
+
+>>> from picograd.dtype import float32
+>>> from picograd.graph.index import variable
+>>> from picograd.graph.node import make
+>>> from picograd.graph.ops import AxesAttr, LeafAttr, Op
+>>> x = make(Op.BUFFER, (), LeafAttr(0, (4, 8), float32), "cpu")
+>>> turned = make(Op.PERMUTE, (x,), AxesAttr((1, 0)))
+>>> i, j = variable("i", 8), variable("j", 4)
+>>> Expressions({id(x): "x"}).express(turned, (i, j)).index
+i + j*8
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import count
+
+from picograd.dtype import DType, real_of
+from picograd.graph.index import (
+    ZERO,
+    Index,
+    Mask,
+    Param,
+    Var,
+    constant,
+    delinearize,
+    linearize,
+    of,
+)
+from picograd.graph.node import Node
+from picograd.graph.ops import (
+    AxesAttr,
+    ConstAttr,
+    GatherAttr,
+    LeafAttr,
+    Op,
+    PadAttr,
+    RandomAttr,
+    SliceAttr,
+)
+from picograd.schedule.kernel import (
+    Access,
+    Bind,
+    Compute,
+    Expr,
+    FromIndex,
+    Guard,
+    Literal,
+    Philox,
+    Scalar,
+)
+
+Indices = tuple[Index, ...]
+MOVES = frozenset({Op.RESHAPE, Op.PERMUTE, Op.EXPAND, Op.SLICE, Op.FLIP})
+
+
+class Expressions:
+    """Expressions of one stage. `binds` collects its data-dependent indices, in dependency order.
+
+    `stored` maps the ids of nodes that have memory to the names of their buffers; `numbers` makes
+    names of bound variables that are unique in a program.
+    """
+
+    def __init__(self, stored: Mapping[int, str], numbers: count[int] | None = None) -> None:
+        self.binds: list[Bind] = []
+        self._stored = stored
+        self._numbers = count() if numbers is None else numbers
+        self._memo: dict[tuple[int, Indices, Mask], Expr] = {}
+        self._bound: dict[tuple[int, Indices, int], Index] = {}
+
+    def express(self, node: Node, indices: Indices, mask: Mask = Mask()) -> Expr:
+        """Element `indices` of a node; loads happen only where the mask holds."""
+        node, indices, position = self._follow(node, indices)
+        buffer = self._stored.get(id(node))
+        if buffer is not None:
+            if position is None:
+                position = linearize(indices, node.shape)
+            return Access(buffer, position, node.dtype, mask)
+        key = (id(node), indices, mask)
+        found = self._memo.get(key)
+        if found is None:
+            found = self._memo[key] = self.define(node, indices, mask)
+        return found
+
+    def define(self, node: Node, indices: Indices, mask: Mask = Mask()) -> Expr:
+        """Element `indices` of a node by its definition, even if the node is stored."""
+        op, attr = node.op, node.attr
+        if op in MOVES:
+            source, indices = source_indices(node, indices)
+            return self.express(source, indices, mask)
+        if op is Op.CONST:
+            assert isinstance(attr, ConstAttr)
+            return literal(attr)
+        if op is Op.PARAMETER:
+            assert isinstance(attr, LeafAttr)
+            return Scalar(attr.slot, node.dtype)
+        if op is Op.IOTA:
+            return FromIndex(indices[0], node.dtype)
+        if op is Op.RANDOM:
+            assert isinstance(attr, RandomAttr)
+            position = linearize(indices, node.shape)
+            return Philox(
+                attr.word, position, value_slot(attr.seed), value_slot(attr.call), node.dtype
+            )
+        if op is Op.PAD:
+            return self._pad(node, indices, mask)
+        if op is Op.UPDATE:
+            return self._update(node, indices, mask)
+        if op is Op.GATHER:
+            return self._gather(node, indices, mask)
+        args = tuple(self.express(src, indices, mask) for src in node.srcs)
+        return Compute(op, args, node.dtype)
+
+    def _follow(self, node: Node, indices: Indices) -> tuple[Node, Indices, Index | None]:
+        """Go down through index maps to something stored or computed.
+
+        Chains of reshapes stay one flat position: only what lies below needs it as indices.
+        """
+        position: Index | None = None
+        while node.op in MOVES and id(node) not in self._stored:
+            if node.op is Op.RESHAPE:
+                if position is None:
+                    position = linearize(indices, node.shape)
+                node = node.srcs[0]
+                continue
+            if position is not None:
+                indices, position = delinearize(position, node.shape), None
+            node, indices = source_indices(node, indices)
+        if position is not None and id(node) not in self._stored:
+            indices, position = delinearize(position, node.shape), None
+        return node, indices, position
+
+    def _pad(self, node: Node, indices: Indices, mask: Mask) -> Expr:
+        attr, source = node.attr, node.srcs[0]
+        assert isinstance(attr, PadAttr)
+        inside, inner = Mask(), []
+        for index, before, extent in zip(indices, attr.before, source.shape, strict=True):
+            inside = inside & Mask.inside(index - before, 0, extent)
+            inner.append(ZERO if extent == 1 else index - before)
+        return self._guard(node.dtype, inside, mask, source, inner, literal(attr.value))
+
+    def _update(self, node: Node, indices: Indices, mask: Mask) -> Expr:
+        base, value = node.srcs
+        attr = node.attr
+        assert isinstance(attr, SliceAttr)
+        other = self.express(base, indices, mask)
+        inside, inner = Mask(), []
+        for axis, index in enumerate(indices):
+            size, step = attr.sizes[axis], attr.steps[axis]
+            if size == base.shape[axis]:
+                inner.append(index)
+                continue
+            offset = index - as_index(attr.starts[axis])
+            inside = inside & Mask.inside(offset, 0, (size - 1) * step + 1)
+            if step > 1 and size > 1:
+                inside = inside.require(-(offset % step))
+            inner.append(ZERO if size == 1 else offset // step)
+        return self._guard(node.dtype, inside, mask, value, inner, other)
+
+    def _guard(
+        self,
+        dtype: DType,
+        inside: Mask,
+        outer: Mask,
+        source: Node,
+        indices: Sequence[Index],
+        other: Expr,
+    ) -> Expr:
+        """The source where `inside` holds, else `other`."""
+        if inside.never or source.size == 0:
+            return other
+        value = self.express(source, tuple(indices), outer & inside)
+        return value if inside.always else Guard(inside, value, other, dtype)
+
+    def _gather(self, node: Node, indices: Indices, mask: Mask) -> Expr:
+        attr, source, tables = node.attr, node.srcs[0], node.srcs[1:]
+        assert isinstance(attr, GatherAttr)
+        if source.size == 0:  # every index fails its check: there is nothing to read
+            return zero(node.dtype)
+        rank = len(tables[0].shape)
+        return self.express(
+            source, self.indexed(source.shape, attr.axes, tables, indices, rank, mask), mask
+        )
+
+    def indexed(
+        self,
+        shape: tuple[int, ...],
+        axes: tuple[int, ...],
+        tables: Sequence[Node],
+        indices: Indices,
+        rank: int,
+        mask: Mask,
+    ) -> Indices:
+        """The index into `shape` that GATHER and SCATTER use at `indices` (table axes first)."""
+        where, rest = indices[:rank], iter(indices[rank:])
+        chosen = dict(zip(axes, tables, strict=True))
+        return tuple(
+            self._bind(chosen[axis], where, extent, mask) if axis in chosen else next(rest)
+            for axis, extent in enumerate(shape)
+        )
+
+    def _bind(self, table: Node, where: Indices, extent: int, mask: Mask) -> Index:
+        """An element of an index tensor as an index that is always inside `range(extent)`."""
+        if extent == 1:
+            return ZERO
+        key = (id(table), where, extent)
+        known = self._bound.get(key)
+        if known is not None:
+            return known
+        value = self.express(table, where, mask)
+        direct = _static_index(value)
+        if direct is not None and 0 <= direct.bounds()[0] and direct.bounds()[1] < extent:
+            self._bound[key] = direct
+            return direct
+        dtype = table.dtype
+        last = Literal.of(min(extent - 1, int(dtype.highest)), dtype)
+        value = Compute(Op.MINIMUM, (value, last), dtype)
+        if dtype.is_signed:
+            value = Compute(Op.MAXIMUM, (value, Literal.of(0, dtype)), dtype)
+        var = Var(f"g{next(self._numbers)}", 0, extent - 1)
+        self.binds.append(Bind(var, value))
+        index = of(var)
+        if mask.always:  # a masked load is safe only under its own mask
+            self._bound[key] = index
+        return index
+
+
+def _static_index(value: Expr) -> Index | None:
+    """An integer expression as an index, when it does not depend on data."""
+    if isinstance(value, FromIndex):
+        return value.index
+    if isinstance(value, Literal):
+        return constant(int(value.value))
+    return None
+
+
+def source_indices(node: Node, indices: Indices) -> tuple[Node, Indices]:
+    """The element of the source that an index-map node shows at `indices`."""
+    source, attr = node.srcs[0], node.attr
+    if node.op is Op.RESHAPE:
+        return source, delinearize(linearize(indices, node.shape), source.shape)
+    if node.op is Op.PERMUTE:
+        assert isinstance(attr, AxesAttr)
+        inner = [ZERO] * len(indices)
+        for index, axis in zip(indices, attr.axes, strict=True):
+            inner[axis] = index
+        return source, tuple(inner)
+    if node.op is Op.EXPAND:
+        return source, tuple(
+            ZERO if extent == 1 else index
+            for index, extent in zip(indices, source.shape, strict=True)
+        )
+    if node.op is Op.FLIP:
+        assert isinstance(attr, AxesAttr)
+        return source, tuple(
+            source.shape[axis] - 1 - index if axis in attr.axes else index
+            for axis, index in enumerate(indices)
+        )
+    assert node.op is Op.SLICE and isinstance(attr, SliceAttr)
+    return source, tuple(
+        index * step + as_index(start)
+        for index, start, step in zip(indices, attr.starts, attr.steps, strict=True)
+    )
+
+
+def as_index(value: int | Index) -> Index:
+    return constant(value) if isinstance(value, int) else value
+
+
+def value_slot(value: int | Index) -> int:
+    """The program value that holds a random seed or call counter."""
+    assert isinstance(value, Index) and len(value.terms) == 1 and value.constant == 0
+    atom = value.terms[0][0]
+    assert isinstance(atom, Param)
+    return atom.slot
+
+
+def literal(attr: ConstAttr) -> Expr:
+    """A constant; complex ones are built from their parts."""
+    value = attr.value
+    if not attr.dtype.is_complex:
+        assert not isinstance(value, complex)
+        return Literal.of(value, attr.dtype)
+    number, part = complex(value), real_of(attr.dtype)
+    parts = (Literal.of(number.real, part), Literal.of(number.imag, part))
+    return Compute(Op.COMPLEX, parts, attr.dtype)
+
+
+def zero(dtype: DType) -> Expr:
+    return literal(ConstAttr(0, dtype))
