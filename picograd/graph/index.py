@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import gcd
+from math import gcd, prod
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -330,18 +330,17 @@ def floor_divide(x: Index, divisor: int) -> Index:
 
 
 def _divide_group(rest: Index, divisor: int) -> Index:
-    """`(g*y + b) // (g*d) = y // d` when `0 <= b < g`; nested divisions join."""
+    """`(g*y + b) // (g*d) = y // d` when `0 <= b < g`; nested divisions become one."""
     for group in _groups(rest, divisor):
         large, small = _split_group(rest, group)
         low, high = small.bounds()
         if low // group == high // group:
             return floor_divide(large + low // group, divisor // group)
-    if len(rest.terms) == 1 and rest.terms[0][1] == 1:
-        atom = rest.terms[0][0]
-        if isinstance(atom, FloorDiv):  # (x // a + k) // b = (x + k*a) // (a*b)
-            numerator = atom.numerator + rest.constant * atom.divisor
+    for atom, coefficient in rest.terms:
+        if isinstance(atom, FloorDiv) and coefficient == 1:  # (x//a + y) // b = (x + a*y) // (a*b)
+            numerator = (rest - of(atom)) * atom.divisor + atom.numerator
             return floor_divide(numerator, atom.divisor * divisor)
-        if isinstance(atom, Mod) and not rest.constant and atom.divisor % divisor == 0:
+        if isinstance(atom, Mod) and rest == of(atom) and atom.divisor % divisor == 0:
             # (x % (a*b)) // a = (x // a) % b
             return modulo(floor_divide(atom.numerator, divisor), atom.divisor // divisor)
     return of(FloorDiv(rest, divisor))
@@ -401,14 +400,16 @@ def linearize(indices: Sequence[Index], shape: Sequence[int]) -> Index:
 
 
 def delinearize(position: Index, shape: Sequence[int]) -> tuple[Index, ...]:
-    """The multi-index of a row-major position; the inverse of `linearize`."""
+    """The multi-index of a row-major position inside the shape; the inverse of `linearize`."""
     indices: list[Index] = []
-    stride = 1
-    for axis in reversed(range(len(shape))):
-        extent = shape[axis]
-        quotient = floor_divide(position, stride) if stride > 0 else ZERO
-        indices.append(ZERO if extent <= 1 else quotient if axis == 0 else quotient % extent)
-        stride *= extent
+    stride, total = 1, prod(shape)
+    for extent in reversed(shape):
+        if extent <= 1:
+            indices.append(ZERO)
+            continue
+        quotient = floor_divide(position, stride)
+        stride *= extent  # the first axis longer than 1 needs no modulus
+        indices.append(quotient if stride == total else quotient % extent)
     return tuple(reversed(indices))
 
 
