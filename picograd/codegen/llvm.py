@@ -55,7 +55,9 @@ from picograd.codegen.target import Target
 from picograd.dtype import DType, int32, int64
 from picograd.graph.index import Index, Var
 
-_SIGNATURE = "ptr noalias %buffers, ptr noalias %scalars, ptr noalias %context, i64 %begin, i64 %end"
+_SIGNATURE = (
+    "ptr noalias %buffers, ptr noalias %scalars, ptr noalias %context, i64 %begin, i64 %end"
+)
 
 
 def render(function: Function, target: Target) -> str:
@@ -205,7 +207,6 @@ class PhaseRenderer:
         certain = (indices[1] - indices[0]).bounds()[0] > 0
         tested = not certain or begin == "%begin"  # a phase may be called with no iteration
         head, after = builder.fresh("loop"), builder.fresh("done")
-        before = builder.scopes[-1].block
         counter, following = f"%{builder.fresh('i')}", f"%{builder.fresh('next')}"
         builder.open(head, guarded=False, certain=certain)
         builder.bind(counter)
@@ -221,7 +222,7 @@ class PhaseRenderer:
         results = [self.value(value.next, value.lanes) for value, _ in carried]
         latch = builder.scopes[-1].block
         inner = builder.close()
-        lines = builder.scopes[-1].lines
+        lines, before = builder.scopes[-1].lines, builder.scopes[-1].block
         if tested:
             test = f"%{builder.fresh('any')}"
             builder.perform(f"{test} = icmp slt i64 {begin}, {end}")
@@ -232,9 +233,7 @@ class PhaseRenderer:
         builder.perform(f"{counter} = phi i64 [ {begin}, %{before} ], [ {following}, %{latch} ]")
         for (value, initial), phi, result in zip(carried, phis, results, strict=True):
             kind = vector(register(value.dtype), value.lanes)
-            builder.perform(
-                f"{phi} = phi {kind} [ {initial}, %{before} ], [ {result}, %{latch} ]"
-            )
+            builder.perform(f"{phi} = phi {kind} [ {initial}, %{before} ], [ {result}, %{latch} ]")
         lines += inner.lines
         test = f"%{builder.fresh('more')}"
         builder.perform(f"{following} = add nsw i64 {counter}, {step}")
@@ -249,9 +248,7 @@ class PhaseRenderer:
                 value.lanes,
             )
 
-    def _final(
-        self, value, initial: str, result: str, blocks: tuple[str, str] | None
-    ) -> str:
+    def _final(self, value, initial: str, result: str, blocks: tuple[str, str] | None) -> str:
         """A carried value after its loop."""
         builder = self.builder
         final = f"%{builder.fresh('final')}"
@@ -317,9 +314,7 @@ class PhaseRenderer:
             case Broadcast(inner):
                 return builder.broadcast(register(inner.dtype), self.known[id(inner)], lanes)
             case Fold(combiner, inner):
-                total = fold(
-                    builder, combiner, inner.dtype, self.known[id(inner)], inner.lanes
-                )
+                total = fold(builder, combiner, inner.dtype, self.known[id(inner)], inner.lanes)
                 return builder.broadcast(register(inner.dtype), total, lanes)
             case IndexValue(index, dtype):
                 return self._index_value(index, dtype, lanes)

@@ -128,6 +128,30 @@ class Builder:
         level = max(self.load_floor, *(self.depth.get(operand, 0) for operand in operands))
         return self._place(text, level)
 
+    def emit_rare(self, condition: str, kind: str, usual: str, call: str, *operands: str) -> str:
+        """`usual`, or where a (rarely true) condition holds, the value of a call. It makes basic
+        blocks in the scope where it is placed."""
+        key = f"{condition} ? {call} : {usual}"
+        found = self.memo.get(key)
+        if found is not None:
+            return found
+        level = max([self.floor, *(self.depth.get(x, 0) for x in (condition, usual, *operands))])
+        scope, before = self.scopes[level], self.scopes[level].block
+        rare, after, value = self.fresh("rare"), self.fresh("usual"), f"%{self.fresh('slow')}"
+        scope.lines += [
+            f"  br i1 {condition}, label %{rare}, label %{after}",
+            f"{rare}:",
+            f"  {value} = {call}",
+            f"  br label %{after}",
+            f"{after}:",
+        ]
+        scope.block = after
+        text = f"phi {kind} [ {usual}, %{before} ], [ {value}, %{rare} ]"
+        found = self.memo[key] = self._place(text, level)
+        if level:
+            scope.memo.append(key)
+        return found
+
     def _place(self, text: str, level: int) -> str:
         name = f"%v{self.counter}"
         self.counter += 1

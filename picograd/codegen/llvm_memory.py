@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from picograd.codegen.llvm_builder import Builder
 from picograd.codegen.llvm_index import Indices
-from picograd.codegen.llvm_types import register, splat, stored, suffix, vector
+from picograd.codegen.llvm_types import literal, register, splat, stored, suffix, vector
 from picograd.codegen.loops import Home, Load, Memory
 from picograd.graph.index import Index, Mask
 
@@ -70,7 +70,7 @@ class Memories:
     def _load_one(self, memory: Memory, index: Index, mask: str) -> str:
         element = stored(memory.dtype)
         if mask == "false":
-            return "0" if element.startswith("i") else "0x0000000000000000"
+            return "0" if memory.dtype.is_bool else literal(0, memory.dtype)
         pointer = self.indices.address(self.base(memory), element, index)
         if mask != "true":
             self.zeros = True
@@ -228,9 +228,7 @@ class Memories:
         builder.label(after)
         self.streamed = True
 
-    def _scatter(
-        self, memory: Memory, index: Index, value: str, lanes: int, mask: str
-    ) -> None:
+    def _scatter(self, memory: Memory, index: Index, value: str, lanes: int, mask: str) -> None:
         """Lanes that name one element are written in order: the last one stays."""
         element, builder = stored(memory.dtype), self.builder
         pointers = self.indices.addresses(self.base(memory), element, index, lanes)
@@ -240,8 +238,7 @@ class Memories:
         builder.declare(name, "void", f"{kind}, {places}, {masks}")
         align = memory.dtype.itemsize
         builder.perform(
-            f"call void @{name}({kind} {value}, {places} align {align} {pointers}, "
-            f"{masks} {mask})"
+            f"call void @{name}({kind} {value}, {places} align {align} {pointers}, {masks} {mask})"
         )
 
 
@@ -249,5 +246,3 @@ def index_multiple(index: Index, factor: int) -> bool:
     """Is an index always a multiple of a factor?"""
     terms_divide = all(coefficient % factor == 0 for _, coefficient in index.terms)
     return terms_divide and index.constant % factor == 0
-
-
