@@ -141,7 +141,8 @@ class CpuExecutable:
         self._workspace_at = _aligned(program.arena)
         self._scratch_at = self._workspace_at + workspace
         self._block_bytes = self._scratch_at + self._scratch
-        self._addresses = struct.Struct(f"{self._tables.inputs + len(self._tables.outputs)}Q")
+        # Pool, threads and status of the header, then the addresses of inputs and outputs.
+        self._addresses = struct.Struct(f"{3 + self._tables.inputs + len(self._tables.outputs)}Q")
         self._values = struct.Struct(f"{self._tables.values}q")
         self._frames: list[_Frame] = []
         self.result_plan = self._plan_results()
@@ -176,12 +177,16 @@ class CpuExecutable:
         made = self.make_outputs()
         if self.kernel_count:
             frame = self._frames.pop() if self._frames else self._new_frame()
-            block = self._fill(frame, inputs, made, values)
+            pool = pools.current()
+            block = self._fill(frame, pool, inputs, made, values)
             try:
-                failed = self._execute(frame, timings)
+                if timings is None:
+                    failed = pools.entry()(frame.address)
+                else:
+                    failed = self._run_timed(frame, timings)
             finally:
                 self._frames.append(frame)
-            del block  # temporaries lived until here
+            del block, pool  # temporaries and threads were needed until here
             if failed >= 0:
                 self._raise(failed)
         return self.results(inputs, made)
@@ -198,15 +203,20 @@ class CpuExecutable:
         return _Frame(self._tables, self.kernel_count, self._scratch)
 
     def _fill(
-        self, frame: _Frame, inputs: Sequence[Buffer], made: list[Buffer], values: Sequence[int]
+        self,
+        frame: _Frame,
+        pool: pools.Pool,
+        inputs: Sequence[Buffer],
+        made: list[Buffer],
+        values: Sequence[int],
     ) -> Block | None:
         """Write a run's addresses and numbers; the result holds the temporaries."""
         tables = self._tables
         cells = frame.cells
-        cells[native.FRAME_STATUS] = 0
-        addresses = [buffer.address for buffer in inputs[: tables.inputs]]
-        addresses += [buffer.address for buffer in made]
-        self._addresses.pack_into(frame.memory, 8 * frame.slots_at, *addresses)
+        header = [pool.address, 1 + pool.workers, 0]
+        header += [buffer.address for buffer in inputs[: tables.inputs]]
+        header += [buffer.address for buffer in made]
+        self._addresses.pack_into(frame.memory, 8 * native.FRAME_POOL, *header)
         if tables.values:
             numbers = values[: tables.values]
             try:
@@ -230,14 +240,9 @@ class CpuExecutable:
             cells[start : start + len(tables.offsets)] = [base + n for n in tables.offsets]
         return block
 
-    def _execute(self, frame: _Frame, timings: list[Timing] | None) -> int:
-        """Run the frame's steps; the number of the step that failed, or -1."""
-        pool = pools.current()
+    def _run_timed(self, frame: _Frame, timings: list[Timing]) -> int:
+        """Run the frame's steps one by one; the number of the step that failed, or -1."""
         cells, run = frame.cells, pools.entry()
-        cells[native.FRAME_POOL] = pool.address
-        cells[native.FRAME_THREADS] = 1 + pool.workers
-        if timings is None:
-            return run(frame.address)
         try:
             for number, step in enumerate(self.program.steps):
                 cells[native.FRAME_BEGIN], cells[native.FRAME_END] = number, number + 1

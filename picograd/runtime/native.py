@@ -31,11 +31,12 @@ POOL_REGIONS, REGION_CELLS = 48, 8
 MAX_THREADS = 256
 POOL_CELLS = POOL_REGIONS + REGION_CELLS * MAX_THREADS
 
-# Cells of a frame: one run of (some steps of) a program.
-FRAME_POOL, FRAME_BEGIN, FRAME_END, FRAME_STEPS, FRAME_OPERANDS, FRAME_PHASES = 0, 1, 2, 3, 4, 5
-FRAME_EXTENTS, FRAME_SLOTS, FRAME_VALUES, FRAME_STATUS, FRAME_WORKSPACE = 6, 7, 8, 9, 10
-FRAME_SCRATCH, FRAME_SCRATCH_BYTES, FRAME_BUFFERS, FRAME_SCALARS = 11, 12, 13, 14
-FRAME_THREADS, FRAME_CELLS = 15, 16
+# Cells of a frame: one run of (some steps of) a program. Those that change with every run are the
+# last of the header, next to the slots' addresses, so that one call of `struct` writes them all.
+FRAME_BEGIN, FRAME_END, FRAME_STEPS, FRAME_OPERANDS, FRAME_PHASES, FRAME_EXTENTS = 0, 1, 2, 3, 4, 5
+FRAME_SLOTS, FRAME_VALUES, FRAME_WORKSPACE, FRAME_SCRATCH, FRAME_SCRATCH_BYTES = 6, 7, 8, 9, 10
+FRAME_BUFFERS, FRAME_SCALARS, FRAME_POOL, FRAME_THREADS, FRAME_STATUS = 11, 12, 13, 14, 15
+FRAME_CELLS = 16
 
 # A step: argument count, number count, first operand, phase count, first phase, has a check.
 STEP_CELLS = 6
@@ -342,7 +343,8 @@ _RUN = """
 define i64 @picograd_run(ptr %frame) {
 entry:
   %context = alloca [3 x ptr], align 16
-  %pool = load ptr, ptr %frame
+  %f.pool = getelementptr i64, ptr %frame, i64 $FRAME_POOL
+  %pool = load ptr, ptr %f.pool
   %f.begin = getelementptr i64, ptr %frame, i64 $FRAME_BEGIN
   %begin = load i64, ptr %f.begin
   %f.end = getelementptr i64, ptr %frame, i64 $FRAME_END
