@@ -37,6 +37,7 @@ from picograd.schedule.kernel import (
 )
 
 Values = Mapping[Var | Param, Index]
+EVERYWHERE = Mask()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Group:
     def extent(self) -> int:
         return self.var.high + 1
 
-    def positions(self) -> dict[Var, Index]:
+    def positions(self) -> dict[Var | Param, Index]:
         """Each axis as a function of the group's variable."""
         shape = [axis.high + 1 for axis in self.axes]
         position = of(self.var) if self.extent > 1 else constant(0)
@@ -227,7 +228,7 @@ def variables(expr: Expr) -> frozenset[Var]:
     return frozenset(atom for atom in atoms if isinstance(atom, Var))
 
 
-def substitute(expr: Expr, values: Values, edge: Mask = Mask()) -> Expr:
+def substitute(expr: Expr, values: Values, edge: Mask = EVERYWHERE) -> Expr:
     """Replace variables in all indices; every access is also masked by `edge`."""
     done: dict[int, Expr] = {}
 

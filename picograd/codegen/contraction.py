@@ -72,9 +72,7 @@ def worthwhile(found: Contraction) -> bool:
 class _Nest:
     """Builds the loops from the outside in."""
 
-    def __init__(
-        self, kernel: Kernel, found: Contraction, tiles: Tiles, target: Target
-    ) -> None:
+    def __init__(self, kernel: Kernel, found: Contraction, tiles: Tiles, target: Target) -> None:
         self.kernel, self.found, self.tiles = kernel, found, tiles
         self.frame = Frame(kernel, found, tiles)
         self.right: Operand = right_operand(self.frame, target)
@@ -129,8 +127,10 @@ class _Nest:
         var = Var("rows", 0, blocks - 1)
         block = row_part * blocks + (of(var) if blocks > 1 else ZERO)
         inner = self._row_block(block, first, end)
-        return (*body, *inner) if blocks == 1 else (
-            *body, loops.For(var, ZERO, constant(blocks), inner)
+        return (
+            (*body, *inner)
+            if blocks == 1
+            else (*body, loops.For(var, ZERO, constant(blocks), inner))
         )
 
     def _row_block(
@@ -149,7 +149,8 @@ class _Nest:
             packed = (*statements, *named, *packed)
             body = (loops.For(tile, first, end, packed, independent=True),)
         column_tile, row_tile = (
-            Var("j", 0, tiles.column_tiles - 1), Var("i", 0, tiles.row_tiles - 1)
+            Var("j", 0, tiles.column_tiles - 1),
+            Var("i", 0, tiles.row_tiles - 1),
         )
         before, right_panel = self._local("panel", column_tile, first_column, tiles.part_columns)
         statements, row, skipped = self._row(row_tile)

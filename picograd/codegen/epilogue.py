@@ -33,8 +33,9 @@ def destination(frame: Frame) -> Destination:
     read = {a.buffer for stage in found.epilogue for a in accesses(stage.value)}
     for stage in found.epilogue:
         memory = frame.memories.get(stage.target)
-        free = memory is not None and stage.target not in read and stage.mask.always
-        if free and _direct(found, stage.store, memory):
+        if memory is None or stage.target in read or not stage.mask.always:
+            continue
+        if _direct(found, stage.store, memory):
             return Destination(memory, stage.store)
     width = round_up(found.columns.extent, tiles.lanes)
     batch, rows = found.batch.extent, found.rows.extent
@@ -55,9 +56,7 @@ def _direct(found: Contraction, store: Index, memory: loops.Memory) -> bool:
     )
 
 
-def finish(
-    frame: Frame, kernel: Kernel, tile: Tile, sums: Destination
-) -> tuple[Statement, ...]:
+def finish(frame: Frame, kernel: Kernel, tile: Tile, sums: Destination) -> tuple[Statement, ...]:
     """The stages over a finished tile; nothing when the sums are already the result."""
     found, tiles = frame.contraction, frame.tiles
     stored = found.store is not None and sums.index == found.store

@@ -59,9 +59,7 @@ class _Widener:
             case _:
                 raise TypeError(f"a {type(value).__name__} can't be widened")
 
-    def _where(
-        self, value: loops.Load | loops.IndexValue | loops.Predicate, varies: bool
-    ) -> Value:
+    def _where(self, value: loops.Load | loops.IndexValue | loops.Predicate, varies: bool) -> Value:
         """In lanes where the value varies with the lane, else broadcast."""
         if varies:
             return replace(value, lanes=self.lanes)

@@ -116,9 +116,7 @@ def _panel_width(height: int, lanes: int) -> tuple[int, int]:
     return narrow, round_up(height, narrow)
 
 
-def pack_right(
-    frame: Frame, operand: Operand, tile: Var, panel: Index
-) -> tuple[Statement, ...]:
+def pack_right(frame: Frame, operand: Operand, tile: Var, panel: Index) -> tuple[Statement, ...]:
     """Fill the panel of column tile `tile` for the current depth block."""
     found, tiles = frame.contraction, frame.tiles
     k, lane = Var("kp", 0, tiles.depth - 1), lane_index(tiles.lanes)

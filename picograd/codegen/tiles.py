@@ -88,7 +88,7 @@ def choose(
     lanes = _lanes(columns, target.lanes(dtype))
     vectors, height = register_tile(rows, ceil_div(columns, lanes), target.registers)
     row_tiles, column_tiles = ceil_div(rows, height), ceil_div(columns, vectors * lanes)
-    depth_blocks = _depth_blocks(depth, dtype.itemsize)
+    depth_blocks = _depth_blocks(depth, height, vectors * lanes, dtype.itemsize, target)
     length = ceil_div(depth, depth_blocks)
     row_parts, column_parts = _parts(
         batch, row_tiles, column_tiles, tile_work(height, vectors, depth), target, packs_right
@@ -141,10 +141,13 @@ def _padding(column_vectors: int, vectors: int, widest: int) -> float:
     return padded * (1 + 0.04 * (widest - vectors))
 
 
-def _depth_blocks(depth: int, itemsize: int) -> int:
-    """Blocks of about 512 four-byte elements: a panel of the right factor then fits the cache."""
-    longest = 3072 // itemsize
-    return max(1, ceil_div(depth, longest))
+def _depth_blocks(depth: int, height: int, width: int, itemsize: int, target: Target) -> int:
+    """Blocks of k so short that a panel of the left factor stays in the first-level cache and one
+    of the right factor in a part of the second: about 512 of them for a 6 x 64 tile of float32."""
+    longest = min(
+        target.l2 * 3 // (16 * width * itemsize), target.l1 * 9 // (16 * height * itemsize)
+    )
+    return ceil_div(depth, max(1, longest))
 
 
 def tile_work(height: int, vectors: int, depth: int) -> float:

@@ -1,0 +1,153 @@
+"""Tiled contractions compute what their kernels say, for every target, shape and epilogue."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from picograd.codegen import loops
+from picograd.codegen.contraction import lower_contraction
+from picograd.codegen.evaluate import evaluate
+from picograd.codegen.target import AVX2, AVX512, NEON, SCALAR, Target
+from picograd.codegen.verify import verify
+from picograd.dtype import DType, bfloat16, float16, float32, float64, int32, int64, uint8
+from tests.codegen import contractions
+from tests.codegen.contractions import Case
+
+TARGETS = {"avx512": AVX512, "avx2": AVX2, "neon": NEON, "scalar": SCALAR}
+
+
+def check(case: Case, target: Target) -> None:
+    """The tiled loops are well-formed and exact."""
+    function = lower_contraction(case.kernel, target)
+    assert function is not None
+    verify(function)
+    arrays = [array.copy() for array in case.arrays]
+    evaluate(function, arrays)
+    compare(case, arrays)
+
+
+def compare(case: Case, arrays: list[np.ndarray]) -> None:
+    for number, (got, want) in enumerate(zip(arrays, case.expected, strict=True)):
+        np.testing.assert_array_equal(
+            got.astype(np.float64), want.astype(np.float64), err_msg=f"argument {number}"
+        )
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("equation", ["mk,kn->mn", "km,kn->mn", "mk,nk->mn", "km,nk->nm"])
+def test_layouts(target: str, equation: str) -> None:
+    check(contractions.product(equation, {"m": 13, "n": 37, "k": 11}), TARGETS[target])
+
+
+@pytest.mark.parametrize("dtype", [float64, int32, int64, uint8], ids=lambda dtype: dtype.name)
+def test_dtypes(dtype: DType) -> None:
+    check(contractions.product("mk,kn->mn", {"m": 14, "n": 19, "k": 12}, dtype), AVX512)
+
+
+@pytest.mark.parametrize("dtype", [float16, bfloat16], ids=lambda dtype: dtype.name)
+def test_half_precision_is_summed_in_float32(dtype: DType) -> None:
+    check(contractions.product("mk,nk->mn", {"m": 9, "n": 33, "k": 24}, dtype), AVX512)
+
+
+@pytest.mark.parametrize(
+    "equation",
+    ["bmk,bkn->bmn", "bmk,bnk->bmn", "bhmk,bhkn->bmhn", "bmhk,bnhk->bhmn", "mij,ijn->mn"],
+)
+def test_several_axes(equation: str) -> None:
+    extents = {"b": 2, "h": 3, "m": 14, "n": 13, "k": 10, "i": 3, "j": 4}
+    check(contractions.product(equation, extents), AVX2)
+
+
+@pytest.mark.parametrize("target", ["avx512", "scalar"])
+def test_epilogues(target: str) -> None:
+    check(contractions.linear({"m": 8, "n": 35, "k": 9}), TARGETS[target])
+    check(contractions.several({"m": 8, "n": 35, "k": 9}), TARGETS[target])
+
+
+@pytest.mark.parametrize("dtype", [float16, uint8, int64], ids=lambda dtype: dtype.name)
+def test_factors_are_computed_while_packing(dtype: DType) -> None:
+    check(contractions.converted({"m": 8, "n": 35, "k": 9}, dtype), AVX512)
+    check(contractions.converted({"m": 8, "n": 35, "k": 9}, dtype, "km,nk->mn"), AVX512)
+
+
+def test_convolution_reads_windows_through_a_mask() -> None:
+    check(contractions.convolution(2, 3, 5, 6, 3), AVX2)
+
+
+@pytest.mark.parametrize("rows, columns", [(1, 64), (64, 1)])
+def test_products_with_a_vector_are_left_to_rows(rows: int, columns: int) -> None:
+    case = contractions.product("mk,kn->mn", {"m": rows, "n": columns, "k": 64})
+    assert lower_contraction(case.kernel, AVX512) is None
+
+
+def test_a_factor_that_the_kernel_overwrites_is_left_to_rows() -> None:
+    make = contractions.Maker("mk,kn->mn", {"m": 16, "n": 16, "k": 16})
+    left, _ = make.input("mk")
+    right, _ = make.input("kn")
+    make.sum(left, right, left.buffer, make.at("mn"))
+    assert lower_contraction(make.case({}).kernel, AVX512) is None
+
+
+def test_other_stages_are_left_to_rows() -> None:
+    case = contractions.linear({"m": 16, "n": 16, "k": 16})
+    make = contractions.Maker("mk,kn->mn", {"m": 16, "n": 16, "k": 16})
+    left, _ = make.input("mk")
+    right, _ = make.input("kn")
+    target = make.result("mn", float32)
+    make.sum(left, right, target, make.at("mn"))
+    make.sum(left, right, target, make.at("mn"))
+    assert lower_contraction(case.kernel, AVX512) is not None
+    assert lower_contraction(make.case({}).kernel, AVX512) is None
+
+
+# --- blocks ---------------------------------------------------------------------------------------
+
+# Caches so small that a few dozen rows need several blocks in every direction.
+TINY = Target("cpu", "", "", 16, 16, 400, 1500, 6000, 3)
+
+
+@pytest.mark.parametrize("equation", ["mk,kn->mn", "km,nk->mn", "bmk,bnk->bmn"])
+def test_blocks_and_parts(equation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("picograd.codegen.tiles.TASK_NANOSECONDS", 100)
+    extents = {"b": 2, "m": 31, "n": 27, "k": 35}
+    case = contractions.product(equation, extents)
+    function = lower_contraction(case.kernel, TINY)
+    assert function is not None and function.phases[0].extent.evaluate({}) > 2
+    assert any(s.var.name == "block" for s in loops_of(function))
+    assert any(s.var.name == "rows" for s in loops_of(function))
+    check(case, TINY)
+
+
+def loops_of(function: loops.Function) -> list[loops.For]:
+    found = loops.statements(function.phases[0].body)
+    return [statement for statement in found if isinstance(statement, loops.For)]
+
+
+def test_partial_sums_are_kept_in_an_output_or_in_the_workspace() -> None:
+    extents = {"m": 17, "n": 14, "k": 60}
+    for case, workspace in [
+        (contractions.linear(extents), False),
+        (contractions.several(extents), False),
+        (contractions.linear(extents, dtype=float16), True),
+        (contractions.product("mk,kn->nm", extents, float16), True),
+    ]:
+        function = lower_contraction(case.kernel, TINY)
+        assert function is not None and (function.workspace > 0) == workspace
+        assert any(s.var.name == "block" for s in loops_of(function))
+        check(case, TINY)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_shapes(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("picograd.codegen.tiles.TASK_NANOSECONDS", 100)
+    monkeypatch.setattr("picograd.codegen.contraction.SMALL", 1)
+    rng = np.random.default_rng(seed)
+    extents = {axis: int(rng.integers(2, 40)) for axis in "mnk"} | {"b": int(rng.integers(1, 3))}
+    left, right = rng.choice(["bmk", "bkm", "mk"]), rng.choice(["bkn", "bnk", "kn"])
+    output = "bmn" if rng.integers(2) else "mbn"
+    if "b" not in left + right:
+        output = "mn"
+    target = list(TARGETS.values())[seed % 3] if rng.integers(2) else TINY
+    print(f"seed {seed}: {left},{right}->{output} {extents} {target}")
+    check(contractions.product(f"{left},{right}->{output}", extents), target)
