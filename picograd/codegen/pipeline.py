@@ -12,6 +12,8 @@ from dataclasses import replace
 
 from picograd.codegen import lower
 from picograd.codegen.loops import Function
+from picograd.codegen.passes.choose_axes import choose_axes
+from picograd.codegen.passes.vectorise import vectorise
 from picograd.codegen.show import show
 from picograd.codegen.target import Target
 from picograd.codegen.verify import verify
@@ -20,7 +22,10 @@ from picograd.schedule.kernel import Kernel
 Observer = Callable[[str, Function], None]
 Pass = Callable[[Function, Target], Function]
 
-PASSES: tuple[tuple[str, Pass], ...] = ()
+PASSES: tuple[tuple[str, Pass], ...] = (
+    ("choose_axes", choose_axes),
+    ("vectorise", vectorise),
+)
 
 
 def compile_function(kernel: Kernel, target: Target, observer: Observer | None = None) -> Function:

@@ -1,0 +1,212 @@
+"""Which values of a loop body depend on a variable, and what a body costs.
+
+In: loop IR statements. Out: dependent names, vector widths, estimated cycles. Called by the passes
+that choose, vectorise, tile and parallelise.
+
+>>> from picograd.codegen.loops import Let, Load, Memory, Home
+>>> from picograd.dtype import float32
+>>> from picograd.graph.index import of
+>>> i = Var("i", 0, 3)
+>>> x = Memory("x", float32, 4, Home.ARGUMENT)
+>>> dependent_names((Let("y", Load(x, of(i))),), i)
+{'y'}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from picograd.codegen.loops import (
+    Alu,
+    Fail,
+    For,
+    If,
+    IndexValue,
+    Let,
+    Load,
+    Memory,
+    Predicate,
+    Ref,
+    Statement,
+    Store,
+    Value,
+    children,
+    statements,
+)
+from picograd.dtype import DType
+from picograd.graph.index import FloorDiv, Index, Mod, Var
+from picograd.graph.ops import Op
+
+Body = tuple[Statement, ...]
+
+HEAVY = {
+    **dict.fromkeys((Op.EXP, Op.EXP2, Op.LOG, Op.LOG2), 14.0),
+    **dict.fromkeys((Op.EXPM1, Op.LOG1P, Op.SIN, Op.COS, Op.TANH, Op.ERF, Op.ATAN), 24.0),
+    **dict.fromkeys((Op.DIV, Op.RECIPROCAL, Op.SQRT), 5.0),
+    **dict.fromkeys((Op.FLOORDIV, Op.MOD), 20.0),
+    Op.POW: 50.0,
+}
+
+
+def roots(statement: Statement) -> tuple[Value, ...]:
+    """The values that a statement itself evaluates (not those of its body)."""
+    match statement:
+        case For():
+            return tuple(v for c in statement.carried for v in (c.init, c.next))
+        case Let() | Store():
+            return (statement.value,)
+        case Fail():
+            return (statement.condition,)
+        case _:
+            return ()
+
+
+def walk(values: Iterable[Value]) -> Iterator[Value]:
+    """All values below some values, each object once."""
+    stack, seen = list(values), set()
+    while stack:
+        value = stack.pop()
+        if id(value) not in seen:
+            seen.add(id(value))
+            yield value
+            stack.extend(children(value))
+
+
+def all_values(body: Body) -> Iterator[Value]:
+    """All values of a body."""
+    for statement in statements(body):
+        yield from walk(roots(statement))
+
+
+def mentions(value: Value, var: Var) -> bool:
+    """Whether a value's own index or mask contains the variable."""
+    match value:
+        case Load():
+            return var in value.index.atoms() or var in value.mask.atoms()
+        case IndexValue():
+            return var in value.index.atoms()
+        case Predicate():
+            return var in value.mask.atoms()
+        case _:
+            return False
+
+
+def depends(root: Value, var: Var, names: set[str]) -> bool:
+    """Whether a value changes with the variable or with one of the names."""
+    return any(
+        value.name in names if isinstance(value, Ref) else mentions(value, var)
+        for value in walk((root,))
+    )
+
+
+def dependent_names(body: Body, var: Var, start: Iterable[str] = ()) -> set[str]:
+    """The names (of lets and carried values) that change with a variable."""
+    names, count = set(start), -1
+    listed = list(statements(body))
+    while len(names) != count:
+        count = len(names)
+        for statement in listed:
+            if isinstance(statement, Let) and statement.name not in names:
+                if depends(statement.value, var, names):
+                    names.add(statement.name)
+            elif isinstance(statement, For):
+                for carried in statement.carried:
+                    if carried.name not in names and (
+                        depends(carried.init, var, names) or depends(carried.next, var, names)
+                    ):
+                        names.add(carried.name)
+    return names
+
+
+def trip(loop: For) -> int | None:
+    """How often a loop runs, when that is a constant."""
+    span = loop.end - loop.begin
+    return -(-span.constant // loop.step) if span.is_constant else None
+
+
+def trips(loop: For) -> int:
+    """How often a loop runs, at most."""
+    found = trip(loop)
+    return (loop.var.high - loop.var.low) // loop.step + 1 if found is None else found
+
+
+def memories_read(body: Body) -> set[Memory]:
+    """The memories that a body loads from."""
+    return {value.memory for value in all_values(body) if isinstance(value, Load)}
+
+
+def memories_written(body: Body) -> set[Memory]:
+    """The memories that a body stores to."""
+    return {s.memory for s in statements(body) if isinstance(s, Store)}
+
+
+def compute_dtypes(body: Body) -> set[DType]:
+    """The dtypes that a body computes in; of its accesses when it only copies."""
+    found: set[DType] = set()
+    copied: set[DType] = set()
+    for statement in statements(body):
+        if isinstance(statement, For):
+            found |= {carried.dtype for carried in statement.carried}
+        if isinstance(statement, Store):
+            copied.add(statement.memory.dtype)
+    for value in all_values(body):
+        if isinstance(value, Alu):
+            found.add(value.dtype)
+            if value.op is not Op.CAST:
+                found |= {arg.dtype for arg in value.args}
+        elif isinstance(value, IndexValue):
+            found.add(value.dtype)
+        elif isinstance(value, Load):
+            copied.add(value.dtype)
+    return found or copied
+
+
+def stride(index: Index, var: Var) -> int | None:
+    """The stride of an index along a variable; None inside a division."""
+    for atom, _ in index.terms:
+        if isinstance(atom, FloorDiv | Mod) and var in atom.numerator.atoms():
+            return None
+    return index.coefficient(var)
+
+
+def cycles(body: Body, var: Var | None = None, lanes: int = 1) -> float:
+    """Estimated cycles of one execution of a body, with `var` in vector lanes if given."""
+    return sum(statement_cycles(statement, var, lanes) for statement in body)
+
+
+def statement_cycles(statement: Statement, var: Var | None, lanes: int) -> float:
+    """Estimated cycles of one statement."""
+    total = sum(_value_cycles(value, var, lanes) for value in walk(roots(statement)))
+    match statement:
+        case For():
+            total += trips(statement) * (cycles(statement.body, var, lanes) + 1)
+        case If():
+            total += cycles(statement.body, var, lanes)
+        case Store():
+            total += 2 * _access(statement.index, var, lanes, not statement.mask.always)
+        case _:
+            pass
+    return total
+
+
+def _value_cycles(value: Value, var: Var | None, lanes: int) -> float:
+    match value:
+        case Load():
+            return _access(value.index, var, max(lanes, 1), not value.mask.always)
+        case Alu():
+            return HEAVY.get(value.op, 1.0) * max(1, value.lanes * value.dtype.itemsize // 64)
+        case IndexValue() | Predicate():
+            return 1.0
+        case _:
+            return 0.0
+
+
+def _access(index: Index, var: Var | None, lanes: int, masked: bool) -> float:
+    if var is None or lanes == 1:
+        return 1.0 + sum(4.0 for atom, _ in index.terms if isinstance(atom, FloorDiv | Mod))
+    if var not in index.atoms():
+        return 0.5
+    step = stride(index, var)
+    if step is None:
+        return 4.0 * lanes
+    return (1.5 if masked else 1.0) if step == 1 else 1.2 * lanes

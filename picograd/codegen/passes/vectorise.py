@@ -1,0 +1,283 @@
+"""Carry out VECTOR loops: lanes, copies side by side, and masked tails.
+
+In: a function in which `choose_axes` marked loops. Out: serial loops over vectors. Called by
+`codegen.pipeline`.
+
+* An independent loop becomes a loop over groups of `copies` vectors and, for the rest, a loop over
+  single vectors, masked where the last is not full. Inner loops are shared by the copies.
+* A reduction carries `copies` vectors of partial results, which meet in a fixed tree behind the
+  loop: the order depends on extents alone. When an inner loop of a nest of reductions is
+  vectorised, the whole nest carries vectors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from picograd.codegen.dependence import (
+    HEAVY,
+    Body,
+    all_values,
+    compute_dtypes,
+    dependent_names,
+    trips,
+)
+from picograd.codegen.expressions import COMBINE, combine, identity
+from picograd.codegen.loops import (
+    Alu,
+    Carried,
+    Fold,
+    For,
+    Function,
+    If,
+    Kind,
+    Let,
+    Predicate,
+    Ref,
+    Statement,
+    Value,
+    statements,
+)
+from picograd.codegen.replicate import Copy, Replicate
+from picograd.codegen.target import Target
+from picograd.errors import InternalError
+from picograd.graph.index import Mask, Var, constant, of
+from picograd.graph.ops import Combiner, Op
+
+
+def vectorise(function: Function, target: Target) -> Function:
+    """All VECTOR loops as loops over vectors."""
+    phases = tuple(replace(phase, body=_body(phase.body, target)) for phase in function.phases)
+    return replace(function, phases=phases)
+
+
+def lanes_of(body: Body, target: Target, count: int) -> int:
+    """Elements in a vector: as many as the widest computed type lets into a register, fewer for
+    a loop that is shorter."""
+    widths = [max(d.itemsize, 4) if d.is_float else d.itemsize for d in compute_dtypes(body)]
+    lanes = max(1, target.vector_bytes // max(widths, default=4))
+    while lanes > 1 and lanes // 2 >= count:
+        lanes //= 2
+    return lanes
+
+
+def copies_of(loop: For, lanes: int) -> int:
+    """Vectors side by side: enough to hide latency, few where the body is long."""
+    weight = sum(HEAVY.get(v.op, 1.0) for v in all_values(loop.body) if isinstance(v, Alu))
+    nested = any(isinstance(inner, For) for inner in statements(loop.body))
+    if loop.reduces is not None and not nested:
+        most = 4 if weight <= 60 else 2
+    elif nested:
+        most = 8 if weight <= 3 else 4 if weight <= 12 else 2 if weight <= 30 else 1
+    else:
+        most = 2 if weight <= 12 else 1
+    while most > 1 and trips(loop) < most * lanes:
+        most //= 2
+    return most
+
+
+def _body(body: Body, target: Target) -> Body:
+    made: list[Statement] = []
+    for statement in body:
+        match statement:
+            case For():
+                made.extend(_loop(statement, target))
+            case If():
+                made.append(replace(statement, body=_body(statement.body, target)))
+            case _:
+                made.append(statement)
+    return tuple(made)
+
+
+def _loop(loop: For, target: Target) -> Body:
+    vector = loop if loop.kind is Kind.VECTOR else _vector_in_chain(loop)
+    if vector is None:
+        return (replace(loop, body=_body(loop.body, target)),)
+    lanes = lanes_of(vector.body, target, trips(vector))
+    copies = copies_of(vector, lanes)
+    if lanes == 1:
+        return (_plain(loop, vector),)
+    if loop.independent:
+        names = dependent_names(loop.body, loop.var)
+        return _Vectoriser(loop, names, lanes, copies).independent()
+    start = [carried.name for carried in vector.carried]
+    names = dependent_names((loop,), vector.var, start)
+    return _Vectoriser(vector, names, lanes, copies).reduction(loop)
+
+
+def _vector_in_chain(loop: For) -> For | None:
+    """The VECTOR loop among the loops that go on with this loop's accumulators."""
+    if loop.reduces is None:
+        return None
+    names = {carried.name for carried in loop.carried}
+    for inner in loop.body:
+        if not isinstance(inner, For) or inner.reduces is None:
+            continue
+        if any(isinstance(c.init, Ref) and c.init.name in names for c in inner.carried):
+            return inner if inner.kind is Kind.VECTOR else _vector_in_chain(inner)
+    return None
+
+
+def _plain(loop: For, vector: For) -> For:
+    """A loop without its mark."""
+    if loop is vector:
+        return replace(loop, kind=Kind.SERIAL)
+    body = tuple(_plain(inner, vector) if isinstance(inner, For) else inner for inner in loop.body)
+    return replace(loop, body=body)
+
+
+class _Vectoriser:
+    """One VECTOR loop; `names` depend on its variable."""
+
+    def __init__(self, vector: For, names: set[str], lanes: int, copies: int) -> None:
+        count = trips(vector)
+        self.vector, self.names, self.lanes = vector, names, lanes
+        self.lane = of(Var("lane", 0, lanes - 1, lanes))
+        self.units = count // (lanes * copies)
+        self.copies = copies if self.units else 1
+        self.rest = count - self.units * lanes * self.copies
+        self.main = self.group()
+
+    def group(self) -> Replicate:
+        """The copies of the main loop."""
+        var, width = self.vector.var, self.lanes * self.copies
+        unit = of(Var(f"{var.name}v", 0, max(self.units - 1, 0)))
+        copies = tuple(
+            Copy(self.vector.begin + unit * width + n * self.lanes + self.lane, f"_{n}")
+            for n in range(self.copies)
+        )
+        return Replicate(var, self.names, copies, self.lanes)
+
+    def tail(self) -> tuple[Replicate, Var]:
+        """The single, masked copy of the loop over what is left."""
+        var, done = self.vector.var, self.units * self.lanes * self.copies
+        count = -(-self.rest // self.lanes)
+        unit = Var(f"{var.name}t", 0, count - 1)
+        position = of(unit) * self.lanes + self.lane
+        mask = Mask().require(self.rest - 1 - position)
+        copy = Copy(self.vector.begin + done + position, "_t", mask)
+        return Replicate(var, self.names, (copy,), self.lanes), unit
+
+    # --- independent loops ------------------------------------------------------------------------
+
+    def independent(self) -> Body:
+        made: list[Statement] = []
+        if self.units:
+            var = Var(f"{self.vector.var.name}v", 0, self.units - 1)
+            made.append(self.loop(var, self.main.body(self.vector.body)))
+        if self.rest:
+            tail, var = self.tail()
+            made.append(self.loop(var, tail.body(self.vector.body)))
+        return tuple(made)
+
+    def loop(self, var: Var, body: Body, carried: tuple[Carried, ...] = ()) -> For:
+        return For(
+            var,
+            constant(0),
+            constant(var.high + 1),
+            body,
+            carried=carried,
+            independent=self.vector.independent,
+            reduces=self.vector.reduces,
+        )
+
+    # --- reductions -------------------------------------------------------------------------------
+
+    def reduction(self, root: For) -> Body:
+        """The nest from the root on carries vectors, which are folded behind it."""
+        made: list[Statement] = []
+        folded = [c for c in root.carried if c.name in self.names]
+        combiners = {c.name: combiner_of(c, root) for c in folded}
+        starts = {c.name: replace(c, init=identity(combiners[c.name], c.dtype)) for c in folded}
+        opened = replace(root, carried=tuple(starts.get(c.name, c) for c in root.carried))
+        made.extend(self.nest(opened))
+        for carried in folded:
+            made.append(self.fold(carried, combiners[carried.name]))
+        return tuple(made)
+
+    def nest(self, loop: For) -> Body:
+        """A loop of the nest; the VECTOR loop is split into vectors and tail."""
+        if loop.var == self.vector.var:
+            return self.split(loop)
+        body: list[Statement] = []
+        for statement in loop.body:
+            if isinstance(statement, For) and self.holds_vector(statement):
+                body.extend(self.nest(statement))
+            else:
+                body.extend(self.main.statement(statement))
+        carried = tuple(copy for c in loop.carried for copy in self.main.carry(c))
+        return (replace(loop, body=tuple(body), carried=carried),)
+
+    def holds_vector(self, loop: For) -> bool:
+        return loop.var == self.vector.var or any(
+            isinstance(inner, For) and inner.var == self.vector.var
+            for inner in statements(loop.body)
+        )
+
+    def split(self, loop: For) -> Body:
+        """The VECTOR loop itself. The tail goes on with the first copy's accumulator: where a
+        lane is past the end it keeps what it has."""
+        made: list[Statement] = []
+        if self.units:
+            var = Var(f"{loop.var.name}v", 0, self.units - 1)
+            carried = tuple(copy for c in loop.carried for copy in self.main.carry(c))
+            made.append(self.loop(var, self.main.body(loop.body), carried))
+        if not self.rest:
+            return tuple(made)
+        tail, var = self.tail()
+        (copy,) = tail.copies
+        carried = []
+        for c in loop.carried:
+            (ended,) = tail.carry(c)
+            before = Ref(ended.name, c.dtype, self.lanes)
+            if self.units:
+                start: Value = Ref(c.name + "_0", c.dtype, self.lanes)
+            else:
+                start = self.main.wide(c.init, self.main.copies[0])
+            following = ended.next
+            if not copy.mask.always:
+                inside = Predicate(copy.mask, self.lanes)
+                following = Alu(Op.WHERE, (inside, following, before), c.dtype, self.lanes)
+            carried.append(replace(ended, init=start, next=following))
+        made.append(self.loop(var, tail.body(loop.body), tuple(carried)))
+        for c in loop.carried:  # what follows goes on with the tail's result
+            self.main.rename(c.name + "_0", c.name + "_t")
+        return tuple(made)
+
+    def fold(self, carried: Carried, combiner: Combiner) -> Let:
+        """All copies and lanes in one number, under the name that the loop's users know."""
+        parts: list[Value] = [
+            Ref(self.main.current(f"{carried.name}_{n}"), carried.dtype, self.lanes)
+            for n in range(self.copies)
+        ]
+        while len(parts) > 1:
+            half = len(parts) // 2
+            parts = [combine(combiner, parts[n], parts[n + half]) for n in range(half)] + parts[
+                2 * half :
+            ]
+        total: Value = Fold(combiner, parts[0])
+        if carried.init != identity(combiner, carried.dtype):
+            total = combine(combiner, carried.init, total)
+        return Let(carried.name, total)
+
+
+def combiner_of(carried: Carried, loop: For) -> Combiner:
+    """How an accumulator of a nest of reductions combines."""
+    following, body = carried.next, loop.body
+    while isinstance(following, Ref):
+        inner, value = _find(body, following.name)
+        following, body = value.next, inner.body
+    if isinstance(following, Alu):
+        for combiner, op in COMBINE.items():
+            if following.op is op:
+                return combiner
+    raise InternalError(f"{carried.name} is not the accumulator of a reduction")
+
+
+def _find(body: Body, name: str) -> tuple[For, Carried]:
+    for statement in body:
+        if isinstance(statement, For):
+            for carried in statement.carried:
+                if carried.name == name:
+                    return statement, carried
+    raise InternalError(f"no loop carries {name}")

@@ -1,0 +1,201 @@
+"""Copy a loop body for several values of its variable at once: lanes, and copies side by side.
+
+In: a body, the loop variable, and one `Copy` for each copy (the index that takes the variable's
+place, usually with a lane variable, and a mask for tails). Out: the body with every dependent
+statement once for each copy, statement by statement, so that inner loops are shared (unroll and
+jam). Called by `passes.vectorise`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from picograd.codegen.bounds import proves_within
+from picograd.codegen.dependence import Body, depends
+from picograd.codegen.loops import (
+    Alu,
+    Broadcast,
+    Carried,
+    Fail,
+    For,
+    If,
+    IndexValue,
+    Let,
+    Literal,
+    Load,
+    MulAdd,
+    Predicate,
+    Ref,
+    Statement,
+    Store,
+    Value,
+    Wide,
+)
+from picograd.dtype import bool_
+from picograd.errors import InternalError
+from picograd.graph.index import Index, Mask, Var
+from picograd.graph.ops import Op
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One copy: `index` stands for the variable where `mask` holds; names end in `suffix`."""
+
+    index: Index
+    suffix: str
+    mask: Mask = Mask()
+
+
+def widen(value: Value, lanes: int) -> Value:
+    """A value in that many lanes."""
+    if value.lanes == lanes:
+        return value
+    return replace(value, lanes=lanes) if isinstance(value, Literal) else Broadcast(value, lanes)
+
+
+class Replicate:
+    """Rewrites statements of a loop over `var` whose dependent names are `names`."""
+
+    def __init__(self, var: Var, names: set[str], copies: tuple[Copy, ...], lanes: int) -> None:
+        self.var, self.names, self.copies, self.lanes = var, names, copies, lanes
+        self.memo: dict[tuple[int, str], Value] = {}
+        self.renamed: dict[str, str] = {}
+
+    def rename(self, name: str, new: str) -> None:
+        """From here on a copy's name means another (the result of the loop's tail)."""
+        self.renamed[name] = new
+        self.memo.clear()
+
+    def current(self, name: str) -> str:
+        """What a copy's name means at this point."""
+        return self.renamed.get(name, name)
+
+    def body(self, body: Body) -> Body:
+        """All statements, copied where they depend on the variable."""
+        made: list[Statement] = []
+        for statement in body:
+            made.extend(self.statement(statement))
+        return tuple(made)
+
+    def statement(self, statement: Statement) -> Body:
+        """The copies of one statement."""
+        match statement:
+            case Let():
+                if statement.name not in self.names:
+                    return (statement,)
+                if statement.var is not None:
+                    raise InternalError(f"index variable {statement.name} cannot have lanes")
+                return tuple(
+                    Let(statement.name + c.suffix, self.wide(statement.value, c))
+                    for c in self.copies
+                )
+            case Store():
+                return tuple(self.store(statement, copy) for copy in self.copies)
+            case Fail():
+                if not self.depends(statement.condition):
+                    return (statement,)
+                return tuple(self.check(statement, copy) for copy in self.copies)
+            case For():
+                return (self.loop(statement),)
+            case If():
+                return (replace(statement, body=self.body(statement.body)),)
+            case _:
+                raise InternalError(f"{type(statement).__name__} cannot be copied")
+
+    def loop(self, loop: For) -> For:
+        """An inner loop, shared by the copies."""
+        carried: list[Carried] = []
+        for value in loop.carried:
+            carried.extend(self.carry(value))
+        return replace(loop, body=self.body(loop.body), carried=tuple(carried))
+
+    def carry(self, carried: Carried) -> tuple[Carried, ...]:
+        """The copies of a carried value."""
+        if carried.name not in self.names:
+            return (carried,)
+        return tuple(
+            Carried(
+                carried.name + copy.suffix,
+                carried.dtype,
+                self.wide(carried.init, copy),
+                self.wide(carried.next, copy),
+                self.lanes,
+            )
+            for copy in self.copies
+        )
+
+    def store(self, store: Store, copy: Copy) -> Store:
+        values = {self.var: copy.index}
+        mask = store.mask.substitute(values) & copy.mask
+        value = self.wide(store.value, copy)
+        return replace(store, index=store.index.substitute(values), value=value, mask=mask)
+
+    def check(self, check: Fail, copy: Copy) -> Fail:
+        condition = self.wide(check.condition, copy)
+        if not copy.mask.always:
+            inside = Predicate(copy.mask, self.lanes)
+            condition = Alu(Op.AND, (inside, condition), bool_, self.lanes)
+        return Fail(condition)
+
+    def depends(self, value: Value) -> bool:
+        return depends(value, self.var, self.names)
+
+    def wide(self, value: Value, copy: Copy) -> Value:
+        """A value of one copy, in all lanes."""
+        return widen(self.value(value, copy), self.lanes)
+
+    def value(self, value: Value, copy: Copy) -> Value:
+        """A value of one copy: scalar when it depends on nothing."""
+        key = (id(value), copy.suffix)
+        if key not in self.memo:
+            self.memo[key] = self.rewrite(value, copy)
+        return self.memo[key]
+
+    def rewrite(self, value: Value, copy: Copy) -> Value:
+        values, lanes = {self.var: copy.index}, self.lanes
+        match value:
+            case Ref():
+                if value.name not in self.names:
+                    return value
+                return Ref(self.current(value.name + copy.suffix), value.dtype, lanes)
+            case Load():
+                return self.load(value, copy)
+            case IndexValue():
+                if self.var not in value.index.atoms():
+                    return value
+                return IndexValue(value.index.substitute(values), value.dtype, lanes)
+            case Predicate():
+                if self.var not in value.mask.atoms():
+                    return value
+                return Predicate(value.mask.substitute(values), lanes)
+            case Alu():
+                args = self.together(value.args, copy)
+                return replace(value, args=args, lanes=args[0].lanes)
+            case MulAdd():
+                a, b, c = self.together((value.a, value.b, value.c), copy)
+                return MulAdd(a, b, c, value.dtype, a.lanes)
+            case Wide():
+                a, b = self.together((value.a, value.b), copy)
+                return Wide(a, b, value.dtype, a.lanes)
+            case _:
+                return value
+
+    def together(self, args: tuple[Value, ...], copy: Copy) -> tuple[Value, ...]:
+        made = tuple(self.value(arg, copy) for arg in args)
+        lanes = max(arg.lanes for arg in made)
+        return tuple(widen(arg, lanes) for arg in made)
+
+    def load(self, load: Load, copy: Copy) -> Value:
+        values = {self.var: copy.index}
+        if self.var in load.index.atoms():
+            mask = load.mask.substitute(values) & copy.mask
+            return Load(load.memory, load.index.substitute(values), self.lanes, mask)
+        if self.var not in load.mask.atoms():
+            return load
+        # One element for all lanes. What a lane reads where its mask fails does not matter, so
+        # the lane's part of the mask goes if the element is inside without it.
+        shared = Mask(tuple(c for c in load.mask.constraints if self.var not in c.atoms()))
+        if proves_within(load.index, load.memory.size, shared):
+            return replace(load, mask=shared)
+        mask = load.mask.substitute(values) & copy.mask
+        return Load(load.memory, load.index, self.lanes, mask)
