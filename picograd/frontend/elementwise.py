@@ -218,8 +218,12 @@ def hypot(input: Tensor, other: Tensor) -> Tensor:
     a, b = align(input, other)
     a, b = primitives.elementwise(Op.ABS, a), primitives.elementwise(Op.ABS, b)
     large = primitives.elementwise(Op.MAXIMUM, a, b)
-    zero = filled_like(large, 0)
-        safe = primitives.elementwise(Op.WHERE, plain, filled_like(large, 1), large.detach())
+    plain = primitives.elementwise(
+        Op.OR,
+        primitives.elementwise(Op.EQ, large, filled_like(large, 0)),
+        primitives.elementwise(Op.EQ, large, filled_like(large, math.inf)),
+    )
+    safe = primitives.elementwise(Op.WHERE, plain, filled_like(large, 1), large.detach())
     total = primitives.elementwise(
         Op.ADD,
         square(primitives.elementwise(Op.DIV, a, safe)),

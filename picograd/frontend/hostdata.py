@@ -1,0 +1,35 @@
+"""Between tensors and NumPy arrays on the host, for what the graph can't express.
+
+In: tensors. Out: arrays with their contents (realised), and tensors made of arrays. Sorting,
+`nonzero` and their like compute on the host through these two; gradients are not recorded.
+
+>>> import picograd
+>>> values(picograd.tensor([1, 2])).tolist()
+[1, 2]
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from picograd import engine
+from picograd.frontend.tensor import Tensor, wrap
+from picograd.graph.node import leaf
+from picograd.runtime import buffer
+
+
+def values(x: Tensor) -> np.ndarray:
+    """The contents as an array that must not be written to; 16-bit floats as float32."""
+    node = x.node
+    if node.buffer is None:
+        engine.realize([node])
+    array = wrap(node)._array()
+    return array.astype(np.float32) if x.dtype.is_float and x.dtype.itemsize == 2 else array
+
+
+def from_array(array: np.ndarray, device: str) -> Tensor:
+    """A tensor that takes over an array that nobody else holds."""
+    fresh = np.array(array, order="C", copy=None)
+    if not fresh.flags.writeable or not fresh.flags.c_contiguous:
+        fresh = fresh.copy()
+    return wrap(leaf(buffer.from_array(fresh, device), fresh.shape))

@@ -1,0 +1,487 @@
+"""Joining, repeating, shifting and padding: movement that makes new tensors.
+
+In: tensors and dimensions. Out: tensors with fresh storage. What torch gives as a view (`split`,
+`permute`, `diagonal`, ...) is in `views.py`.
+
+>>> import picograd
+>>> picograd.cat([picograd.tensor([1, 2]), picograd.tensor([3])])
+tensor([1, 2, 3])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from picograd.dtype import DType, int64, promote
+from picograd.frontend import primitives
+from picograd.frontend.elementwise import filled_like
+from picograd.frontend.promotion import (
+    broadcast_shapes,
+    broadcast_to,
+    common_device,
+    wrap_dim,
+    wrap_dims,
+)
+from picograd.frontend.reductions import numpy_names
+from picograd.frontend.registry import operation
+from picograd.frontend.tensor import Tensor
+from picograd.graph.ops import Op, Shape
+
+
+def _sequence(tensors: Sequence[Tensor], name: str) -> list[Tensor]:
+    if isinstance(tensors, Tensor):
+        raise TypeError(f"{name}(): argument 'tensors' must be tuple of Tensors, not Tensor")
+    found = list(tensors)
+    for number, tensor in enumerate(found):
+        if not isinstance(tensor, Tensor):
+            raise TypeError(
+                f"expected Tensor as element {number} in argument 0, but got "
+                f"{type(tensor).__name__}"
+            )
+    if not found:
+        raise RuntimeError(f"{name} expects a non-empty TensorList")
+    return found
+
+
+def replaced(shape: Shape, axis: int, extent: int) -> Shape:
+    """A shape with one extent changed."""
+    return (*shape[:axis], extent, *shape[axis + 1 :])
+
+
+@operation(method=False, out=True, aliases=("concat", "concatenate"))
+@numpy_names
+def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """The tensors one after the other along a dimension."""
+    parts = _sequence(tensors, "cat")
+    dtype = parts[0].dtype
+    for part in parts[1:]:
+        dtype = promote(dtype, part.dtype)
+    for number, part in enumerate(parts):
+        if not part.ndim:
+            raise RuntimeError(
+                f"zero-dimensional tensor (at position {number}) cannot be concatenated"
+            )
+    # An empty 1-d tensor joins anything (torch keeps that for old programs).
+    kept = [part for part in parts if part._shape != (0,)] or parts[:1]
+    common_device(kept)
+    axis = wrap_dim(dim, kept[0].ndim)
+    _check_cat(kept, axis)
+    kept = [primitives.cast(part, dtype) for part in kept]
+    if len(kept) == 1:
+        return kept[0].clone()
+    extents = [part._shape[axis] for part in kept]
+    result = broadcast_zero(kept[0], replaced(kept[0]._shape, axis, sum(extents)))
+    start = 0
+    for part, extent in zip(kept, extents, strict=True):
+        if not extent:
+            continue
+        starts = tuple(start if n == axis else 0 for n in range(part.ndim))
+        result = primitives.update(result, part, starts, part._shape, (1,) * part.ndim)
+        start += extent
+    return result
+
+
+def broadcast_zero(x: Tensor, shape: Shape) -> Tensor:
+    """Zeros of the dtype and device of `x`."""
+    return primitives.constant(0, x.dtype, x._storage.node.device, shape)
+
+
+def _check_cat(parts: list[Tensor], axis: int) -> None:
+    first = parts[0]
+    for number, part in enumerate(parts[1:], 1):
+        if part.ndim != first.ndim:
+            raise RuntimeError(
+                f"Tensors must have same number of dimensions: got {first.ndim} and {part.ndim}"
+            )
+        for n, (expected, got) in enumerate(zip(first._shape, part._shape, strict=True)):
+            if n != axis and expected != got:
+                raise RuntimeError(
+                    f"Sizes of tensors must match except in dimension {axis}. Expected size "
+                    f"{expected} but got size {got} for tensor number {number} in the list."
+                )
+
+
+@operation(method=False, out=True)
+@numpy_names
+def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """The tensors along a new dimension."""
+    parts = _sequence(tensors, "stack")
+    axis = wrap_dim(dim, parts[0].ndim + 1)
+    for number, part in enumerate(parts):
+        if part._shape != parts[0]._shape:
+            raise RuntimeError(
+                f"stack expects each tensor to be equal size, but got {list(parts[0]._shape)} at "
+                f"entry 0 and {list(part._shape)} at entry {number}"
+            )
+    shape = (*parts[0]._shape[:axis], 1, *parts[0]._shape[axis:])
+    return cat([primitives.reshape(part, shape) for part in parts], axis)
+
+
+def _at_least(x: Tensor, rank: int) -> Tensor:
+    if x.ndim >= rank:
+        return x
+    if rank == 3 and x.ndim:
+        shape = (1, x._shape[0], 1) if x.ndim == 1 else (*x._shape, 1)
+    else:
+        shape = (1,) * (rank - x.ndim) + x._shape
+    return x.reshape(shape)
+
+
+def _each_at_least(tensors: tuple[object, ...], rank: int) -> Tensor | tuple[Tensor, ...]:
+    if len(tensors) == 1 and isinstance(tensors[0], Tensor):
+        return _at_least(tensors[0], rank)
+    given = tensors[0] if len(tensors) == 1 else tensors
+    assert isinstance(given, Sequence)
+    return tuple(_at_least(x, rank) for x in given)
+
+
+@operation(method=False)
+def atleast_1d(*tensors: object) -> Tensor | tuple[Tensor, ...]:
+    """Each tensor with at least one dimension."""
+    return _each_at_least(tensors, 1)
+
+
+@operation(method=False)
+def atleast_2d(*tensors: object) -> Tensor | tuple[Tensor, ...]:
+    """Each tensor with at least two dimensions."""
+    return _each_at_least(tensors, 2)
+
+
+@operation(method=False)
+def atleast_3d(*tensors: object) -> Tensor | tuple[Tensor, ...]:
+    """Each tensor with at least three dimensions."""
+    return _each_at_least(tensors, 3)
+
+
+@operation(method=False, out=True)
+def hstack(tensors: Sequence[Tensor]) -> Tensor:
+    """The tensors side by side (along dim 1; vectors along dim 0)."""
+    parts = [_at_least(x, 1) for x in _sequence(tensors, "hstack")]
+    return cat(parts, 0 if parts[0].ndim == 1 else 1)
+
+
+@operation(method=False, out=True, aliases=("row_stack",))
+def vstack(tensors: Sequence[Tensor]) -> Tensor:
+    """The tensors on top of each other; vectors are rows."""
+    return cat([_at_least(x, 2) for x in _sequence(tensors, "vstack")], 0)
+
+
+@operation(method=False, out=True)
+def dstack(tensors: Sequence[Tensor]) -> Tensor:
+    """The tensors along the third dimension."""
+    return cat([_at_least(x, 3) for x in _sequence(tensors, "dstack")], 2)
+
+
+@operation(method=False, out=True)
+def column_stack(tensors: Sequence[Tensor]) -> Tensor:
+    """The tensors side by side; vectors are columns."""
+    parts = [x.reshape((x.numel(), 1)) if x.ndim < 2 else x for x in _sequence(tensors, "column_stack")]
+    return cat(parts, 1)
+
+
+# --- repeating -------------------------------------------------------------------------------------------
+
+
+def _flat_sizes(sizes: tuple[object, ...]) -> tuple[int, ...]:
+    if len(sizes) == 1 and isinstance(sizes[0], Sequence):
+        return tuple(int(n) for n in sizes[0])
+    return tuple(int(n) for n in sizes)  # type: ignore[call-overload]
+
+
+@operation(function=False)
+def repeat(self: Tensor, *repeats: object) -> Tensor:
+    """The tensor `repeats[k]` times along dimension k, as tiles."""
+    times = _flat_sizes(repeats)
+    if len(times) < self.ndim:
+        raise RuntimeError(
+            "Number of dimensions of repeat dims can not be smaller than number of dimensions of "
+            f"tensor ({list(times)} for a tensor of shape {list(self._shape)})"
+        )
+    if any(n < 0 for n in times):
+        raise RuntimeError(f"Trying to create tensor with negative dimension: {list(times)}")
+    shape = (1,) * (len(times) - self.ndim) + self._shape
+    split = tuple(n for extent in shape for n in (1, extent))
+    wide = tuple(n for k, extent in zip(times, shape, strict=True) for n in (k, extent))
+    tiles = primitives.expand(primitives.reshape(self, split), wide)
+    return primitives.reshape(
+        tiles, tuple(k * extent for k, extent in zip(times, shape, strict=True))
+    )
+
+
+@operation()
+def tile(input: Tensor, *dims: object) -> Tensor:
+    """`repeat` with missing leading factors taken as 1."""
+    times = _flat_sizes(dims)
+    return repeat(input, (1,) * (input.ndim - len(times)) + times)
+
+
+@operation()
+def repeat_interleave(
+    input: Tensor,
+    repeats: int | Tensor,
+    dim: int | None = None,
+    *,
+    output_size: int | None = None,
+) -> Tensor:
+    """Each element along a dimension several times in a row (`repeats` per element, if a tensor)."""
+    if dim is None:
+        input, dim = input.reshape((-1,)), 0
+    axis = wrap_dim(dim, input.ndim)
+    shape = input._shape
+    if isinstance(repeats, Tensor) and repeats.numel() == 1:
+        repeats = int(repeats.item())
+    if isinstance(repeats, int):
+        if repeats < 0:
+            raise RuntimeError("Repeats must be non-negative")
+        wide = (*shape[: axis + 1], repeats, *shape[axis + 1 :])
+        one = primitives.reshape(input, (*shape[: axis + 1], 1, *shape[axis + 1 :]))
+        return primitives.reshape(
+            primitives.expand(one, wide), replaced(shape, axis, shape[axis] * repeats)
+        )
+    import numpy as np
+
+    from picograd.frontend.interop import tensor
+
+    counts = repeats.detach().numpy()
+    if counts.ndim != 1 or len(counts) != shape[axis]:
+        raise RuntimeError("repeats must have the same size as input along dim")
+    if (counts < 0).any():
+        raise RuntimeError("repeats can not be negative")
+    where = tensor(np.repeat(np.arange(shape[axis]), counts), device=input._storage.node.device)
+    return along(input, axis, where)
+
+
+def along(x: Tensor, axis: int, index: Tensor) -> Tensor:
+    """`x` with dimension `axis` indexed by a vector of indices that are known to be inside."""
+    taken = primitives.gather(x, (axis,), (index,), True)
+    return front_to(taken, 1, axis)
+
+
+def front_to(x: Tensor, number: int, axis: int) -> Tensor:
+    """The first `number` dimensions moved to stand at position `axis`."""
+    if not axis:
+        return x
+    rest = list(range(number, x.ndim))
+    return primitives.permute(x, (*rest[:axis], *range(number), *rest[axis:]))
+
+
+# --- turning and shifting ----------------------------------------------------------------------------------
+
+
+@operation()
+def flip(input: Tensor, *dims: object) -> Tensor:
+    """The order along the given dimensions turned round."""
+    axes = _flat_sizes(dims)
+    if not axes:
+        return input.clone()
+    if not input.ndim:
+        wrap_dims(axes, 0)
+        return input.clone()
+    return primitives.flip(input, tuple(sorted(wrap_dims(axes, input.ndim))))
+
+
+@operation()
+def fliplr(input: Tensor) -> Tensor:
+    """The columns turned round."""
+    return flip(input, 1)
+
+
+@operation()
+def flipud(input: Tensor) -> Tensor:
+    """The rows turned round."""
+    return flip(input, 0)
+
+
+@operation()
+def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
+    """The plane of two dimensions turned by k quarter turns."""
+    first, second = dims
+    turns = k % 4
+    if turns == 0:
+        return input.clone()
+    if turns == 2:
+        return flip(input, first, second)
+    if turns == 1:
+        return flip(input, second).transpose(first, second).clone()
+    return flip(input, first).transpose(first, second).clone()
+
+
+@operation()
+def roll(
+    input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None
+) -> Tensor:
+    """The elements shifted round along dimensions (of the flattened tensor if none is given)."""
+    if dims is None or dims == ():
+        if not isinstance(shifts, int):
+            if len(shifts) != 1:
+                raise RuntimeError("shifts and dimensions must align")
+            shifts = shifts[0]
+        return roll(input.reshape((-1,)), shifts, 0).reshape(input._shape)
+    moves = (shifts,) if isinstance(shifts, int) else tuple(shifts)
+    axes = (dims,) if isinstance(dims, int) else tuple(dims)
+    if len(moves) != len(axes):
+        raise RuntimeError(
+            f"shifts and dimensions must align. shifts: {len(moves)}, dims:{len(axes)}"
+        )
+    result = input
+    for move, dim in zip(moves, axes, strict=True):
+        axis = wrap_dim(dim, input.ndim)
+        extent = input._shape[axis]
+        cut = (extent - move) % extent if extent else 0
+        if cut:
+            result = cat([result.narrow(axis, cut, extent - cut), result.narrow(axis, 0, cut)], axis)
+    return result.clone() if result is input else result
+
+
+# --- triangles and diagonals -----------------------------------------------------------------------------------
+
+
+def _below(rows: int, columns: int, diagonal: int, place: str) -> Tensor:
+    """Where column <= row + diagonal, as a bool matrix."""
+    row = primitives.iota(rows, int64, place)
+    column = primitives.iota(columns, int64, place)
+    shape = (rows, columns)
+    limit = row + diagonal if diagonal else row
+    return primitives.elementwise(
+        Op.LE,
+        broadcast_to(primitives.reshape(column, (1, columns)), shape),
+        broadcast_to(primitives.reshape(limit, (rows, 1)), shape),
+    )
+
+
+def _triangle(x: Tensor, diagonal: int, lower: bool, name: str) -> Tensor:
+    if x.ndim < 2:
+        raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
+    rows, columns = x._shape[-2:]
+    shift = diagonal if lower else diagonal - 1
+    mask = broadcast_to(_below(rows, columns, shift, x._storage.node.device), x._shape)
+    zero = filled_like(x, 0)
+    first, second = (x, zero) if lower else (zero, x)
+    return primitives.elementwise(Op.WHERE, mask, first, second)
+
+
+@operation(inplace=True, out=True)
+def tril(input: Tensor, diagonal: int = 0) -> Tensor:
+    """The lower triangle; the rest is zero."""
+    return _triangle(input, diagonal, True, "tril")
+
+
+@operation(inplace=True, out=True)
+def triu(input: Tensor, diagonal: int = 0) -> Tensor:
+    """The upper triangle; the rest is zero."""
+    return _triangle(input, diagonal, False, "triu")
+
+
+@operation(out=True)
+def diag(input: Tensor, diagonal: int = 0) -> Tensor:
+    """The matrix with a vector on its diagonal, or the diagonal of a matrix."""
+    if input.ndim == 1:
+        return diag_embed(input, diagonal)
+    if input.ndim == 2:
+        return input.diagonal(diagonal).clone()
+    raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {input.ndim}D")
+
+
+@operation()
+def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
+    """Matrices with the last dimension on their diagonals."""
+    size = input._shape[-1] + (offset if offset >= 0 else -offset)
+    place = input._storage.node.device
+    position = primitives.iota(input._shape[-1], int64, place)
+    row = position - offset if offset < 0 else position
+    column = position + offset if offset > 0 else position
+    lead = input.ndim - 1
+    base = broadcast_zero(input, (*input._shape[:-1], size, size))
+    value = primitives.permute(input, (lead, *range(lead))) if lead else input
+    result = primitives.scatter(base, value, (lead, lead + 1), (row, column), True)
+    first, second = wrap_dim(dim1, result.ndim), wrap_dim(dim2, result.ndim)
+    if (first, second) == (lead, lead + 1):
+        return result
+    order = list(range(lead))
+    for axis, source in sorted(((first, lead), (second, lead + 1))):
+        order.insert(axis, source)
+    return primitives.permute(result, tuple(order))
+
+
+@operation(method=False)
+def block_diag(*tensors: Tensor) -> Tensor:
+    """The matrices along a diagonal, zeros elsewhere."""
+    blocks = [_at_least(x, 2) for x in tensors]
+    columns = sum(block._shape[1] for block in blocks)
+    padded, before = [], 0
+    for block in blocks:
+        after = columns - before - block._shape[1]
+        padded.append(primitives.pad(block, (0, before), (0, after)))
+        before += block._shape[1]
+    return cat(padded, 0)
+
+
+# --- grids ------------------------------------------------------------------------------------------------------
+
+
+@operation(method=False)
+def meshgrid(*tensors: object, indexing: str = "ij") -> tuple[Tensor, ...]:
+    """The coordinates of a grid: each vector repeated along the dimensions of the others."""
+    given = tensors[0] if len(tensors) == 1 and not isinstance(tensors[0], Tensor) else tensors
+    vectors = [x.reshape((-1,)) for x in _sequence(given, "meshgrid")]  # type: ignore[arg-type]
+    if indexing not in ("ij", "xy"):
+        raise RuntimeError(
+            f"torch.meshgrid: indexing must be one of \"xy\" or \"ij\", but received: {indexing}"
+        )
+    swap = indexing == "xy" and len(vectors) > 1
+    if swap:
+        vectors[0], vectors[1] = vectors[1], vectors[0]
+    shape = tuple(x._shape[0] for x in vectors)
+    grids = [
+        x.reshape(tuple(-1 if n == k else 1 for n in range(len(shape)))).expand(shape)
+        for k, x in enumerate(vectors)
+    ]
+    if swap:
+        grids[0], grids[1] = grids[1], grids[0]
+        grids = [grid.transpose(0, 1) for grid in grids]
+    return tuple(grids)
+
+
+@operation(method=False)
+def cartesian_prod(*tensors: Tensor) -> Tensor:
+    """All combinations of the vectors' elements, a row each."""
+    if len(tensors) == 1:
+        return tensors[0]
+    return stack([grid.reshape((-1,)) for grid in meshgrid(*tensors)], 1)
+
+
+@operation(method=False)
+def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Views of the tensors in their common shape."""
+    shape = broadcast_shapes(*[x._shape for x in tensors])
+    return tuple(x.expand(shape) for x in tensors)
+
+
+def triangle_indices(
+    rows: int, columns: int, offset: int, lower: bool, dtype: DType, place: str
+) -> Tensor:
+    """Row and column indices of a triangle, as `tril_indices` and `triu_indices` return them."""
+    import numpy as np
+
+    from picograd.frontend.interop import tensor
+
+    found = (
+        np.tril_indices(rows, offset, columns) if lower else np.triu_indices(rows, offset, columns)
+    )
+    return tensor(np.stack(found), dtype=dtype, device=place)
+
+
+@operation(method=False)
+def tril_indices(
+    row: int, col: int, offset: int = 0, *, dtype: DType = int64, device: str = "cpu"
+) -> Tensor:
+    """Where the elements of the lower triangle stand."""
+    return triangle_indices(row, col, offset, True, dtype, str(device))
+
+
+@operation(method=False)
+def triu_indices(
+    row: int, col: int, offset: int = 0, *, dtype: DType = int64, device: str = "cpu"
+) -> Tensor:
+    """Where the elements of the upper triangle stand."""
+    return triangle_indices(row, col, offset, False, dtype, str(device))
