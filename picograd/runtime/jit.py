@@ -67,7 +67,7 @@ def host() -> Host:
     llvm.initialize_native_asmprinter()
     cpu, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
     triple = llvm.get_process_triple()
-    jit = llvm.create_lljit_compiler(_new_machine(triple, cpu, features))
+    jit = llvm.create_lljit_compiler(_new_machine(triple, cpu, features), suppress_errors=True)
     made = Host(jit, cpu, features, triple)
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(made))
     return made
@@ -95,12 +95,14 @@ def compile_ir(text: str, cpu: str | None = None, features: str = "") -> Library
     machine = _choose(cpu, features)
     with _locks.compile:
         module = _parse(text, machine)
-        names = [
-            function.name
-            for function in module.functions
-            if not function.is_declaration and function.linkage.name == "external"
-        ]
-        return _load(machine.emit_object(module), names)
+        exports: list[str] = []
+        imports: list[str] = []
+        for function in module.functions:
+            if not function.is_declaration and function.linkage.name == "external":
+                exports.append(function.name)
+            elif function.is_declaration and not function.name.startswith("llvm."):
+                imports.append(function.name)
+        return _load(machine.emit_object(module), exports, imports)
 
 
 def assembly(text: str, cpu: str | None = None, features: str = "") -> str:
@@ -127,14 +129,19 @@ def _parse(text: str, machine: TargetMachine) -> ModuleRef:
     return module
 
 
-def _load(image: bytes, names: list[str]) -> Library:
+def _load(image: bytes, exports: list[str], imports: list[str]) -> Library:
     from llvmlite import binding as llvm
 
     builder = llvm.JITLibraryBuilder().add_object_img(image).add_current_process()
-    for name in names:
+    for name in exports:
         builder.export_symbol(name)
-    tracker = builder.link(host().jit, f"picograd.{next(_numbers)}")
-    return Library({name: tracker[name] for name in names}, tracker)
+    try:
+        tracker = builder.link(host().jit, f"picograd.{next(_numbers)}")
+    except RuntimeError as error:
+        raise InternalError(
+            f"generated code does not link ({error}); it imports {', '.join(imports) or 'nothing'}"
+        ) from error
+    return Library({name: tracker[name] for name in exports}, tracker)
 
 
 def host_cpu() -> tuple[str, str]:
