@@ -181,8 +181,7 @@ class PhaseRenderer:
         self.known.clear()
 
     def serial(self, loop: For) -> None:
-        low, high = (loop.end - loop.begin).bounds()
-        if high <= 0 and not loop.carried:
+        if (loop.end - loop.begin).bounds()[1] <= 0 and not loop.carried:
             return
         limits = self.indices.scalar(loop.begin), self.indices.scalar(loop.end)
         carried = []
@@ -212,7 +211,7 @@ class PhaseRenderer:
         builder.bind(counter)
         self.indices.bind(var, counter)
         phis = []
-        for value, initial in carried:
+        for value, _ in carried:
             phi = f"%{builder.fresh('carried')}"
             builder.bind(phi)
             self.names[value.name] = phi, value.dtype, value.lanes

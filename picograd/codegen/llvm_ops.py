@@ -145,15 +145,15 @@ def modulo(lanes: Lanes, x: str, y: str) -> str:
 
 
 def _float_modulo(lanes: Lanes, x: str, y: str) -> str:
-    """fmod, moved by the divisor where the signs differ; a zero takes the divisor's sign."""
+    """fmod, moved by the divisor where the signs differ."""
     remainder = lanes.two("frem", x, y)
     zero = lanes.number(0.0)
-    nonzero = lanes.compare("fcmp une", remainder, zero)
-    differ = lanes.logic().two(
+    logic = lanes.logic()
+    differ = logic.two(
         "xor", lanes.compare("fcmp olt", remainder, zero), lanes.compare("fcmp olt", y, zero)
     )
-    moved = lanes.select(differ, lanes.add(remainder, y), remainder)
-    return lanes.select(nonzero, moved, lanes.copysign(remainder, y))
+    differ = logic.two("and", differ, lanes.compare("fcmp une", remainder, zero))
+    return lanes.select(differ, lanes.add(remainder, y), remainder)
 
 
 def _float_floor_divide(lanes: Lanes, x: str, y: str) -> str:
@@ -175,7 +175,7 @@ def _float_floor_divide(lanes: Lanes, x: str, y: str) -> str:
     return lanes.select(lanes.compare("fcmp oeq", y, zero), plain, whole)
 
 
-# --- shifts -----------------------------------------------------------------------------------------
+# --- shifts ---------------------------------------------------------------------------------------
 
 
 def _shift_count(lanes: Lanes, y: str, otherwise: int) -> tuple[str, str]:
@@ -196,7 +196,7 @@ def shift_right(lanes: Lanes, x: str, y: str) -> str:
     return lanes.select(inside, lanes.two("lshr", x, count), lanes.bits(0))
 
 
-# --- integer powers: a private function with a loop, called lane by lane --------------------------------
+# --- integer powers: a private function with a loop, called lane by lane --------------------------
 
 _POWER = """define private i64 @picograd_power(i64 %base, i64 %exponent) nounwind {
 entry:
@@ -245,7 +245,7 @@ def power(lanes: Lanes, x: str, y: str) -> str:
     return lanes.select(negative, inverse, result)
 
 
-# --- the table --------------------------------------------------------------------------------------
+# --- the table ------------------------------------------------------------------------------------
 
 
 def _transcendental(op: Op) -> Row:

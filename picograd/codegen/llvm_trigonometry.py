@@ -13,7 +13,7 @@ matter at this exponent, modulo 4 turns of a quarter.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 from picograd.codegen.llvm_builder import Lanes
 from picograd.codegen.llvm_types import vector
@@ -89,7 +89,7 @@ def _reduce_large(lanes: Lanes, x: str, large: str, r: str, count: str) -> tuple
     return lanes.select(large, slow_r, r), whole.select(large, slow_count, count)
 
 
-@lru_cache(maxsize=None)
+@cache
 def two_over_pi(bits: int) -> int:
     """floor(2/pi * 2**bits), with pi from Machin's formula in integers."""
     unit = 1 << (bits + 64)
@@ -107,7 +107,7 @@ def two_over_pi(bits: int) -> int:
     return ((2 * unit) << bits) // pi
 
 
-@lru_cache(maxsize=None)
+@cache
 def _scalar_reduction() -> str:
     """`{ r, n modulo 4 }` of one float32 of at least 2**-30 (NaN for infinity).
 
@@ -183,7 +183,7 @@ def _angle_unit() -> str:
     return double_text(1.5707963267948966 / 2**62)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _vector_reduction(lanes: int, name: str) -> str:
     """`picograd_reduce` of every lane; out of line, because it hardly ever runs."""
     floats, wholes = vector("float", lanes), vector("i32", lanes)

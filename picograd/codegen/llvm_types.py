@@ -15,16 +15,16 @@ runs in float32); complex numbers are two registers, and never come here.
 from __future__ import annotations
 
 import struct
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 
-from picograd.dtype import DType, bfloat16, float16, float32, float64
+from picograd.dtype import DType, bfloat16, float16, float64
 
 _REGISTER = {"bool": "i1", "float16": "half", "bfloat16": "i16", "float32": "float"}
 
 
-@lru_cache(maxsize=None)
+@cache
 def register(dtype: DType) -> str:
     """The type of one element in a register."""
     if dtype is float64:
@@ -32,13 +32,13 @@ def register(dtype: DType) -> str:
     return _REGISTER.get(dtype.name) or f"i{dtype.bits}"
 
 
-@lru_cache(maxsize=None)
+@cache
 def stored(dtype: DType) -> str:
     """The type of one element in memory."""
     return "i8" if dtype.is_bool else register(dtype)
 
 
-@lru_cache(maxsize=None)
+@cache
 def vector(element: str, lanes: int) -> str:
     """A vector type, or the element itself for one lane."""
     return element if lanes == 1 else f"<{lanes} x {element}>"
@@ -47,7 +47,7 @@ def vector(element: str, lanes: int) -> str:
 _SUFFIX = {"half": "f16", "float": "f32", "double": "f64", "ptr": "p0"}
 
 
-@lru_cache(maxsize=None)
+@cache
 def suffix(element: str, lanes: int) -> str:
     """How the names of overloaded intrinsics spell a type: `v16f32`."""
     name = _SUFFIX.get(element, element)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from picograd.codegen.llvm import render
+from picograd.codegen.llvm import render_module
 from picograd.codegen.loops import Function
 from picograd.codegen.target import AVX512, Target
 from picograd.runtime.jit import Library, compile_ir
@@ -19,10 +19,9 @@ PROTOTYPE = ctypes.CFUNCTYPE(None, POINTER, POINTER, POINTER, ctypes.c_int64, ct
 class Native:
     """The phases of one function as machine code."""
 
-    def __init__(self, function: Function, target: Target = AVX512) -> None:
+    def __init__(self, function: Function, library: Library | None = None) -> None:
         self.function = function
-        self.text = render(function, target)
-        self.library: Library = compile_ir(self.text)
+        self.library = library or compile_ir(render_module((function,), AVX512))
         self.phases = [
             PROTOTYPE(self.library.addresses[f"{function.name}_{number}"])
             for number in range(len(function.phases))
@@ -49,3 +48,9 @@ class Native:
             end = 1 if phase.var is None else phase.extent.evaluate(values)
             call(ctypes.addressof(buffers), cells.ctypes.data, ctypes.addressof(context), 0, end)
         return int(status[0])
+
+
+def compile_all(functions: Sequence[Function], target: Target = AVX512) -> dict[str, Native]:
+    """Several functions of different names, compiled as one module."""
+    library = compile_ir(render_module(functions, target))
+    return {function.name: Native(function, library) for function in functions}
