@@ -40,6 +40,9 @@ def proves(index: Index, mask: Mask) -> bool:
         return True
     if _greedy(index, mask.constraints):
         return True
+    closer = _with_closer_quotients(index, mask)
+    if closer != index:
+        return proves(closer, mask)
     return _splits(index, mask) or _tries(index, mask)
 
 
@@ -62,6 +65,21 @@ def _greedy(index: Index, constraints: tuple[Index, ...], depth: int = 8) -> boo
         if low >= 0:
             return True
     return False
+
+
+def _with_closer_quotients(index: Index, mask: Mask) -> Index:
+    """`x // d` where the mask says `x <= c` is at most `c // d`: such quotients become variables
+    with that bound (a masked vector reaches beyond the last column of several joined axes)."""
+    for atom, factor in index.terms:
+        if not isinstance(atom, FloorDiv):
+            continue
+        low, high = atom.bounds
+        sums = (atom.numerator + constraint for constraint in mask.constraints)
+        limits = [total.constant // atom.divisor for total in sums if total.is_constant]
+        if limits and low <= min(limits) < high:
+            quotient = Var(f"({atom})", low, min(limits))
+            index = index - Index(((atom, factor),)) + Index(((quotient, factor),))
+    return index
 
 
 def _splits(index: Index, mask: Mask) -> bool:

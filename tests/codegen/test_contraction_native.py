@@ -1,0 +1,80 @@
+"""Contractions as machine code on the host's own vectors, at sizes that fill its tiles."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from picograd.codegen.contraction import lower_contraction
+from picograd.codegen.target import AVX2, AVX512, Target
+from picograd.codegen.verify import verify
+from picograd.dtype import DType, bfloat16, float16, float32, float64, int32, int64
+from picograd.runtime.jit import host
+from tests.codegen import contractions
+from tests.codegen.contractions import Case
+
+# Wider vectors than the host's are split by LLVM: both run anywhere.
+TARGETS = {"avx512": AVX512, "avx2": AVX2}
+
+
+def check(case: Case, target: Target, parts: int = 1) -> None:
+    function = lower_contraction(case.kernel, target)
+    assert function is not None
+    verify(function)
+    arrays = [array.copy() for array in case.arrays]
+    contractions.run(function, target, arrays, parts)
+    for number, (got, want) in enumerate(zip(arrays, case.expected, strict=True)):
+        wrong = np.flatnonzero(got.astype(np.float64) != want.astype(np.float64))
+        assert not len(wrong), (number, wrong[:9], got[wrong[:9]], want[wrong[:9]])
+
+
+def test_the_host_is_known() -> None:
+    assert host().cpu
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("equation", ["mk,kn->mn", "km,nk->mn"])
+def test_several_depth_blocks_and_tasks(target: str, equation: str) -> None:
+    case = contractions.product(equation, {"m": 131, "n": 200, "k": 1601})
+    check(case, TARGETS[target], 3)
+
+
+def test_a_right_factor_beyond_the_cache_is_packed() -> None:
+    check(contractions.product("mk,kn->mn", {"m": 20, "n": 1040, "k": 300}), AVX512, 2)
+
+
+@pytest.mark.parametrize(
+    "dtype", [float64, float16, bfloat16, int32, int64], ids=lambda dtype: dtype.name
+)
+def test_dtypes(dtype: DType) -> None:
+    check(contractions.product("mk,nk->mn", {"m": 33, "n": 67, "k": 31}, dtype), AVX512)
+
+
+def test_epilogues() -> None:
+    check(contractions.linear({"m": 65, "n": 130, "k": 1000}), AVX512)
+    check(contractions.several({"m": 65, "n": 131, "k": 50}), AVX512)
+    check(contractions.several({"m": 65, "n": 131, "k": 1000}), AVX512)
+
+
+def test_attention_shapes() -> None:
+    extents = {"b": 2, "h": 3, "m": 20, "n": 24, "k": 16}
+    check(contractions.product("bmhk,bnhk->bhmn", extents), AVX512, 2)
+    check(contractions.product("bhmk,bkhn->bmhn", extents), AVX512, 2)
+
+
+def test_convolution() -> None:
+    check(contractions.convolution(2, 3, 17, 12, 3), AVX512)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_random_shapes(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    extents = {axis: int(rng.integers(2, 131)) for axis in "mnk"} | {"b": int(rng.integers(1, 4))}
+    left, right = rng.choice(["bmk", "bkm", "mk"]), rng.choice(["bkn", "bnk"])
+    output = "bmn" if rng.integers(2) else "mbn"
+    print(f"seed {seed}: {left},{right}->{output} {extents}")
+    case = contractions.product(f"{left},{right}->{output}", extents, float32)
+    if contractions.size(case) < 5000:
+        extents["k"] += 5000
+        case = contractions.product(f"{left},{right}->{output}", extents, float32)
+    check(case, AVX512, int(rng.integers(1, 3)))
