@@ -22,7 +22,7 @@ which loops are independent and which only accumulate. Called by `codegen.pipeli
 from __future__ import annotations
 
 from dataclasses import replace
-from math import gcd
+from math import gcd, prod
 
 from picograd.codegen.expressions import Body, Names, cast, combine, identity
 from picograd.codegen.loops import (
@@ -50,6 +50,7 @@ from picograd.schedule import kernel
 from picograd.schedule.kernel import Kernel, Space, Stage, StageKind
 
 BLOCKS = 256  # at most this many partial results of a closing reduction
+BLOCK = 2048  # at least this many points for each
 ALIGNMENT = 64
 
 
@@ -100,7 +101,7 @@ class _Lowering:
             if closing:
                 phases.extend(self._closing(opening, closing))
             elif opening:
-                phases.append(Phase(None, constant(1), self._domain(opening)))
+                self._append(phases, opening)
         source = self.kernel
         return Function(
             source.name,
@@ -110,6 +111,14 @@ class _Lowering:
             self.workspace,
             self.scratch,
         )
+
+    def _append(self, phases: list[Phase], stages: tuple[Stage, ...]) -> None:
+        """Add stages: single numbers that follow a closing reduction join its last phase."""
+        body = self._domain(stages)
+        if phases and not any(_uses(stage, self.kernel.domain) for stage in stages):
+            phases[-1] = replace(phases[-1], body=phases[-1].body + body)
+        else:
+            phases.append(Phase(None, constant(1), body))
 
     # --- memories ---------------------------------------------------------------------------------
 
@@ -165,7 +174,9 @@ class _Lowering:
     def _closing(self, opening: tuple[Stage, ...], closing: tuple[Stage, ...]) -> list[Phase]:
         """Partial results of blocks of the outermost domain axis, then their combination."""
         outer = self.kernel.domain[0]
-        count = _block_count(extent(outer))
+        inside = _points(self.kernel.domain[1:])
+        inside *= max(_points((*stage.inner, *stage.reduce)) for stage in (*opening, *closing))
+        count = _block_count(extent(outer), max(1, BLOCK // inside))
         size = extent(outer) // count
         rest = extent(outer) - count * size
         partials = [
@@ -387,9 +398,16 @@ def _aligned(size: int) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
-def _block_count(size: int) -> int:
-    """How many equal blocks an axis is cut into: it depends on the shape alone."""
-    if size <= BLOCKS:
-        return size
-    exact = [count for count in range(BLOCKS // 4, BLOCKS + 1) if size % count == 0]
-    return max(exact, default=BLOCKS)
+def _points(variables: tuple[Var, ...]) -> int:
+    """How many points some loops have together."""
+    return prod(extent(var) for var in variables)
+
+
+def _block_count(size: int, least: int) -> int:
+    """How many equal blocks, each of at least `least`, an axis is cut into: it depends on the
+    shape alone."""
+    most = max(1, min(BLOCKS, size // least))
+    if size % most == 0:
+        return most
+    exact = [count for count in range(most // 4 + 1, most + 1) if size % count == 0]
+    return max(exact, default=most)

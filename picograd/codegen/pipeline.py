@@ -10,14 +10,15 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 
-from picograd.codegen import lower
+from picograd.codegen.contraction import lower_contraction
 from picograd.codegen.loops import Function
+from picograd.codegen.lower import lower
 from picograd.codegen.passes.choose_axes import choose_axes
 from picograd.codegen.passes.vectorise import vectorise
 from picograd.codegen.show import show
 from picograd.codegen.target import Target
 from picograd.codegen.verify import verify
-from picograd.schedule.kernel import Kernel
+from picograd.schedule.kernel import Kernel, Pattern
 
 Observer = Callable[[str, Function], None]
 Pass = Callable[[Function, Target], Function]
@@ -40,8 +41,13 @@ def compile_function(kernel: Kernel, target: Target, observer: Observer | None =
 
 
 def plain(kernel: Kernel, target: Target) -> tuple[Function, tuple[tuple[str, Pass], ...]]:
-    """The nest before the passes, and the passes that it goes through."""
-    return lower.lower(kernel), PASSES
+    """The first form of a kernel, and the passes that it goes through: a contraction that is
+    worth its own schedule comes with its loops made; everything else is a plain nest."""
+    if kernel.pattern is Pattern.CONTRACTION and target.vector_bytes >= 8:
+        function = lower_contraction(kernel, target)
+        if function is not None:
+            return function, ()
+    return lower(kernel), PASSES
 
 
 def _check(name: str, function: Function, observer: Observer | None) -> None:
