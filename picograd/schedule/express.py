@@ -28,20 +28,19 @@ from picograd.graph.index import (
     Param,
     Var,
     constant,
-    delinearize,
     linearize,
     of,
 )
+from picograd.graph.movement import reshape_index, source_index, update_index
 from picograd.graph.node import Node
 from picograd.graph.ops import (
-    AxesAttr,
     ConstAttr,
     GatherAttr,
     LeafAttr,
     Op,
     PadAttr,
     RandomAttr,
-    SliceAttr,
+    Shape,
 )
 from picograd.schedule.kernel import (
     Access,
@@ -91,8 +90,7 @@ class Expressions:
         """Element `indices` of a node by its definition, even if the node is stored."""
         op, attr = node.op, node.attr
         if op in MOVES:
-            source, indices = source_indices(node, indices)
-            return self.express(source, indices, mask)
+            return self.express(node.srcs[0], source_index(node, indices)[0], mask)
         if op is Op.CONST:
             assert isinstance(attr, ConstAttr)
             return literal(attr)
@@ -119,47 +117,33 @@ class Expressions:
     def _follow(self, node: Node, indices: Indices) -> tuple[Node, Indices, Index | None]:
         """Go down through index maps to something stored or computed.
 
-        Chains of reshapes stay one flat position: only what lies below needs it as indices.
+        A chain of reshapes is one reshape; above stored memory it is only a flat position.
         """
-        position: Index | None = None
+        shape: Shape | None = None  # of the node that `indices` are for, above some reshapes
         while node.op in MOVES and id(node) not in self._stored:
             if node.op is Op.RESHAPE:
-                if position is None:
-                    position = linearize(indices, node.shape)
+                shape = node.shape if shape is None else shape
                 node = node.srcs[0]
                 continue
-            if position is not None:
-                indices, position = delinearize(position, node.shape), None
-            node, indices = source_indices(node, indices)
-        if position is not None and id(node) not in self._stored:
-            indices, position = delinearize(position, node.shape), None
-        return node, indices, position
+            if shape is not None:
+                indices, shape = reshape_index(indices, shape, node.shape), None
+            node, indices = node.srcs[0], source_index(node, indices)[0]
+        if shape is None:
+            return node, indices, None
+        if id(node) in self._stored:
+            return node, indices, linearize(indices, shape)
+        return node, reshape_index(indices, shape, node.shape), None
 
     def _pad(self, node: Node, indices: Indices, mask: Mask) -> Expr:
-        attr, source = node.attr, node.srcs[0]
+        attr = node.attr
         assert isinstance(attr, PadAttr)
-        inside, inner = Mask(), []
-        for index, before, extent in zip(indices, attr.before, source.shape, strict=True):
-            inside = inside & Mask.inside(index - before, 0, extent)
-            inner.append(ZERO if extent == 1 else index - before)
-        return self._guard(node.dtype, inside, mask, source, inner, literal(attr.value))
+        inner, inside = source_index(node, indices)
+        return self._guard(node.dtype, inside, mask, node.srcs[0], inner, literal(attr.value))
 
     def _update(self, node: Node, indices: Indices, mask: Mask) -> Expr:
         base, value = node.srcs
-        attr = node.attr
-        assert isinstance(attr, SliceAttr)
         other = self.express(base, indices, mask)
-        inside, inner = Mask(), []
-        for axis, index in enumerate(indices):
-            size, step = attr.sizes[axis], attr.steps[axis]
-            if size == base.shape[axis]:
-                inner.append(index)
-                continue
-            offset = index - as_index(attr.starts[axis])
-            inside = inside & Mask.inside(offset, 0, (size - 1) * step + 1)
-            if step > 1 and size > 1:
-                inside = inside.require(-(offset % step))
-            inner.append(ZERO if size == 1 else offset // step)
+        inner, inside = update_index(node, indices)
         return self._guard(node.dtype, inside, mask, value, inner, other)
 
     def _guard(
@@ -237,39 +221,6 @@ def _static_index(value: Expr) -> Index | None:
     if isinstance(value, Literal):
         return constant(int(value.value))
     return None
-
-
-def source_indices(node: Node, indices: Indices) -> tuple[Node, Indices]:
-    """The element of the source that an index-map node shows at `indices`."""
-    source, attr = node.srcs[0], node.attr
-    if node.op is Op.RESHAPE:
-        return source, delinearize(linearize(indices, node.shape), source.shape)
-    if node.op is Op.PERMUTE:
-        assert isinstance(attr, AxesAttr)
-        inner = [ZERO] * len(indices)
-        for index, axis in zip(indices, attr.axes, strict=True):
-            inner[axis] = index
-        return source, tuple(inner)
-    if node.op is Op.EXPAND:
-        return source, tuple(
-            ZERO if extent == 1 else index
-            for index, extent in zip(indices, source.shape, strict=True)
-        )
-    if node.op is Op.FLIP:
-        assert isinstance(attr, AxesAttr)
-        return source, tuple(
-            source.shape[axis] - 1 - index if axis in attr.axes else index
-            for axis, index in enumerate(indices)
-        )
-    assert node.op is Op.SLICE and isinstance(attr, SliceAttr)
-    return source, tuple(
-        index * step + as_index(start)
-        for index, start, step in zip(indices, attr.starts, attr.steps, strict=True)
-    )
-
-
-def as_index(value: int | Index) -> Index:
-    return constant(value) if isinstance(value, int) else value
 
 
 def value_slot(value: int | Index) -> int:

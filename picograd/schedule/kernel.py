@@ -152,7 +152,7 @@ class Stage:
     A SCATTER with a combiner does `target[store] = combine(target[store], value)`.
 
     A REDUCE whose `reduce` axes include the domain's variables (then all of them) combines over
-    the whole domain: its target is an ARGUMENT, complete only after the last domain point. `once`
+    the whole domain: its target (an ARGUMENT or a LOCAL) is complete only after the last domain point. `once`
     marks the stages after it that run a single time, when the domain is done: they use no domain
     variable and may read the results of such reductions (a loss divided by the batch size).
     """

@@ -16,6 +16,7 @@ from itertools import count
 
 from picograd.dtype import DType, bfloat16, bool_, float16, float32
 from picograd.graph.index import ZERO, Index, Mask, Var, linearize, of
+from picograd.graph.movement import window_index
 from picograd.graph.node import Node
 from picograd.graph.ops import (
     Combiner,
@@ -31,7 +32,7 @@ from picograd.graph.ops import (
 )
 from picograd.schedule.axes import merge_axes
 from picograd.schedule.decide import is_contraction
-from picograd.schedule.express import Expressions, as_index, literal
+from picograd.schedule.express import Expressions, literal
 from picograd.schedule.kernel import Compute, Expr, FromIndex, Literal, Stage, StageKind
 
 INDEXED = frozenset({Op.GATHER, Op.SCATTER, Op.SCATTER_REDUCE})
@@ -197,10 +198,7 @@ class Drafter:
         indices, attr = indices_of(axes), node.attr
         expressions = Expressions(self.names, self.numbers)
         if isinstance(attr, SliceAttr):
-            where = tuple(
-                index * step + as_index(start)
-                for index, start, step in zip(indices, attr.starts, attr.steps, strict=True)
-            )
+            where = window_index(node, indices)
             element = expressions.express(value, indices)
             stage = self._stage(name, expressions, element, axes, node.shape, where)
             self._add(stage, node, over)
