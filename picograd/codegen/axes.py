@@ -15,52 +15,73 @@ with one variable per group of axes, or None when the kernel has another form. C
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
-from picograd.codegen.expressions import parts
+from picograd.codegen.rewrite import Change, accesses, rewrite, rewrite_mask, variables
+from picograd.codegen.target import Target
 from picograd.dtype import DType
-from picograd.graph.index import Index, Mask, Param, Var, constant, delinearize, of
+from picograd.graph.index import Index, Param, Var, constant, delinearize, of
 from picograd.graph.ops import Combiner, Op
-from picograd.schedule.kernel import (
-    Access,
-    Compute,
-    Expr,
-    FromIndex,
-    Guard,
-    Kernel,
-    Philox,
-    Space,
-    Stage,
-    StageKind,
-)
+from picograd.schedule.kernel import Compute, Expr, Kernel, Space, Stage, StageKind
 
-Values = Mapping[Var | Param, Index]
-EVERYWHERE = Mask()
+Values = dict[Var | Param, Index]
+
+# Columns may be padded by this factor where that makes every access along them contiguous.
+PADDING = 1.34
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Several axes looped over as one, in row-major order."""
+    """Several axes looped over as one, in row-major order; `var` counts their positions.
+
+    An index in which the axes do not join into one stride uses `top` for the outermost axis, so
+    that positions past the last one (in a masked vector) stay within its extent.
+    """
 
     var: Var
+    top: Var
     axes: tuple[Var, ...]
 
     @staticmethod
     def of_axes(name: str, axes: tuple[Var, ...]) -> Group:
         extent = prod(axis.high + 1 for axis in axes)
-        return Group(Var(name, 0, extent - 1), axes)
+        top = axes[0].high if axes else 0
+        return Group(Var(name, 0, extent - 1), Var(f"{name}.top", 0, top), axes)
 
     @property
     def extent(self) -> int:
         return self.var.high + 1
 
-    def positions(self) -> dict[Var | Param, Index]:
-        """Each axis as a function of the group's variable."""
-        shape = [axis.high + 1 for axis in self.axes]
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(axis.high + 1 for axis in self.axes)
+
+    def joined(self) -> Values:
+        """Each axis as a function of `var`."""
         position = of(self.var) if self.extent > 1 else constant(0)
-        return dict(zip(self.axes, delinearize(position, shape), strict=True))
+        return dict(zip(self.axes, delinearize(position, self.shape), strict=True))
+
+    def split(self) -> Values:
+        """Each axis as a function of `var` and `top`."""
+        values = self.joined()
+        if len(self.axes) > 1:
+            values[self.axes[0]] = of(self.top)
+        return values
+
+    def at(self, position: Index) -> Values:
+        """The values of `var` and `top` at a position (which may lie past the last one)."""
+        inner = prod(self.shape[1:])
+        return {self.var: position, self.top: position // inner % (self.top.high + 1)}
+
+    def strided(self, index: Index) -> bool:
+        """Whether the index moves by a fixed step along the group."""
+        return index.is_affine_in(self.var) and self.top not in index.atoms()
+
+    def step(self, index: Index) -> int | None:
+        """That step, or None."""
+        return index.coefficient(self.var) if self.strided(index) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +113,7 @@ def role(in_left: bool, in_right: bool) -> str:
     return "rows" if in_left else "columns"
 
 
-def analyse(kernel: Kernel) -> Contraction | None:
+def analyse(kernel: Kernel, target: Target) -> Contraction | None:
     """The contraction that a kernel computes, or None when it has another form."""
     first = kernel.stages[0]
     product = first.value
@@ -100,32 +121,54 @@ def analyse(kernel: Kernel) -> Contraction | None:
         return None
     if any(not _elementwise(stage) for stage in kernel.stages[1:]):
         return None
-    memory = {m.name: m for m in kernel.memories}
-    target = memory[first.target]
-    if target.space is Space.SCRATCH:
+    sums = next(memory for memory in kernel.memories if memory.name == first.target)
+    if sums.space is Space.SCRATCH:
         return None
-    accumulator = first.accumulator or target.dtype
+    accumulator = first.accumulator or sums.dtype
     if not (accumulator.is_float or accumulator.is_integer):
         return None
     left, right = (_cast(factor, accumulator) for factor in product.args)
-    if _unit_axis(kernel, memory) in variables(left) - variables(right):
+    if _unit_axis(kernel) in variables(left) - variables(right):
         left, right = right, left
-    groups = _groups(kernel, first, left, right)
-    values: dict[Var | Param, Index] = {}
-    for group in groups:
-        values.update(group.positions())
-    is_argument = target.space is Space.ARGUMENT
+    groups = _groups(kernel, left, right, target.lanes(accumulator))
+    change = _change(groups)
+    is_argument = sums.space is Space.ARGUMENT
     found = Contraction(
         *groups,
-        substitute(left, values),
-        substitute(right, values),
+        rewrite(left, change),
+        rewrite(right, change),
         accumulator,
         first.target,
-        target.dtype,
-        first.store.substitute(values) if is_argument else None,
-        tuple(_substitute_stage(stage, values) for stage in kernel.stages[1:]),
+        sums.dtype,
+        change(first.store) if is_argument else None,
+        tuple(_rewrite_stage(stage, change) for stage in kernel.stages[1:]),
     )
     return found if _reads_own_point(found, kernel) else None
+
+
+def _change(groups: Sequence[Group]) -> Change:
+    """From indices over axes to indices over groups."""
+
+    def change(index: Index) -> Index:
+        values: Values = {}
+        for group in groups:
+            values |= group.joined()
+        joined = index.substitute(values)
+        apart = [group for group in groups if not joined.is_affine_in(group.var)]
+        for group in apart:
+            values |= group.split()
+        return index.substitute(values) if apart else joined
+
+    return change
+
+
+def _rewrite_stage(stage: Stage, change: Change) -> Stage:
+    return replace(
+        stage,
+        store=change(stage.store),
+        value=rewrite(stage.value, change),
+        mask=rewrite_mask(stage.mask, change),
+    )
 
 
 def _plain(stage: Stage) -> bool:
@@ -147,7 +190,7 @@ def _cast(expr: Expr, dtype: DType) -> Expr:
     return expr if expr.dtype is dtype else Compute(Op.CAST, (expr,), dtype)
 
 
-def _unit_axis(kernel: Kernel, memory: Mapping[str, object]) -> Var | None:
+def _unit_axis(kernel: Kernel) -> Var | None:
     """The domain axis along which the results are contiguous."""
     arguments = {m.name for m in kernel.arguments}
     for stage in kernel.stages:
@@ -160,18 +203,34 @@ def _unit_axis(kernel: Kernel, memory: Mapping[str, object]) -> Var | None:
 
 
 def _groups(
-    kernel: Kernel, stage: Stage, left: Expr, right: Expr
+    kernel: Kernel, left: Expr, right: Expr, lanes: int
 ) -> tuple[Group, Group, Group, Group]:
     in_left, in_right = variables(left), variables(right)
     found: dict[str, list[Var]] = {"batch": [], "rows": [], "columns": []}
     for axis in kernel.domain:
         found[role(axis in in_left, axis in in_right)].append(axis)
+    outer = _outer_columns(kernel, right, found["columns"], lanes)
+    columns = found["columns"][outer:]
+    batch = [axis for axis in kernel.domain if axis not in found["rows"] and axis not in columns]
     return (
-        Group.of_axes("b", tuple(found["batch"])),
+        Group.of_axes("b", tuple(batch)),
         Group.of_axes("m", tuple(found["rows"])),
-        Group.of_axes("n", tuple(found["columns"])),
-        Group.of_axes("k", stage.reduce),
+        Group.of_axes("n", tuple(columns)),
+        Group.of_axes("k", kernel.stages[0].reduce),
     )
+
+
+def _outer_columns(kernel: Kernel, right: Expr, columns: list[Var], lanes: int) -> int:
+    """How many outer column axes are looped over like a batch, so that vectors of the others are
+    contiguous in the right factor and the results; none where that would leave too few columns."""
+    indices = [access.index for access in accesses(right)]
+    indices += [stage.store for stage in kernel.stages]
+    for outer in range(len(columns)):
+        group = Group.of_axes("n", tuple(columns[outer:]))
+        values = group.joined()
+        if all(index.substitute(values).is_affine_in(group.var) for index in indices):
+            return outer if -(-group.extent // lanes) * lanes <= PADDING * group.extent else 0
+    return 0
 
 
 def _reads_own_point(contraction: Contraction, kernel: Kernel) -> bool:
@@ -190,77 +249,3 @@ def _reads_own_point(contraction: Contraction, kernel: Kernel) -> bool:
         if any(m.name == stage.target for m in kernel.arguments):
             stores[stage.target] = stage.store
     return True
-
-
-# --- walking scalar expressions ---------------------------------------------------------------
-
-
-def walk(expr: Expr) -> Iterator[Expr]:
-    """Every subexpression once, shared ones too."""
-    seen: set[int] = set()
-    stack = [expr]
-    while stack:
-        top = stack.pop()
-        if id(top) in seen:
-            continue
-        seen.add(id(top))
-        yield top
-        stack.extend(parts(top))
-
-
-def accesses(expr: Expr) -> Iterator[Access]:
-    return (part for part in walk(expr) if isinstance(part, Access))
-
-
-def variables(expr: Expr) -> frozenset[Var]:
-    """The loop variables that an expression depends on."""
-    atoms: set[Var | Param] = set()
-    for part in walk(expr):
-        match part:
-            case Access():
-                atoms |= part.index.atoms() | part.mask.atoms()
-            case FromIndex():
-                atoms |= part.index.atoms()
-            case Guard():
-                atoms |= part.mask.atoms()
-            case Philox():
-                atoms |= part.position.atoms()
-    return frozenset(atom for atom in atoms if isinstance(atom, Var))
-
-
-def substitute(expr: Expr, values: Values, edge: Mask = EVERYWHERE) -> Expr:
-    """Replace variables in all indices; every access is also masked by `edge`."""
-    done: dict[int, Expr] = {}
-
-    def visit(part: Expr) -> Expr:
-        if id(part) not in done:
-            done[id(part)] = rebuild(part)
-        return done[id(part)]
-
-    def rebuild(part: Expr) -> Expr:
-        match part:
-            case Access():
-                index, mask = part.index.substitute(values), part.mask.substitute(values)
-                return replace(part, index=index, mask=mask & edge)
-            case FromIndex():
-                return replace(part, index=part.index.substitute(values))
-            case Compute():
-                return replace(part, args=tuple(visit(arg) for arg in part.args))
-            case Guard():
-                mask = part.mask.substitute(values)
-                return replace(part, mask=mask, value=visit(part.value), other=visit(part.other))
-            case Philox():
-                return replace(part, position=part.position.substitute(values))
-            case _:
-                return part
-
-    return visit(expr)
-
-
-def _substitute_stage(stage: Stage, values: Values) -> Stage:
-    return replace(
-        stage,
-        store=stage.store.substitute(values),
-        value=substitute(stage.value, values),
-        mask=stage.mask.substitute(values),
-    )

@@ -46,7 +46,7 @@ SMALL = 2048
 
 def lower_contraction(kernel: Kernel, target: Target) -> loops.Function | None:
     """The tiled loops of a contraction, or None where plain rows are better."""
-    found = axes.analyse(kernel)
+    found = axes.analyse(kernel, target)
     if found is None or not worthwhile(found):
         return None
     tiles = choose(

@@ -10,12 +10,13 @@ first-level cache: their code appears once, however large the register tile.
 from __future__ import annotations
 
 from picograd.codegen import loops
-from picograd.codegen.axes import Contraction, accesses
+from picograd.codegen.axes import Contraction
 from picograd.codegen.expressions import cast
 from picograd.codegen.frame import Frame, lane_index
 from picograd.codegen.loops import Home, Statement, Value
 from picograd.codegen.microkernel import Destination, Tile
 from picograd.codegen.packing import each
+from picograd.codegen.rewrite import accesses
 from picograd.codegen.tiles import round_up
 from picograd.graph.index import Index, Mask, Var, constant, of
 from picograd.schedule.kernel import Kernel, Space
@@ -46,12 +47,10 @@ def destination(frame: Frame) -> Destination:
 
 def _direct(found: Contraction, store: Index, memory: loops.Memory) -> bool:
     """Whether rows of sums are contiguous vectors of the accumulator's dtype in a memory."""
-    rows, columns = found.rows.var, found.columns.var
     return (
         memory.dtype is found.accumulator
-        and store.is_affine_in(rows)
-        and store.is_affine_in(columns)
-        and store.coefficient(columns) == 1
+        and found.rows.strided(store)
+        and found.columns.step(store) == 1
         and memory.size >= found.batch.extent * found.rows.extent * found.columns.extent
     )
 

@@ -9,16 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from picograd.codegen import loops
-from picograd.codegen.axes import Contraction, substitute
+from picograd.codegen.axes import Contraction, Values
 from picograd.codegen.expressions import Body, Names
 from picograd.codegen.lanes import widen
 from picograd.codegen.loops import Home, Statement, Value
+from picograd.codegen.rewrite import rewrite
 from picograd.codegen.tiles import Tiles, round_up
 from picograd.dtype import DType, int64
-from picograd.graph.index import ZERO, Index, Mask, Param, Var, constant, of
+from picograd.graph.index import ZERO, Index, Mask, Var, constant, of
 from picograd.schedule.kernel import Access, Expr, Kernel, Space
-
-Values = dict[Var | Param, Index]
 
 
 def lane_variable(lanes: int) -> Var:
@@ -77,13 +76,13 @@ class Frame:
     ) -> Values:
         """Values of the groups' variables at a point of the current batch element."""
         found = self.contraction
-        values: Values = {found.batch.var: self.batch}
+        values: Values = found.batch.at(self.batch)
         if row is not None:
-            values[found.rows.var] = row
+            values |= found.rows.at(row)
         if column is not None:
-            values[found.columns.var] = column
+            values |= found.columns.at(column)
         if depth is not None:
-            values[found.depth.var] = depth
+            values |= found.depth.at(depth)
         return values
 
     def depth_at(self, local: Index) -> tuple[tuple[Statement, ...], Index]:
@@ -95,7 +94,7 @@ class Frame:
     ) -> tuple[tuple[Statement, ...], Value]:
         """An expression in all lanes at a point; nothing is read outside `edge`."""
         body = Body(self._load, self.names)
-        value = body.value(substitute(expr, values, edge))
+        value = body.value(rewrite(expr, lambda index: index.substitute(values), edge))
         return widen(body.statements, value, lane_variable(lanes))
 
     def _load(self, access: Access) -> Value:

@@ -17,9 +17,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from picograd.codegen import loops
-from picograd.codegen.axes import Contraction, Group, accesses
+from picograd.codegen.axes import Contraction, Group
 from picograd.codegen.frame import Frame, inside, lane_index
 from picograd.codegen.loops import Home, Statement
+from picograd.codegen.rewrite import accesses
 from picograd.codegen.target import Target
 from picograd.codegen.tiles import ceil_div, round_up
 from picograd.dtype import DType
@@ -56,15 +57,13 @@ def plain(expr: Expr, line: Group, depth: Group, dtype: DType) -> tuple[int, int
     """(line step, depth step) of a factor that is a whole buffer's elements, else None."""
     if not isinstance(expr, Access) or not expr.mask.always or expr.dtype is not dtype:
         return None
-    index = expr.index
-    if not (index.is_affine_in(line.var) and index.is_affine_in(depth.var)):
-        return None
-    return index.coefficient(line.var), index.coefficient(depth.var)
+    steps = line.step(expr.index), depth.step(expr.index)
+    return None if steps[0] is None or steps[1] is None else (steps[0], steps[1])
 
 
-def unit(expr: Expr, var: Var) -> int:
-    """How many accesses have stride 1 along a variable."""
-    return sum(a.index.is_affine_in(var) and a.index.coefficient(var) == 1 for a in accesses(expr))
+def unit(expr: Expr, group: Group) -> int:
+    """How many accesses have stride 1 along a group."""
+    return sum(group.step(access.index) == 1 for access in accesses(expr))
 
 
 def packs_right(found: Contraction, target: Target) -> bool:
@@ -98,7 +97,7 @@ def left_operand(frame: Frame) -> Operand:
     if steps is not None and (abs(steps[1]) <= 1 or found.depth.extent <= SHALLOW):
         assert isinstance(found.left, Access)
         return Operand(frame.memories[found.left.buffer], found.left.index)
-    if unit(found.left, found.rows.var) > unit(found.left, found.depth.var):
+    if unit(found.left, found.rows) > unit(found.left, found.depth):
         line, depth = 1, _panel_width(tiles.height, tiles.lanes)[1]
         panel = tiles.depth * depth
     else:
@@ -129,7 +128,7 @@ def pack_right(frame: Frame, operand: Operand, tile: Var, panel: Index) -> tuple
         body, value = frame.evaluate(found.right, values, edge, tiles.lanes)
         return (*body, loops.Store(operand.memory, operand.position(panel, offset, of(k)), value))
 
-    if unit(found.right, found.depth.var) > unit(found.right, found.columns.var):
+    if unit(found.right, found.depth) > unit(found.right, found.columns):
         # Neighbours in memory are neighbours in k: stay on the same cache lines.
         v = Var("vp", 0, tiles.vectors - 1)
         inner = each(k, frame.length, named + store(of(v) * tiles.lanes + lane))

@@ -214,7 +214,8 @@ def run(function: Function, target: Target, arrays: Sequence[np.ndarray], parts:
         extent = phase.extent.evaluate({})
         for part in reversed(range(parts)):
             begin, end = extent * part // parts, extent * (part + 1) // parts
-            call(ctypes.addressof(buffers), 0, ctypes.addressof(context), begin, end)
+            if begin < end:
+                call(ctypes.addressof(buffers), 0, ctypes.addressof(context), begin, end)
     del library
 
 
