@@ -1,1 +1,29 @@
+"""The frontend: torch's names and semantics over the graph.
 
+`MODULES` lists the modules whose functions `picograd/__init__.py` exports (`frontend/registry.py`).
+"""
+
+MODULES = (
+    "views",
+    "slicing",
+    "memory",
+    "gradients",
+    "interop",
+    "elementwise",
+    "transcendental",
+    "comparison",
+    "selection",
+    "reductions",
+    "scans",
+    "statistics",
+    "creation",
+    "movement",
+    "random",
+    "sampling",
+    "contractions",
+    "einstein",
+    "gathering",
+    "indexing",
+    "hostdata",
+    "sorting",
+)

@@ -13,13 +13,16 @@ named in `picograd.frontend.MODULES` have been imported.
     @operation(out=True)                        picograd.exp(x, out=y) as well (the function itself
                                                 has no `out` parameter; see `writing_out`)
 
+    @attribute                                  Tensor.mT, a read-only property
+    def mT(self: Tensor) -> Tensor: ...
+
 The first parameter of a method is the tensor itself. A function is exported as it is, so that a
 call costs nothing more than the call. `X_` runs the functional form and writes the result into the
 tensor, through whatever view it is, which is right for autograd too: an operation needs an in-place
 form of its own only where its in-place dtype rule differs.
 
 The operators (`+`, `@`, `<`, `-x`, ...) look their function up here by name: see
-`OPERATORS` in `frontend/operators.py`.
+`frontend/operators.py`.
 
 >>> @operation(method=False, name="_doc_twice")
 ... def twice(input: float) -> float:
@@ -42,6 +45,7 @@ F = TypeVar("F", bound=Callable[..., object])
 FUNCTIONS: dict[str, Callable[..., object]] = {}
 METHODS: dict[str, Callable[..., object]] = {}
 INPLACE: dict[str, Callable[..., object]] = {}
+ATTRIBUTES: dict[str, property] = {}
 
 
 def operation(
@@ -67,6 +71,12 @@ def operation(
         return implementation
 
     return register
+
+
+def attribute(getter: F) -> F:
+    """Export a function of a tensor as a read-only property of `Tensor`."""
+    ATTRIBUTES[getter.__name__] = property(getter, doc=getter.__doc__)
+    return getter
 
 
 def in_place(implementation: Callable[..., object], name: str) -> Callable[..., Tensor]:
@@ -105,6 +115,6 @@ def install(tensor_class: type, namespace: dict[str, object]) -> None:
     """
     for name, implementation in FUNCTIONS.items():
         namespace.setdefault(name, implementation)
-    for name, implementation in (*METHODS.items(), *INPLACE.items()):
+    for name, implementation in (*METHODS.items(), *INPLACE.items(), *ATTRIBUTES.items()):
         if name not in tensor_class.__dict__:
             setattr(tensor_class, name, implementation)

@@ -18,14 +18,15 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import numpy as np
 
 from picograd import engine
+from picograd.dtype import from_numpy
 from picograd.graph.node import Node, leaf
-from picograd.graph.ops import Op, Shape
+from picograd.graph.ops import Shape
 from picograd.runtime import buffer as buffers
 from picograd.runtime.buffer import Buffer
 
@@ -121,9 +122,7 @@ class Export:
         self.__array_interface__ = buffer.array.view(np.uint8).__array_interface__
 
 
-def strided(
-    flat: np.ndarray, shape: Shape, strides: tuple[int, ...], offset: int
-) -> np.ndarray:
+def strided(flat: np.ndarray, shape: Shape, strides: tuple[int, ...], offset: int) -> np.ndarray:
     """A view of flat memory by shape, strides and offset in elements."""
     if 0 in shape:
         return flat[:0].reshape(shape)
@@ -159,7 +158,20 @@ def any_pinned(storages: Iterable[Storage]) -> bool:
     return any(id(storage) in _pinned and storage.is_pinned() for storage in storages)
 
 
-def settle(node: Node, storages: Iterable[Storage]) -> None:
+def copied(array: np.ndarray, device: str) -> Node:
+    """The node of new memory that holds a copy of an array."""
+    memory = buffers.empty(from_numpy(array.dtype), array.size, device)
+    np.copyto(memory.array.reshape(array.shape), array)
+    return leaf(memory, array.shape)
+
+
+def settle(node: Node, storages: Sequence[Storage]) -> None:
     """Compute a result now if something it was read from could be changed from outside."""
-    if node.buffer is None and node.op is not Op.BUFFER and any_pinned(storages):
-        engine.realize([node])
+    if not any_pinned(storages):
+        return
+    engine.realize([node])
+    memory = cast("Buffer", node.buffer)
+    if any(storage.node.buffer is memory for storage in storages):
+        own = buffers.empty(memory.dtype, memory.size, memory.device)
+        np.copyto(own.array, memory.array)
+        node.buffer = own

@@ -16,13 +16,14 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from picograd.dtype import DType
 from picograd.graph.node import Node
-from picograd.graph.ops import NO_ATTR, Attr, Op, Shape
+from picograd.graph.ops import REDUCES, Combiner, Op, ReduceAttr, ScanAttr, ScatterReduceAttr, Shape
 
 if TYPE_CHECKING:
+    from picograd.frontend.view import Steps
     from picograd.frontend.tensor import Tensor
 
 Gradients = Sequence["Tensor | None"]
@@ -87,7 +88,9 @@ class _HookTable(dict):
 _hook_ids = itertools.count()
 
 
-def add_hook(hooks: dict[int, Callable[..., object]], hook: Callable[..., object]) -> RemovableHandle:
+def add_hook(
+    hooks: dict[int, Callable[..., object]], hook: Callable[..., object]
+) -> RemovableHandle:
     """Put a hook into a table and return its handle."""
     key = next(_hook_ids)
     hooks[key] = hook
@@ -192,23 +195,28 @@ class AccumulateGrad(GradNode):
 class PrimitiveGrad(GradNode):
     """A recorded primitive. Each op's subclass says what it saves and how it differentiates.
 
-    `derivatives.py` makes the subclasses. `saves` are the positions of the saved inputs.
+    `derivatives.py` makes the subclasses. `saves` are the positions of the saved inputs; those from
+    position `tail` on are saved too.
     """
 
     __slots__ = ("attr", "result_node", "saved", "shapes", "source_dtype")
 
     op: Op
     saves: tuple[int, ...] = ()
+    tail: int | None = None
     saves_result: bool = False
     rule: Callable[[PrimitiveGrad, Tensor], Gradients]
 
     def __init__(self, result: Tensor, inputs: Sequence[Tensor], edges: tuple[Edge | None, ...]):
         node = result._storage.node
         GradNode.__init__(self, edges, ((node.shape, node.dtype, node.device),))
-        self.attr: Attr = NO_ATTR if node.buffer is not None else node.attr
+        self.attr = node.attr
         self.shapes = tuple([x._shape for x in inputs])
         self.source_dtype = inputs[0].dtype
-        self.saved: tuple[Node, ...] | None = tuple([inputs[n].node for n in self.saves])
+        saved = [inputs[n].node for n in self.saves]
+        if self.tail is not None:
+            saved += [x.node for x in inputs[self.tail :]]
+        self.saved: list[Node] | None = saved
         self.result_node = node if self.saves_result else None
 
     def source(self, position: int) -> Tensor:
@@ -217,11 +225,19 @@ class PrimitiveGrad(GradNode):
 
         if self.saved is None:
             raise RuntimeError(FREED)
-        tensor = wrap(self.saved[self.saves.index(position)])
+        if position in self.saves:
+            tensor = wrap(self.saved[self.saves.index(position)])
+        else:
+            assert self.tail is not None
+            tensor = wrap(self.saved[len(self.saves) + position - self.tail])
         edge = self.edges[position]
         if edge is not None:
             tensor._meta = Meta(edge)
         return tensor
+
+    def sources(self, first: int) -> tuple[Tensor, ...]:
+        """The saved inputs from position `first` on."""
+        return tuple([self.source(n) for n in range(first, len(self.edges))])
 
     @property
     def result(self) -> Tensor:
@@ -239,18 +255,25 @@ class PrimitiveGrad(GradNode):
         return (None,) * len(self.edges) if gradient is None else type(self).rule(self, gradient)
 
     def release(self) -> None:
-        if self.saves or self.saves_result:
+        if self.saved or self.saves_result:
             self.saved = self.result_node = None
 
 
-# Filled by `derivatives.py`: the class that records each differentiable op.
-RECORDERS: dict[Op, type[PrimitiveGrad]] = {}
+# Filled by `derivatives.py`: the class that records each differentiable op; reduces have one per
+# combiner.
+RECORDERS: dict[Op | tuple[Op, Combiner], type[PrimitiveGrad]] = {}
 
 
 def record(op: Op, result: Tensor, inputs: Sequence[Tensor]) -> None:
     """Put a primitive on the tape if one of its inputs requires grad."""
-    recorder = RECORDERS.get(op)
-    if recorder is None or not result.dtype.is_inexact:
+    if not result.dtype.is_inexact:
+        return
+    key: Op | tuple[Op, Combiner] = op
+    if op in REDUCES:
+        attr = cast("ReduceAttr | ScanAttr | ScatterReduceAttr", result._storage.node.attr)
+        key = (op, attr.combiner)
+    recorder = RECORDERS.get(key)
+    if recorder is None:
         return
     edges = tuple([x._edge() for x in inputs])
     for edge in edges:
@@ -266,6 +289,45 @@ class IdentityGrad(GradNode):
 
     def apply(self, gradients: list[Tensor | None]) -> Gradients:
         return gradients if self.edges else ()
+
+
+class ViewGrad(GradNode):
+    """A view: the gradient goes back through the steps from `source` to `result`."""
+
+    __slots__ = ("steps",)
+
+    def __init__(self, steps: Steps, result: Tensor, edge: Edge) -> None:
+        signature = (result._shape, result.dtype, result._storage.node.device)
+        GradNode.__init__(self, (edge,), (signature,))
+        self.steps = steps
+
+    def apply(self, gradients: list[Tensor | None]) -> Gradients:
+        from picograd.frontend.autograd import pulled_back
+
+        gradient = gradients[0]
+        return (None if gradient is None else pulled_back(gradient, self.steps),)
+
+
+class ViewWriteGrad(GradNode):
+    """A write through a view: what was there gets no gradient, the written value gets that part."""
+
+    __slots__ = ("steps",)
+
+    def __init__(self, base: Tensor, steps: Steps, value_edge: Edge | None) -> None:
+        GradNode.__init__(self, (base._edge(), value_edge), (base._signature(),))
+        self.steps = steps
+
+    def name(self) -> str:
+        return "CopySlices"
+
+    def apply(self, gradients: list[Tensor | None]) -> Gradients:
+        from picograd.frontend.autograd import erased, followed
+
+        gradient = gradients[0]
+        if gradient is None:
+            return (None, None)
+        base = erased(gradient, self.steps) if self.needs(0) else None
+        return (base, followed(gradient, self.steps) if self.needs(1) else None)
 
 
 class RuleGrad(GradNode):

@@ -33,7 +33,9 @@ from picograd.graph.node import Node
 from picograd.graph.ops import Shape
 
 LEAF_WRITE = "a leaf Variable that requires grad is being used in an in-place operation."
-LEAF_VIEW_WRITE = "a view of a leaf Variable that requires grad is being used in an in-place operation."
+LEAF_VIEW_WRITE = (
+    "a view of a leaf Variable that requires grad is being used in an in-place operation."
+)
 NO_GRAD_WRITE = (
     "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given "
     "that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by "
@@ -135,6 +137,12 @@ class Tensor:
         flat = self._storage.buffer.array
         return storages.strided(flat, self._shape, self.stride(), self._offset)
 
+    def _snapshot(self) -> Node:
+        """The node of the contents for somebody who keeps it: never memory the outside can write."""
+        if storages._pinned and self._storage.is_pinned():
+            return storages.copied(self._array(), self._storage.node.device)
+        return self.node
+
     def _overwrite(self, value: Tensor) -> None:
         """Replace what the view shows by a tensor of the same shape, dtype and device."""
         recording = state.enabled
@@ -142,7 +150,7 @@ class Tensor:
         if recording:
             edge, value_edge = self._edge(), value._edge()
             self._check_write(edge, value_edge)
-        self._write_node(value.node)
+        self._write_node(value._snapshot())
         if edge is not None or value_edge is not None:
             self._rebase(value_edge)
 
@@ -181,12 +189,13 @@ class Tensor:
         base = self._base
         if base is None:
             if value_edge is None:
-                value_edge = (tape.named(IdentityGrad, "CopyBackwards")((), (self._signature(),)), 0)
+                value_edge = (
+                    tape.named(IdentityGrad, "CopyBackwards")((), (self._signature(),)),
+                    0,
+                )
             self._set_edge(value_edge)
             return
-        from picograd.frontend.autograd import ViewWriteGrad
-
-        write = ViewWriteGrad(base, self._relative, value_edge)
+        write = tape.ViewWriteGrad(base, self._relative, value_edge)
         base._set_edge((write, 0))
 
     def _set_edge(self, edge: Edge) -> None:
@@ -238,9 +247,7 @@ class Tensor:
         if self._meta is not None or base._meta is not None:
             edge = self._edge()
             if edge is not None and self.dtype.is_inexact:
-                from picograd.frontend.autograd import ViewGrad
-
-                node = tape.named(ViewGrad, name)(_chain((), step, more), self, result, edge)
+                node = tape.named(tape.ViewGrad, name)(_chain((), step, more), result, edge)
                 result._meta = Meta((node, 0), base._edge())
         return result
 
@@ -287,9 +294,7 @@ class Tensor:
             return meta.edge
         if base_edge is None or not self.dtype.is_inexact:
             return None
-        from picograd.frontend.autograd import ViewGrad
-
-        node = tape.named(ViewGrad, "AsStridedBackward0")(self._relative, base, self, base_edge)
+        node = tape.named(tape.ViewGrad, "AsStridedBackward0")(self._relative, self, base_edge)
         if meta is None:
             meta = self._meta = Meta()
         meta.base_edge = base_edge
@@ -318,6 +323,59 @@ class Tensor:
         """The tape's node that this tensor came out of; None for leaves."""
         edge = self._edge()
         return None if edge is None or isinstance(edge[0], AccumulateGrad) else edge[0]
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that backward has collected."""
+        return self._meta.grad if self._meta is not None else None
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is None:
+            if self._meta is not None:
+                self._meta.grad = None
+            return
+        if not isinstance(value, Tensor):
+            raise TypeError(
+                f"assigned grad expected to be a Tensor or None but got grad of type "
+                f"{type(value).__name__}"
+            )
+        if value is self:
+            raise RuntimeError("can't assign Variable as its own grad")
+        if value._shape != self._shape:
+            raise RuntimeError(
+                f"assigned grad has data of a different size: {list(value._shape)}, the tensor "
+                f"has {list(self._shape)}"
+            )
+        if value.dtype is not self.dtype:
+            raise RuntimeError(
+                f"attempting to assign a gradient with dtype '{value.dtype}' to a tensor with "
+                f"grad_dtype '{self.dtype}'. The gradient must match the tensor's dtype"
+            )
+        if self._meta is None:
+            self._meta = Meta()
+        self._meta.grad = value
+
+    @grad.deleter
+    def grad(self) -> None:
+        self.grad = None
+
+    @property
+    def data(self) -> Tensor:
+        """The same memory without history; assigning replaces the memory."""
+        return self._alias()
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        if not isinstance(value, Tensor):
+            raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
+        if self.requires_grad and not value.dtype.is_inexact:
+            raise RuntimeError(
+                "data set to a tensor that requires gradients must be floating point or complex dtype"
+            )
+        self._storage, self._steps, self.dtype = value._storage, value._steps, value.dtype
+        self._shape, self._strides, self._offset = value._shape, value._strides, value._offset
+        self._seen = self._read = None
 
     @property
     def output_nr(self) -> int:
@@ -351,6 +409,13 @@ class Tensor:
     def _version(self) -> int:
         return self._storage.version
 
+    def stride(self, dim: int | None = None) -> tuple[int, ...] | int:
+        """The distance in memory, in elements, between neighbours along each axis (or one)."""
+        strides = self._strides
+        if strides is None:
+            strides = view.contiguous_strides(self._shape)
+        return strides if dim is None else strides[dim]
+
     def __len__(self) -> int:
         if not self._shape:
             raise TypeError("len() of a 0-d tensor")
@@ -378,5 +443,3 @@ def wrap(node: Node) -> Tensor:
     result._strides = result._base = result._meta = result._seen = result._read = None
     result._offset = 0
     return result
-
-

@@ -74,7 +74,11 @@ def append(steps: Steps, step: Step) -> Steps:
             before = cast("AxesAttr", last_attr).axes
             step = permute_step(tuple([before[axis] for axis in cast("AxesAttr", attr).axes]))
         elif op is Op.SLICE:
-            step = (op, _compose(cast("SliceAttr", last_attr), cast("SliceAttr", attr)), last_inverse)
+            step = (
+                op,
+                _compose(cast("SliceAttr", last_attr), cast("SliceAttr", attr)),
+                last_inverse,
+            )
         else:
             step = (op, attr, last_inverse)
         steps = steps[:-1]

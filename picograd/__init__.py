@@ -1,0 +1,102 @@
+"""picograd: a tensor compiler with the interface of PyTorch.
+
+`import picograd as torch` runs a program written for torch: tensors, autograd, nn, optim. What it
+does underneath is in `picograd/engine.py` and the packages it names.
+
+>>> import picograd
+>>> x = picograd.tensor([1.0, 2.0], requires_grad=True)
+>>> (x * x).sum().backward()
+>>> x.grad
+tensor([2., 4.])
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import math
+from typing import TYPE_CHECKING, Any
+
+from picograd import dtype as _dtypes
+from picograd import frontend as _frontend
+from picograd.dtype import DType
+from picograd.frontend import derivatives as _derivatives
+from picograd.frontend import derivatives_structure as _derivatives_structure
+from picograd.frontend import operators as _operators
+from picograd.frontend import registry as _registry
+from picograd.frontend import special_methods as _special_methods
+from picograd.frontend.device import Size, device, get_default_device, set_default_device
+from picograd.frontend.grad_mode import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+from picograd.frontend.printing import set_printoptions
+from picograd.frontend.tensor import Tensor
+
+__version__ = "0.1.0"
+
+inf, nan, pi, e = math.inf, math.nan, math.pi, math.e
+newaxis = None
+strided, contiguous_format, preserve_format = "torch.strided", "contiguous", "preserve"
+
+_ALIASES = {
+    "half": "float16",
+    "float": "float32",
+    "double": "float64",
+    "short": "int16",
+    "int": "int32",
+    "long": "int64",
+    "cfloat": "complex64",
+    "cdouble": "complex128",
+}
+
+
+def _export() -> None:
+    """Fill the package and the class from the frontend's tables."""
+    names = globals()
+    for name, found in _dtypes.BY_NAME.items():
+        names[name] = found
+    for alias, name in _ALIASES.items():
+        names[alias] = _dtypes.BY_NAME[name]
+    for module in _frontend.MODULES:
+        imported = importlib.import_module(f"picograd.frontend.{module}")
+        for key, value in getattr(imported, "EXPORTS", {}).items():
+            names[key] = value
+    _registry.install(Tensor, names)
+    _operators.install()
+    _special_methods.install()
+
+
+_export()
+
+if not TYPE_CHECKING:
+    # The package's own dtype is a class, as in torch; the module stays importable by its path.
+    dtype = DType
+
+
+def __getattr__(name: str) -> Any:
+    """Submodules on first use; for everything else torch has, an error that names it."""
+    if not name.startswith("_") and importlib.util.find_spec(f"picograd.{name}") is not None:
+        return importlib.import_module(f"picograd.{name}")
+    raise AttributeError(f"picograd.{name} isn't supported yet")
+
+
+__all__ = [
+    "DType",
+    "Size",
+    "Tensor",
+    "device",
+    "enable_grad",
+    "get_default_device",
+    "inference_mode",
+    "is_grad_enabled",
+    "is_inference_mode_enabled",
+    "no_grad",
+    "set_default_device",
+    "set_grad_enabled",
+    "set_printoptions",
+]

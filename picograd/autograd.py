@@ -1,0 +1,29 @@
+"""Public autograd: `picograd.autograd.grad`, `backward`, `Function`, grad modes.
+
+>>> import picograd
+>>> x = picograd.tensor(2.0, requires_grad=True)
+>>> (slope,) = grad(x * x * x, x)
+>>> slope.item()
+12.0
+"""
+
+from picograd.frontend.autograd import backward, grad
+from picograd.frontend.function import Function
+from picograd.frontend.grad_mode import (
+    enable_grad,
+    inference_mode,
+    no_grad,
+    set_grad_enabled,
+)
+from picograd.frontend.tensor import Tensor as Variable
+
+__all__ = [
+    "Function",
+    "Variable",
+    "backward",
+    "enable_grad",
+    "grad",
+    "inference_mode",
+    "no_grad",
+    "set_grad_enabled",
+]
