@@ -15,7 +15,7 @@ from math import prod
 from picograd.dtype import DType, int64, uint64
 from picograd.graph.index import ZERO, Index, Param, Var, linearize, of
 from picograd.schedule.axes import extent, fresh, join, merge_axes, pairs_that_merge, rename
-from picograd.schedule.groups import Group, digits
+from picograd.schedule.groups import Group, digits, value_axes
 from picograd.schedule.kernel import (
     Access,
     Expr,
@@ -31,6 +31,9 @@ from picograd.schedule.kernel import (
 from picograd.schedule.names import kernel_name
 from picograd.schedule.stages import Buffers
 from picograd.schedule.walk import Rewriter, stage_accesses, stage_indices
+
+
+MAX_SCRATCH = 1 << 16  # bytes of rows for one point of the domain
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +64,31 @@ def assemble(
 
 
 def _private(group: Group, buffers: Buffers, needed: Collection[str]) -> dict[str, Space]:
-    """Values that never leave the kernel: a number per point of the domain, or a row."""
+    """Values that never leave the kernel: a number per point of the domain, or a row.
+
+    Rows that would not stay in cache are left in the program's memory.
+    """
     spaces: dict[str, Space] = {}
+    room = MAX_SCRATCH
     for draft in group.drafts:
         name = draft.target
-        if not name or name in needed or draft.over is not None or group.is_final(draft):
+        if not name or name in needed or draft.over is not None:
             continue
-        inner = group.inner(draft)
-        space = Space.SCRATCH if inner else Space.LOCAL
-        spaces[name] = space
+        row = prod(extent(var) for var in _row(group, draft))
+        nbytes = row * buffers.dtype[name].itemsize
+        if not _row(group, draft):
+            spaces[name] = Space.LOCAL
+        elif nbytes <= room:
+            spaces[name] = Space.SCRATCH
+            room -= nbytes
     return spaces
+
+
+def _row(group: Group, draft: Draft) -> tuple[Var, ...]:
+    """The axes of a value that are not the domain's."""
+    if group.is_final(draft):
+        return ()
+    return tuple(var for var in value_axes(draft) if var not in group.domain)
 
 
 def _with_private_memory(
@@ -82,19 +100,36 @@ def _with_private_memory(
     so that later stages use a register.
     """
     private = _private(group, buffers, needed)
-    rewrite = _Relative(group, private)
+    mirrored = _mirrored(group, private)
+    rewrite = _Relative(group, private | dict.fromkeys(mirrored, Space.LOCAL))
     stages: list[Stage] = []
     for draft in group.drafts:
-        stage = group.stage(draft)
-        stage = rewrite.stage(stage)
-        if stage.target in private:
-            row = group.inner(draft)
-            store = linearize([of(var) for var in row], [extent(var) for var in row])
-            name = ("r" if row else "t") + stage.target
-            buffers.add(name, buffers.dtype[stage.target], prod(extent(var) for var in row))
-            stage = replace(stage, target=name, store=store)
-        stages.append(stage)
+        stage, name = rewrite.stage(group.stage(draft)), draft.target
+        if name not in private and name not in mirrored:
+            stages.append(stage)
+            continue
+        row = _row(group, draft)
+        local = ("r" if row else "t") + name
+        sizes = [extent(var) for var in row]
+        buffers.add(local, buffers.dtype[name], prod(sizes))
+        store = linearize([of(var) for var in row], sizes)
+        stages.append(replace(stage, target=local, store=store))
+        if name in mirrored:
+            value = Access(local, ZERO, buffers.dtype[name])
+            stages.append(Stage(StageKind.MAP, name, stage.store, value, once=stage.once))
     return stages, list(group.domain)
+
+
+def _mirrored(group: Group, private: Collection[str]) -> set[str]:
+    """Stored values with one element per point that later stages read again."""
+    own = {
+        draft.target
+        for draft in group.drafts
+        if draft.target and draft.target not in private and draft.over is None
+        if not _row(group, draft)
+    }
+    read = {a.buffer for draft in group.drafts for a in stage_accesses(draft.stage)}
+    return own & read
 
 
 class _Relative(Rewriter):

@@ -143,6 +143,8 @@ def _costs(order: Sequence[Node], demands: Demands) -> dict[int, int]:
             likely = consumers[id(src)] > 1 and OPERATION_COST.get(src.op, 0) > CHEAP
             if not likely and not demands.must_store(src):
                 total += costs[id(src)]
+        if node.op is Op.EXPAND and total >= CHEAP and node.size > node.srcs[0].size:
+            total = 0  # what is expensive is stored before it is repeated
         costs[id(node)] = 0 if node.op in ALWAYS else min(total, 10_000)
     return costs
 

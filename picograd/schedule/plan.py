@@ -42,9 +42,10 @@ def plan(outputs: Sequence[Node], donated: frozenset[int] = frozenset()) -> Prog
     """The program that computes the outputs."""
     order = topological(outputs)
     drafted = _draft(order, outputs, donated)
-    needed = set(drafted.outputs)
-    groups = fuse(drafted.drafts, drafted.order, drafted.drafter.buffers, needed)
-    return _program(drafted, groups, order)
+    drafter = drafted.drafter
+    fused = fuse(drafted.drafts, drafted.order, drafter.buffers, drafter.numbers)
+    drafted.decisions += fused.decisions
+    return _program(drafted, fused.groups, order)
 
 
 @dataclass(slots=True)
