@@ -14,6 +14,7 @@ from picograd.codegen.contraction import lower_contraction
 from picograd.codegen.loops import Function
 from picograd.codegen.lower import lower
 from picograd.codegen.passes.choose_axes import choose_axes
+from picograd.codegen.passes.parallelise import parallelise
 from picograd.codegen.passes.vectorise import vectorise
 from picograd.codegen.show import show
 from picograd.codegen.target import Target
@@ -26,6 +27,7 @@ Pass = Callable[[Function, Target], Function]
 PASSES: tuple[tuple[str, Pass], ...] = (
     ("choose_axes", choose_axes),
     ("vectorise", vectorise),
+    ("parallelise", parallelise),
 )
 
 

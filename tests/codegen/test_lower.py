@@ -9,7 +9,8 @@ from picograd.codegen import pipeline
 from picograd.codegen.evaluate import evaluate
 from picograd.codegen.loops import Function
 from picograd.codegen.lower import lower
-from picograd.codegen.target import AVX2, AVX512, SCALAR
+from picograd.codegen.show import show
+from picograd.codegen.target import AVX2, AVX512, SCALAR, Target
 from picograd.codegen.verify import verify
 from picograd.schedule.kernel import Kernel
 from tests.codegen import kernels
@@ -42,14 +43,14 @@ def test_the_plain_nest_means_what_the_kernel_says(kernel: Kernel) -> None:
 @pytest.mark.parametrize("target", [AVX512, AVX2, SCALAR], ids=["avx512", "avx2", "scalar"])
 @pytest.mark.parametrize("kernel", ALL, ids=IDS)
 def test_every_pass_keeps_the_meaning(
-    kernel: Kernel, target, monkeypatch: pytest.MonkeyPatch
+    kernel: Kernel, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("picograd.codegen.pipeline.CONTRACTIONS", False, raising=False)
+    monkeypatch.setattr("picograd.codegen.passes.parallelise.PIECE", 10.0)
     seen: list[tuple[str, Function]] = []
     pipeline.compile_function(kernel, target, lambda name, made: seen.append((name, made)))
     previous = None
     for name, function in seen:
         if function != previous:
+            print(f"{name}: {show(function)}")
             check(kernel, function, 2)
         previous = function
-        assert name
