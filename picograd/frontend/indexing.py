@@ -16,6 +16,7 @@ tensor([5, 0])
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 
 import numpy as np
@@ -110,6 +111,12 @@ def _complete(x: Tensor, index: Index) -> list[Index]:
     items = [
         int(item.item())
         if isinstance(item, Tensor) and not item.ndim and item.dtype.is_integer and not _is_mask(item)
+        else item
+        for item in items
+    ]
+    items = [
+        operator.index(item)
+        if not isinstance(item, (bool, Tensor)) and hasattr(item, "__index__")
         else item
         for item in items
     ]

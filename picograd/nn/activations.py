@@ -1,0 +1,292 @@
+"""Activation functions of `picograd.nn.functional` that are not tensor functions already.
+
+In: float tensors. Out: tensors of the same shape. Each has finite gradients wherever the function
+has.
+
+>>> import picograd
+>>> gelu(picograd.tensor([0.0]))
+tensor([0.])
+"""
+
+from __future__ import annotations
+
+import math
+
+from picograd.dtype import DType
+from picograd.frontend.comparison import lt
+from picograd.frontend.elementwise import add, div, filled_like, mul, neg, square, sub
+from picograd.frontend.random import Generator
+from picograd.frontend.registry import operation
+from picograd.frontend.sampling import bernoulli_
+from picograd.frontend.selection import choose
+from picograd.frontend.selection import relu as _relu
+from picograd.frontend.statistics import log_softmax as _log_softmax
+from picograd.frontend.statistics import softmax as _softmax
+from picograd.frontend.tensor import Tensor
+from picograd.frontend.transcendental import erf, exp, expm1, log1p
+from picograd.frontend.transcendental import sigmoid as _sigmoid
+from picograd.frontend.transcendental import tanh as _tanh
+
+
+def _finish(input: Tensor, result: Tensor, inplace: bool) -> Tensor:
+    """The result, or `input` after it was overwritten with it."""
+    if not inplace:
+        return result
+    input._check_inplace()
+    return input._assign(result)
+
+
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """`max(input, 0)`."""
+    return _finish(input, _relu(input), inplace)
+
+
+def relu6(input: Tensor, inplace: bool = False) -> Tensor:
+    """`input` bounded to [0, 6]."""
+    return hardtanh(input, 0.0, 6.0, inplace)
+
+
+def sigmoid(input: Tensor) -> Tensor:
+    """`1 / (1 + exp(-input))`."""
+    return _sigmoid(input)
+
+
+def tanh(input: Tensor) -> Tensor:
+    """The hyperbolic tangent."""
+    return _tanh(input)
+
+
+def gelu(input: Tensor, approximate: str = "none") -> Tensor:
+    """`input` times the normal distribution function, exact or by tanh."""
+    if approximate == "none":
+        return mul(mul(input, 0.5), add(erf(mul(input, math.sqrt(0.5))), 1))
+    if approximate != "tanh":
+        raise RuntimeError("approximate argument must be either none or tanh.")
+    inner = mul(add(input, mul(mul(square(input), input), 0.044715)), math.sqrt(2 / math.pi))
+    return mul(mul(input, 0.5), add(_tanh(inner), 1))
+
+
+def silu(input: Tensor, inplace: bool = False) -> Tensor:
+    """`input * sigmoid(input)`."""
+    return _finish(input, mul(input, _sigmoid(input)), inplace)
+
+
+def mish(input: Tensor, inplace: bool = False) -> Tensor:
+    """`input * tanh(softplus(input))`."""
+    return _finish(input, mul(input, _tanh(softplus(input))), inplace)
+
+
+def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """`log(1 + exp(beta * input)) / beta`, linear above the threshold."""
+    scaled = input if beta == 1 else mul(input, beta)
+    linear = lt(filled_like(scaled, threshold), scaled)
+    safe = choose(linear, filled_like(scaled, 0), scaled)
+    soft = log1p(exp(safe))
+    return choose(linear, input, soft if beta == 1 else div(soft, beta))
+
+
+def logsigmoid(input: Tensor) -> Tensor:
+    """`log(sigmoid(input))` without overflow."""
+    negative = lt(input, 0)
+    rest = log1p(exp(choose(negative, input, neg(input))))
+    return sub(choose(negative, input, filled_like(input, 0)), rest)
+
+
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """`input` where positive, else `alpha * (exp(input) - 1)`."""
+    return _finish(input, _elu(input, alpha, 1.0, 1.0), inplace)
+
+
+def _elu(x: Tensor, alpha: float, scale: float, input_scale: float) -> Tensor:
+    positive = lt(filled_like(x, 0), x)
+    below = choose(positive, filled_like(x, 0), x)
+    curve = mul(expm1(below if input_scale == 1 else mul(below, input_scale)), alpha)
+    result = choose(positive, x, curve)
+    return result if scale == 1 else mul(result, scale)
+
+
+def selu(input: Tensor, inplace: bool = False) -> Tensor:
+    """The self-normalising ELU."""
+    return _finish(input, _elu(input, 1.6732632423543772, 1.0507009873554805, 1.0), inplace)
+
+
+def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """`input` where positive, else `alpha * (exp(input / alpha) - 1)`."""
+    return _finish(input, _elu(input, alpha, 1.0, 1.0 / alpha), inplace)
+
+
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    """`input` where positive, else `negative_slope * input`."""
+    positive = lt(filled_like(input, 0), input)
+    return _finish(input, choose(positive, input, mul(input, negative_slope)), inplace)
+
+
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
+    """Leaky relu with a learnt slope (one, or one per channel)."""
+    if weight.numel() > 1 and input.ndim > 1:
+        shape = tuple(-1 if n == 1 else 1 for n in range(input.ndim))
+        weight = weight.reshape(shape)
+    return choose(lt(filled_like(input, 0), input), input, mul(input, weight))
+
+
+def hardtanh(
+    input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
+) -> Tensor:
+    """`input` bounded; the gradient at the bounds is 0."""
+    low, high = filled_like(input, min_val), filled_like(input, max_val)
+    bounded = choose(lt(low, input), input, low)
+    return _finish(input, choose(lt(bounded, high), bounded, high), inplace)
+
+
+def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
+    """`relu6(input + 3) / 6`."""
+    return _finish(input, div(hardtanh(add(input, 3), 0.0, 6.0), 6), inplace)
+
+
+def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
+    """`input * hardsigmoid(input)`."""
+    return _finish(input, mul(input, hardsigmoid(input)), inplace)
+
+
+def softsign(input: Tensor) -> Tensor:
+    """`input / (1 + |input|)`."""
+    size = choose(lt(input, 0), neg(input), input)
+    return div(input, add(size, 1))
+
+
+def tanhshrink(input: Tensor) -> Tensor:
+    """`input - tanh(input)`."""
+    return sub(input, _tanh(input))
+
+
+def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """`input` moved towards 0 by `lambd`, and 0 in between."""
+    above, below = lt(filled_like(input, lambd), input), lt(input, -lambd)
+    return choose(above, sub(input, lambd), choose(below, add(input, lambd), mul(input, 0)))
+
+
+def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """`input` where it is beyond `lambd`, else 0."""
+    outside = lt(filled_like(input, lambd), input).logical_or(lt(input, -lambd))
+    return choose(outside, input, 0.0)
+
+
+def glu(input: Tensor, dim: int = -1) -> Tensor:
+    """The first half times the sigmoid of the second half."""
+    if input.shape[dim] % 2:
+        raise RuntimeError(
+            f"Halving dimension must be even, but dimension {dim} is size {input.shape[dim]}"
+        )
+    first, second = input.chunk(2, dim)
+    return mul(first, _sigmoid(second))
+
+
+def _implicit_dim(dim: int | None, rank: int) -> int:
+    return dim if dim is not None else (0 if rank in (0, 1, 3) else 1)
+
+
+def softmax(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
+) -> Tensor:
+    """`exp(input)` divided by its sum over `dim`."""
+    return _softmax(input, _implicit_dim(dim, input.ndim), dtype)
+
+
+def softmin(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
+) -> Tensor:
+    """`softmax(-input)`."""
+    return _softmax(neg(input), _implicit_dim(dim, input.ndim), dtype)
+
+
+def log_softmax(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
+) -> Tensor:
+    """The logarithm of softmax."""
+    return _log_softmax(input, _implicit_dim(dim, input.ndim), dtype)
+
+
+def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, dim: int = -1) -> Tensor:
+    """A sample of the relaxed categorical distribution; `hard`: one-hot with the soft gradient."""
+    from picograd.frontend.creation import zeros_like
+    from picograd.frontend.sampling import exponential_
+    from picograd.frontend.transcendental import log
+
+    noise = neg(log(exponential_(zeros_like(logits))))
+    soft = _softmax(div(add(logits, noise), tau), dim)
+    if not hard:
+        return soft
+    best = soft.detach().max(dim, keepdim=True).values
+    one = soft.detach().eq(best).to(soft.dtype)
+    return add(sub(one, soft.detach()), soft)
+
+
+# --- dropout -----------------------------------------------------------------------------------------------
+
+
+def dropout(
+    input: Tensor,
+    p: float = 0.5,
+    training: bool = True,
+    inplace: bool = False,
+    generator: Generator | None = None,
+) -> Tensor:
+    """Zero each element with probability p and scale the others by `1 / (1 - p)`."""
+    return _dropped(input, input.shape, p, training, inplace, generator)
+
+
+def _dropped(
+    x: Tensor,
+    shape: tuple[int, ...],
+    p: float,
+    training: bool,
+    inplace: bool,
+    generator: Generator | None = None,
+) -> Tensor:
+    from picograd.frontend.creation import filled
+
+    if not 0 <= p <= 1:
+        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+    if not training or p == 0:
+        return x
+    if p == 1:
+        return _finish(x, mul(x, 0.0), inplace)
+    mask = filled((shape,), 0, x.dtype, x._storage.node.device, False, "dropout")
+    mask = bernoulli_(mask, 1 - p, generator=generator)
+    return _finish(x, mul(x, mul(mask, 1 / (1 - p))), inplace)
+
+
+def _channel_dropout(
+    input: Tensor, p: float, training: bool, inplace: bool, rank: int
+) -> Tensor:
+    lead = input.ndim - rank
+    shape = tuple(input.shape[:lead]) + (1,) * rank
+    return _dropped(input, shape, p, training, inplace)
+
+
+def dropout1d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
+    """Zero whole channels of a sequence."""
+    return _channel_dropout(input, p, training, inplace, 1)
+
+
+def dropout2d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
+    """Zero whole channels of an image."""
+    return _channel_dropout(input, p, training, inplace, 2)
+
+
+def dropout3d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
+    """Zero whole channels of a volume."""
+    return _channel_dropout(input, p, training, inplace, 3)
+
+
+operation(method=False, name="dropout")(dropout)
+operation(method=False, name="celu")(celu)
+operation(method=False, name="selu")(selu)
+operation(method=False, name="prelu")(prelu)
+operation(method=False, name="hardshrink")(hardshrink)
