@@ -90,6 +90,9 @@ class Replicate:
                     for c in self.copies
                 )
             case Store():
+                used = statement.index.atoms() | statement.mask.atoms()
+                if self.var not in used and not self.depends(statement.value):
+                    return (statement,)
                 return tuple(self.store(statement, copy) for copy in self.copies)
             case Fail():
                 if not self.depends(statement.condition):

@@ -208,6 +208,23 @@ def mean_square(rows: int, columns: int) -> Kernel:
     return Kernel("mean_square", Pattern.ROWS, (i,), stages, memories)
 
 
+def beside(rows: int, columns: int) -> Kernel:
+    """A value of each row that is stored, and added to a matrix that is summed as a whole."""
+    i, j = var("i0", rows), var("i1", columns)
+    t0 = Access("t0", Index(), float32)
+    x = Access("a0", of(j) * rows + of(i), float32)
+    stages = (
+        Stage(MAP, "t0", Index(), alu(Op.NEG, Access("a1", of(i), float32))),
+        Stage(MAP, "a2", of(i), t0),
+        Stage(REDUCE, "a3", Index(), alu(Op.ADD, x, t0), (), (j, i), SUM, float32),
+    )
+    sizes = (rows * columns, rows, rows, 1)
+    memories = tuple(memory(f"a{n}", float32, size) for n, size in enumerate(sizes))
+    return Kernel(
+        "beside", Pattern.ROWS, (i,), stages, (*memories, memory("t0", float32, 1, LOCAL))
+    )
+
+
 def loss(rows: int, columns: int) -> Kernel:
     """An elementwise output and its sum over the domain itself, in one kernel."""
     i, j = var("i0", rows), var("i1", columns)
@@ -347,6 +364,8 @@ def all_kernels() -> list[Kernel]:
         mean_square(600, 2),
         loss(8, 20),
         loss(3, 5),
+        beside(33, 64),
+        beside(5, 40),
         product_sum(4, 20, 10),
         product_sum(3, 2, 40),
         scan(5, 20, False),
