@@ -101,6 +101,8 @@ def _with_private_memory(
     """
     private = _private(group, buffers, needed)
     mirrored = _mirrored(group, private)
+    if not private and not mirrored:
+        return [group.stage(draft) for draft in group.drafts], list(group.domain)
     rewrite = _Relative(group, private | dict.fromkeys(mirrored, Space.LOCAL))
     stages: list[Stage] = []
     for draft in group.drafts:
@@ -116,7 +118,7 @@ def _with_private_memory(
         stages.append(replace(stage, target=local, store=store))
         if name in mirrored:
             value = Access(local, ZERO, buffers.dtype[name])
-            stages.append(Stage(StageKind.MAP, name, stage.store, value, once=stage.once))
+            stages.append(Stage(StageKind.MAP, name, stage.store, value))
     return stages, list(group.domain)
 
 
@@ -126,7 +128,7 @@ def _mirrored(group: Group, private: Collection[str]) -> set[str]:
         draft.target
         for draft in group.drafts
         if draft.target and draft.target not in private and draft.over is None
-        if not _row(group, draft)
+        if not _row(group, draft) and not group.is_final(draft)
     }
     read = {a.buffer for draft in group.drafts for a in stage_accesses(draft.stage)}
     return own & read

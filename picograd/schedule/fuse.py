@@ -90,10 +90,10 @@ def fuse(drafts: Sequence[Draft], order: Order, buffers: Buffers, numbers: count
             state.groups.append(Group.of_draft(draft))
             state.ancestors.append(0)
         _record(state, number, draft, chosen, before)
-    edges = [
-        [other for other in range(len(state.groups)) if bits >> other & 1]
-        for bits in state.ancestors
-    ]
+    edges: list[set[int]] = [set() for _ in state.groups]
+    for number, others in enumerate(order.before):
+        group = state.home[number]
+        edges[group] |= {state.home[other] for other in others} - {group}
     final, _ = topological(edges)
     return Fused([state.groups[number] for number in final], state.decisions)
 
@@ -155,6 +155,8 @@ def _record(state: _Fusion, number: int, draft: Draft, chosen: int, before: set[
             bits |= state.ancestors[other] | 1 << other
     if bits != state.ancestors[chosen]:
         state.ancestors[chosen] = bits
+        if len(group.drafts) == 1:
+            return  # nothing depends on it yet
         for other, found in enumerate(state.ancestors):
             if found >> chosen & 1:
                 state.ancestors[other] = found | bits

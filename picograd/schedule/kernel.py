@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from picograd.dtype import DType
+from picograd.dtypes import DType
 from picograd.graph.index import Index, Mask, Var
 from picograd.graph.ops import Combiner, Op
 

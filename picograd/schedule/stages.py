@@ -63,17 +63,17 @@ class Buffers:
     dtype: dict[str, DType] = field(default_factory=dict)
     size: dict[str, int] = field(default_factory=dict)
     over: dict[str, str] = field(default_factory=dict)
+    _root: dict[str, str] = field(default_factory=dict)
 
     def add(self, name: str, dtype: DType, size: int, over: str | None = None) -> None:
         self.dtype[name], self.size[name] = dtype, size
         if over is not None:
             self.over[name] = over
+            self._root[name] = self.root(over)
 
     def root(self, name: str) -> str:
         """The first version in the same memory."""
-        while name in self.over:
-            name = self.over[name]
-        return name
+        return self._root.get(name, name)
 
     def nbytes(self, name: str) -> int:
         return self.size[name] * self.dtype[name].itemsize
