@@ -3,7 +3,7 @@
 In: nothing but NumPy and ml_dtypes. Out: the `DType` constants (`float32`, `int64`, ...) and
 `promote`. Every stage of the compiler uses this module; it imports none of them.
 
->>> from picograd.dtype import float32, int64, promote
+>>> from picograd.dtypes import float32, int64, promote
 >>> promote(int64, float32)
 torch.float32
 """

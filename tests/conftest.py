@@ -6,7 +6,10 @@ PyTorch are marked `parity`: they are skipped where PyTorch is not installed.
 
 from __future__ import annotations
 
+import hashlib
+import os
 import random
+from pathlib import Path
 
 import pytest
 
@@ -30,3 +33,19 @@ def seed(request: pytest.FixtureRequest) -> int:
     value = random.SystemRandom().randrange(1 << 32) if given is None else given
     print(f"seed {value}: run again with --seed {value}")
     return value
+
+
+def pytest_sessionfinish() -> None:
+    """With CUDA_SOURCES=folder, leave every kernel that the tests compiled there as CUDA C, for
+    `tests/cuda` to compile. Workers may write the same file: its name is a hash of its text."""
+    folder = os.environ.get("CUDA_SOURCES")
+    if not folder:
+        return
+    from picograd.codegen.cuda import cuda_kernel
+    from picograd.runtime.kernels import CACHE
+
+    root = Path(folder)
+    root.mkdir(parents=True, exist_ok=True)
+    for kernel in CACHE.kernels():
+        text = cuda_kernel(kernel)
+        (root / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.cu").write_text(text)

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from picograd.dtype import DType, bool_
+from picograd.dtypes import DType, bool_
 from picograd.graph.index import Index, Mask, Var
 from picograd.graph.ops import Combiner, Op
 

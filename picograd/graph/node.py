@@ -8,7 +8,7 @@ A node's *value* never changes. What changes is where it can be found: once the 
 computed a node it calls `node.realize(buffer)`, which stores the buffer and drops the sources, so
 that graphs cannot grow without end.
 
->>> from picograd.dtype import float32
+>>> from picograd.dtypes import float32
 >>> two = const(2.0, float32, "cpu")
 >>> make(Op.ADD, (two, two)) is make(Op.ADD, (two, two))
 True
@@ -20,7 +20,7 @@ import weakref
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
-from picograd.dtype import DType
+from picograd.dtypes import DType
 from picograd.graph.infer import infer
 from picograd.graph.ops import NO_ATTR, Attr, ConstAttr, Op, Shape
 

@@ -50,7 +50,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from picograd.dtype import DType
+from picograd.dtypes import DType
 from picograd.graph.index import Index
 
 if TYPE_CHECKING:

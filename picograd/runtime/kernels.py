@@ -58,6 +58,11 @@ class KernelCache:
     def __len__(self) -> int:
         return len(self._known)
 
+    def kernels(self) -> list[Kernel]:
+        """Every kernel compiled so far, for whatever target."""
+        with self.lock:
+            return list(dict.fromkeys(kernel for kernel, _ in self._known))
+
     def _compile(self, kernels: list[Kernel], target: Target, observer: Observer | None) -> None:
         from picograd.codegen.llvm import render_module
 

@@ -17,7 +17,7 @@ from dataclasses import replace
 import ml_dtypes
 import numpy as np
 
-from picograd.dtype import DType, float64
+from picograd.dtypes import DType, float64
 from picograd.graph.interpret import evaluate_node
 from picograd.graph.meaning_structure import Bindings
 from picograd.graph.node import Node, make

@@ -8,8 +8,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from picograd import dtype as dtypes
-from picograd.dtype import DType
+from picograd import dtypes
+from picograd.dtypes import DType
 from picograd.graph import index
 from picograd.graph.index import Index, Param
 from picograd.graph.node import Node, const, make, topological
@@ -391,7 +391,7 @@ def snippet(case: Case) -> str:
     slots = sorted({node.attr.slot for node in order if isinstance(node.attr, LeafAttr)})
     lines = [
         "import numpy as np, ml_dtypes",
-        "from picograd import dtype as dtypes",
+        "from picograd import dtypes",
         "from picograd.graph import index",
         "from picograd.graph.index import Param",
         "from picograd.graph.node import make",

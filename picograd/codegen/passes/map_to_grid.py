@@ -1,0 +1,70 @@
+"""Map independent loops to the blocks and threads of a GPU.
+
+In: a plain nest. Out: the same phases; where a phase is one nest of independent loops, these are a
+BLOCK loop around a THREAD loop, one iteration of the joined loops a thread, guarded where the last
+block is not full. A phase of several parts, which may depend on each other, stays serial: one
+thread runs it. Used by the CUDA backend in place of the CPU's passes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+
+from picograd.codegen.loops import (
+    For,
+    Function,
+    If,
+    IndexValue,
+    Kind,
+    Let,
+    Phase,
+    Statement,
+)
+from picograd.dtypes import int64
+from picograd.graph.index import Mask, Var, constant, delinearize, of
+
+THREADS = 128
+
+
+def map_to_grid(function: Function) -> Function:
+    """Every phase that is one independent nest with blocks of at most `THREADS` threads."""
+    return replace(function, phases=tuple(map(_map_phase, function.phases)))
+
+
+def _independent(body: tuple[Statement, ...]) -> list[For]:
+    """The loops of a perfect nest of independent loops, outermost first."""
+    loops: list[For] = []
+    while len(body) == 1 and isinstance(body[0], For):
+        loop = body[0]
+        whole = loop.begin.is_constant and loop.end.is_constant and loop.step == 1
+        if not (loop.independent and whole) or loop.carried:
+            break
+        loops.append(loop)
+        body = loop.body
+    return loops
+
+
+def _map_phase(phase: Phase) -> Phase:
+    loops = _independent(phase.body)
+    if not loops:
+        return phase
+    extents = [loop.end.constant - loop.begin.constant for loop in loops]
+    size = prod(extents)
+    threads = min(THREADS, max(size, 1))
+    blocks = -(-size // threads)
+    block = Var("block_number", 0, max(blocks - 1, 0))
+    thread = Var("thread_number", 0, threads - 1)
+    position = of(block) * threads + of(thread)
+    flat = Var("position", 0, max(size - 1, 0))
+    inside: list[Statement] = [Let(flat.name, IndexValue(position, int64), flat)]
+    for loop, place in zip(loops, delinearize(of(flat), extents), strict=True):
+        value = IndexValue(place + loop.begin, int64)
+        inside.append(Let(loop.var.name, value, loop.var))
+    body: tuple[Statement, ...] = (*inside, *loops[-1].body)
+    mask = Mask().require(constant(size - 1) - position)
+    if not mask.always:
+        body = (If(mask, body),)
+    inner = For(thread, constant(0), constant(threads), body, kind=Kind.THREAD)
+    outer = For(block, constant(0), constant(blocks), (inner,), kind=Kind.BLOCK)
+    return replace(phase, body=(outer,))

@@ -1,0 +1,3 @@
+"""Moved to `picograd.dtypes`."""
+
+from picograd.dtypes import *  # noqa: F403

@@ -1,0 +1,107 @@
+"""Generated CUDA C compiles: of chosen and random graphs, and of every kernel that the suite met.
+
+`CUDA_SOURCES=folder pytest` leaves the kernels of a whole run in a folder (see `conftest.py`);
+running these tests with the same variable compiles them all. NVRTC needs no GPU.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from picograd import dtypes
+from picograd.codegen.cuda import cuda_kernel, cuda_source
+from picograd.codegen.cuda_ops import FORMS, PRELUDE
+from picograd.graph.node import Node, make
+from picograd.graph.ops import ELEMENTWISE, Op, ReduceAttr, ShapeAttr
+from picograd.graph.ops import Combiner as C
+from picograd.schedule.plan import plan
+from tests.cuda import nvrtc
+from tests.fuzz.graphs import Generator
+from tests.graph.builders import expand, leaf, reshape
+
+needs_nvrtc = pytest.mark.skipif(
+    nvrtc.library() is None, reason="NVRTC is not installed (pip install nvidia-cuda-nvrtc)"
+)
+BATCH = 40  # kernels in one compilation: the compiler's start costs more than a kernel
+PARTS = 4
+
+
+def compile_all(kernels: list[str], architecture: str = "sm_80") -> None:
+    for start in range(0, len(kernels), BATCH):
+        batch = kernels[start : start + BATCH]
+        size, log = nvrtc.compile_source("\n".join([PRELUDE, *batch]), architecture)
+        if not size:
+            for text in batch:  # name the one that fails
+                size, log = nvrtc.compile_source(f"{PRELUDE}\n{text}", architecture)
+                assert size, f"{log}\n{text}"
+        assert size, log
+
+
+def kernels_of(outputs: list[Node]) -> list[str]:
+    """The CUDA C of a graph's kernels; names are made distinct, since they share a file."""
+    return [cuda_kernel(kernel) for kernel in dict.fromkeys(s.kernel for s in plan(outputs).steps)]
+
+
+def reduced(x: Node, combiner: C) -> Node:
+    total = make(Op.REDUCE, (x,), ReduceAttr(combiner, (1,)))
+    return expand(reshape(total, (x.shape[0], 1)), x.shape)
+
+
+def softmax() -> Node:
+    x = leaf(0, (64, 100))
+    e = make(Op.EXP, (make(Op.SUB, (x, reduced(x, C.MAX))),))
+    return make(Op.DIV, (e, reduced(e, C.SUM)))
+
+
+def matmul(dtype: dtypes.DType) -> Node:
+    a = make(Op.RESHAPE, (leaf(0, (30, 20), dtype),), ShapeAttr((30, 1, 20)))
+    b = make(Op.RESHAPE, (leaf(1, (40, 20), dtype),), ShapeAttr((1, 40, 20)))
+    product = make(Op.MUL, (expand(a, (30, 40, 20)), expand(b, (30, 40, 20))))
+    return make(Op.REDUCE, (product,), ReduceAttr(C.SUM, (2,)))
+
+
+def test_every_elementwise_op_has_a_form() -> None:
+    apart = {Op.CAST, Op.BITCAST, Op.COMPLEX, Op.REAL, Op.IMAG}
+    assert set(FORMS) == ELEMENTWISE - apart
+
+
+def test_source_is_readable() -> None:
+    (step,) = plan([make(Op.EXP, (leaf(0, (1000,)),))]).steps
+    text = cuda_source(step.kernel)
+    assert 'extern "C" __global__ void' in text
+    assert "expf(" in text and "blockIdx.x" in text and "threadIdx.x" in text
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("architecture", ["sm_75", "sm_80", "sm_90"])
+def test_softmax_and_matmul(architecture: str) -> None:
+    texts = kernels_of([softmax()])
+    for dtype in (dtypes.float32, dtypes.float16, dtypes.bfloat16, dtypes.int32):
+        texts += kernels_of([matmul(dtype)])
+    for text in texts:
+        compile_all([text], architecture)
+
+
+@needs_nvrtc
+def test_random_graphs(seed: int) -> None:
+    for number in range(20):
+        for text in kernels_of(Generator(seed + number).case().outputs):
+            compile_all([text])
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("part", range(PARTS))
+def test_kernels_of_the_whole_suite(part: int) -> None:
+    folder = os.environ.get("CUDA_SOURCES")
+    if not folder:
+        pytest.skip("CUDA_SOURCES names no folder: no run's kernels to compile")
+    paths = sorted(Path(folder).glob("*.cu"))[part::PARTS]
+    texts: dict[str, str] = {}
+    for path in paths:
+        text = path.read_text()
+        # Kernels of equal name differ in content: number them.
+        texts[path.name] = text.replace("__global__ void ", f"__global__ void k{path.stem}_")
+    compile_all(list(texts.values()))
