@@ -55,11 +55,11 @@ def test_adam_with_its_changing_constants() -> None:
 
 def test_learning_rate_through_simple_numbers() -> None:
     """0.5, 1.0 and 2.0 look structural; after the second of them they are run-time values."""
-    w = torch.ones(10)
+    w, gradient = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0])
 
     def step(number: int) -> float:
         nonlocal w
-        w = (w - torch.ones(10) * [0.5, 1.0, 2.0, 0.25, 3.0, 4.0][number]).detach()
+        w = w - gradient * [0.5, 1.0, 2.0, 0.25, 3.0, 4.0][number]
         return w.sum().item()
 
     assert sum(compiled_per_step(step, 6)[2:]) == 0

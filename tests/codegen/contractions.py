@@ -15,7 +15,7 @@ import numpy as np
 
 from picograd.codegen.loops import Function
 from picograd.codegen.target import Target
-from picograd.dtype import DType, bfloat16, float16, float32
+from picograd.dtypes import DType, bfloat16, float16, float32
 from picograd.graph.index import Index, Mask, Var, linearize, of
 from picograd.graph.ops import Combiner, Op
 from picograd.schedule.kernel import (

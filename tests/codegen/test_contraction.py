@@ -10,7 +10,7 @@ from picograd.codegen.contraction import lower_contraction
 from picograd.codegen.evaluate import evaluate
 from picograd.codegen.target import AVX2, AVX512, NEON, SCALAR, Target
 from picograd.codegen.verify import verify
-from picograd.dtype import DType, bfloat16, float16, float32, float64, int32, int64, uint8
+from picograd.dtypes import DType, bfloat16, float16, float32, float64, int32, int64, uint8
 from tests.codegen import contractions
 from tests.codegen.contractions import Case
 

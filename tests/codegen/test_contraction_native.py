@@ -8,7 +8,7 @@ import pytest
 from picograd.codegen.contraction import lower_contraction
 from picograd.codegen.target import AVX2, AVX512, Target
 from picograd.codegen.verify import verify
-from picograd.dtype import DType, bfloat16, float16, float32, float64, int32, int64
+from picograd.dtypes import DType, bfloat16, float16, float32, float64, int32, int64
 from picograd.runtime.jit import host
 from tests.codegen import contractions
 from tests.codegen.contractions import Case

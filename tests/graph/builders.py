@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 
 from picograd.dtype import DType, float32
-from picograd.graph.node import Node, make
+from picograd.graph.node import Node, convert, make
 from picograd.graph.ops import (
     AxesAttr,
     CastAttr,
@@ -20,6 +22,9 @@ from picograd.graph.ops import (
     SliceAttr,
 )
 
+# The module of the element types (`picograd.dtype` itself is torch's name of the class).
+dt = importlib.import_module("picograd.dtype")
+
 
 def leaf(slot: int, shape: tuple[int, ...], dtype: DType = float32) -> Node:
     return make(Op.BUFFER, (), LeafAttr(slot, shape, dtype), "cpu")
@@ -30,7 +35,7 @@ def parameter(slot: int, dtype: DType) -> Node:
 
 
 def const(value: int | float | complex | bool, dtype: DType = float32) -> Node:
-    return make(Op.CONST, (), ConstAttr(value, dtype), "cpu")
+    return make(Op.CONST, (), ConstAttr(convert(value, dtype), dtype), "cpu")
 
 
 def full(value: int | float | complex | bool, like: Node) -> Node:
@@ -60,7 +65,7 @@ def flip(x: Node, *axes: int) -> Node:
 
 
 def pad(x: Node, before: tuple[int, ...], after: tuple[int, ...], value: float = 0) -> Node:
-    return make(Op.PAD, (x,), PadAttr(before, after, ConstAttr(value, x.dtype)))
+    return make(Op.PAD, (x,), PadAttr(before, after, ConstAttr(convert(value, x.dtype), x.dtype)))
 
 
 def window(x: Node, starts: tuple, sizes: tuple[int, ...], steps: tuple[int, ...] = ()) -> Node:

@@ -10,7 +10,6 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from picograd import dtype as dt
 from picograd.dtype import ALL, DType
 from picograd.graph.index import Param, of
 from picograd.graph.interpret import MEANING, interpret
@@ -27,7 +26,7 @@ from picograd.graph.ops import (
     ScatterReduceAttr,
     SliceAttr,
 )
-from tests.graph.builders import cast, leaf, pad, parameter, permute, same_bits, window
+from tests.graph.builders import cast, dt, leaf, pad, parameter, permute, same_bits, window
 
 torch = pytest.importorskip("torch")
 
