@@ -1,6 +1,6 @@
 """The CPU renderer: loop IR to LLVM IR text in its final form.
 
-In: a `loops.Function` (SERIAL loops only, no complex numbers) and a `Target`. Out: text for
+In: a `loops.Function` (SERIAL loops only) and a `Target`. Out: text for
 `runtime.jit.compile_ir`, one function a phase, named `<name>_<phase>`:
 
     define void @f_0(ptr %buffers, ptr %scalars, ptr %context, i64 %begin, i64 %end)
@@ -45,12 +45,14 @@ from picograd.codegen.loops import (
     Phase,
     Predicate,
     Ref,
+    Shuffle,
     Statement,
     Store,
     Value,
     Wide,
     children,
 )
+from picograd.codegen.passes.split_complex import split_complex
 from picograd.codegen.target import Target
 from picograd.dtype import DType, int32, int64
 from picograd.graph.index import Index, Var
@@ -70,7 +72,7 @@ def render_module(functions: Iterable[Function], target: Target) -> str:
     definitions: list[str] = []
     declarations: dict[str, str] = {}
     streamed = zeros = False
-    for function in functions:
+    for function in map(split_complex, functions):
         for number, phase in enumerate(function.phases):
             renderer = PhaseRenderer(function, phase, target)
             definitions.append(renderer.render(f"{function.name}_{number}"))
@@ -312,6 +314,12 @@ class PhaseRenderer:
                 return builder.broadcast(register(dtype), text, lanes)
             case Broadcast(inner):
                 return builder.broadcast(register(inner.dtype), self.known[id(inner)], lanes)
+            case Shuffle(first, second, order):
+                operands = self.known[id(first)], self.known[id(second)]
+                kind = vector(register(first.dtype), first.lanes)
+                lanes_taken = ", ".join(f"i32 {lane}" for lane in order)
+                text = f"shufflevector {kind} {operands[0]}, {kind} {operands[1]}, "
+                return builder.emit(text + f"<{len(order)} x i32> <{lanes_taken}>", *operands)
             case Fold(combiner, inner):
                 total = fold(builder, combiner, inner.dtype, self.known[id(inner)], inner.lanes)
                 return builder.broadcast(register(inner.dtype), total, lanes)
