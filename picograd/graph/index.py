@@ -266,12 +266,14 @@ def _recombine(merged: Mapping[Atom, int], atom: Atom, factor: int) -> Index | N
     joined = _replace(merged, atom, quotient * (n * factor), x * factor)
     if joined is None:
         joined = _replace(merged, atom, x * -factor, quotient * (n * -factor))
-    if joined is None and len(x.terms) == 1 and not x.constant and x.terms[0][1] == 1:
-        inner = x.terms[0][0]
-        if isinstance(inner, FloorDiv) and factor % inner.divisor == 0:
-            y, m = inner.numerator, inner.divisor
+    for inner, coefficient in x.terms if joined is None else ():
+        if isinstance(inner, FloorDiv) and coefficient == 1 and factor % inner.divisor == 0:
+            m = inner.divisor  # x is y // m
+            y = (x - of(inner)) * m + inner.numerator
             small = modulo(y, m) * (factor // m)
             joined = _replace(merged, atom, small, modulo(y, m * n) * (factor // m))
+            if joined is not None:
+                break
     return joined
 
 

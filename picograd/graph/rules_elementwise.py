@@ -3,7 +3,7 @@
 In: nothing. Out: `RULES`, which `rules.py` joins with the other tables.
 
 >>> [rule.name for rule in RULES][:2]
-['fold constants', 'times one']
+['fold constants', 'constant second']
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from picograd.graph.build import full, full_like, uniform_constant
 from picograd.graph.interpret import evaluate_node
 from picograd.graph.node import Node, const, make
 from picograd.graph.ops import ELEMENTWISE, ConstAttr, Op
-from picograd.graph.rewrite import Match, Pattern, Rule
+from picograd.graph.rewrite import COMMUTATIVE, Match, Pattern, Rule
 
 X, Y, C = Pattern(name="x"), Pattern(name="y"), Pattern(name="c")
 ROUNDINGS = frozenset({Op.FLOOR, Op.CEIL, Op.TRUNC, Op.ROUND})
@@ -92,6 +92,16 @@ _ARITHMETIC = (
         Pattern(ELEMENTWISE),
         _fold,
         why="the interpreter's meaning of the op, applied to the numbers",
+    ),
+    Rule(
+        "constant second",
+        Pattern(COMMUTATIVE, (C, X)),
+        lambda m: make(m["node"].op, m["node"].srcs[::-1]),
+        condition=lambda m: (
+            uniform_constant(m["node"].srcs[0]) is not None
+            and uniform_constant(m["node"].srcs[1]) is None
+        ),
+        why="these ops are commutative; one order is enough for the rules below",
     ),
     Rule(
         "times one",

@@ -25,7 +25,7 @@ from picograd.graph.index import (
     variable,
 )
 
-I, J, K = variable("i", 6), variable("j", 8), variable("k", 5)
+R, J, K = variable("i", 6), variable("j", 8), variable("k", 5)
 
 # --- random expressions ---------------------------------------------------------------------------
 
@@ -100,17 +100,17 @@ def test_forms_are_stable(seed: int) -> None:
 # --- equal functions, equal forms -----------------------------------------------------------------
 
 EQUAL = [
-    ("split and divide", (I * 8 + J) // 8, I),
-    ("split and take the rest", (I * 8 + J) % 8, J),
-    ("partly divided", (I * 8 + J) // 4, I * 2 + J // 4),
-    ("partly the rest", (I * 8 + J) % 4, J % 4),
-    ("quotient and rest", ((I * 8 + J) // 12) * 12 + (I * 8 + J) % 12, I * 8 + J),
+    ("split and divide", (R * 8 + J) // 8, R),
+    ("split and take the rest", (R * 8 + J) % 8, J),
+    ("partly divided", (R * 8 + J) // 4, R * 2 + J // 4),
+    ("partly the rest", (R * 8 + J) % 4, J % 4),
+    ("quotient and rest", ((R * 8 + J) // 12) * 12 + (R * 8 + J) % 12, R * 8 + J),
     ("three levels", (J // 4) * 4 + ((J // 2) % 2) * 2 + J % 2, J),
-    ("middle of three", ((I * 8 + J) // 3 % 4) * 3 + (I * 8 + J) % 3, (I * 8 + J) % 12),
-    ("modulus then quotient", ((I * 8 + J) % 12) // 3, ((I * 8 + J) // 3) % 4),
-    ("nested division", ((I * 8 + J) // 3) // 4, (I * 8 + J) // 12),
-    ("nested division with more", (I * 2 + J // 4) // 3, (I * 8 + J) // 12),
-    ("nested modulus", ((I * 8 + J) % 12) % 4, (I * 8 + J) % 4),
+    ("middle of three", ((R * 8 + J) // 3 % 4) * 3 + (R * 8 + J) % 3, (R * 8 + J) % 12),
+    ("modulus then quotient", ((R * 8 + J) % 12) // 3, ((R * 8 + J) // 3) % 4),
+    ("nested division", ((R * 8 + J) // 3) // 4, (R * 8 + J) // 12),
+    ("nested division with more", (R * 2 + J // 4) // 3, (R * 8 + J) // 12),
+    ("nested modulus", ((R * 8 + J) % 12) % 4, (R * 8 + J) % 4),
     ("modulus inside a sum", ((J % 4) + K) % 2, (J + K) % 2),
     ("large coefficient", (K * 9) // 8, K + K // 8),
     ("large coefficient modulo", (J * 9) % 8, J),
@@ -167,14 +167,14 @@ def test_only_positive_divisors() -> None:
 
 
 def test_questions_about_an_index() -> None:
-    index = I * 8 + (J // 3) * 2 + 5
-    (i,), (j,) = I.variables(), J.variables()
+    index = R * 8 + (J // 3) * 2 + 5
+    (i,), (j,) = R.variables(), J.variables()
     assert index.coefficient(i) == 8 and index.coefficient(j) == 0
     assert index.is_affine_in(i) and not index.is_affine_in(j)
     assert index.bounds() == (5, 49) and index.variables() == {i, j}
     assert str(index) == "i*8 + (j // 3)*2 + 5"
     p = of(Param(3, 0, 7))
-    assert (I + p).atoms() == {i, Param(3, 0, 7)} and (I + p).variables() == {i}
+    assert (R + p).atoms() == {i, Param(3, 0, 7)} and (R + p).variables() == {i}
 
 
 # --- masks ----------------------------------------------------------------------------------------
@@ -186,11 +186,11 @@ def test_masks_have_one_form() -> None:
     assert Mask().require(J // 4 - 1) == Mask().require(J - 4)
     assert Mask().require(-(J // 4)) == Mask().require(constant(3) - J)
     assert Mask().require(J - 2).require(J - 5) == Mask().require(J - 5).require(J - 2)
-    assert Mask().require(I - 2) & Mask().require(J - 1) == Mask((I - 2, J - 1))
+    assert Mask().require(R - 2) & Mask().require(J - 1) == Mask((R - 2, J - 1))
     assert Mask().require(J - 8).never and not Mask().require(J - 7).never
     assert Mask().always and str(Mask()) == "true"
     (j,) = J.variables()
-    assert Mask().require(J - 3).substitute({j: I + 3}).always
+    assert Mask().require(J - 3).substitute({j: R + 3}).always
 
 
 # --- proofs ---------------------------------------------------------------------------------------
