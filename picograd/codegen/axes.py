@@ -21,7 +21,7 @@ from math import prod
 
 from picograd.codegen.rewrite import Change, accesses, rewrite, rewrite_mask, variables
 from picograd.codegen.target import Target
-from picograd.dtype import DType
+from picograd.dtypes import DType
 from picograd.graph.index import Index, Param, Var, constant, delinearize, of
 from picograd.graph.ops import Combiner, Op
 from picograd.schedule.kernel import Compute, Expr, Kernel, Space, Stage, StageKind

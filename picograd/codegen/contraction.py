@@ -35,7 +35,7 @@ from picograd.codegen.packing import (
 )
 from picograd.codegen.target import Target
 from picograd.codegen.tiles import Tiles, choose, tile_work
-from picograd.dtype import int64
+from picograd.dtypes import int64
 from picograd.graph.index import ZERO, Index, Var, constant, of
 from picograd.graph.ops import Op
 from picograd.schedule.kernel import Kernel

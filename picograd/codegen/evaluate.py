@@ -45,6 +45,7 @@ from picograd.codegen.loops import (
     Phase,
     Predicate,
     Ref,
+    Shuffle,
     Statement,
     Store,
     Value,
@@ -183,6 +184,9 @@ class _State:
                 return (product >> np.uint64(32)).astype(np.uint32)
             case Broadcast():
                 return np.broadcast_to(self.value(value.value), (value.lanes,))
+            case Shuffle():
+                both = np.concatenate([self.value(value.first), self.value(value.second)])
+                return both[list(value.order)]
             case Fold():
                 return self.fold(value)
 

@@ -15,7 +15,7 @@ from picograd.codegen.lanes import widen
 from picograd.codegen.loops import Home, Statement, Value
 from picograd.codegen.rewrite import rewrite
 from picograd.codegen.tiles import Tiles, round_up
-from picograd.dtype import DType, int64
+from picograd.dtypes import DType, int64
 from picograd.graph.index import ZERO, Index, Mask, Var, constant, of
 from picograd.schedule.kernel import Access, Expr, Kernel, Space
 

@@ -4,7 +4,7 @@ In: statements and a value in one lane, whose indices may contain a lane variabl
 computation in all lanes at once. The contraction schedule calls it for what it packs and writes
 back; row kernels are widened by `passes/vectorise.py`, which also chooses the loop.
 
->>> from picograd.dtype import float32
+>>> from picograd.dtypes import float32
 >>> from picograd.graph.index import Var
 >>> widen((), loops.Literal.of(2.0, float32), Var("l", 0, 15, 16))[1].lanes
 16

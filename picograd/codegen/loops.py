@@ -8,7 +8,7 @@ The grammar, on one screen:
     phase     = parallel variable (or none), body          iterations are independent
     statement = For | Let | Store | If | Fail | Barrier
     value     = Literal | Argument | Ref | Load | IndexValue | Predicate | Alu | MulAdd
-              | Broadcast | Fold
+              | Broadcast | Shuffle | Fold
 
 A value has a dtype and a number of lanes. Lanes come from *lane variables*: `Var(..., lanes=W)`
 stands for 0..W-1 in the W lanes of a vector, so `Load(x, i*16 + l)` with a lane variable `l` of 16
@@ -171,6 +171,23 @@ class Broadcast:
 
 
 @dataclass(frozen=True, slots=True)
+class Shuffle:
+    """Chosen lanes of two vectors: `order` counts through the first and then the second."""
+
+    first: Value
+    second: Value
+    order: tuple[int, ...]
+
+    @property
+    def dtype(self) -> DType:
+        return self.first.dtype
+
+    @property
+    def lanes(self) -> int:
+        return len(self.order)
+
+
+@dataclass(frozen=True, slots=True)
 class Fold:
     """All lanes of a vector combined into one, as a fixed tree: halves first."""
 
@@ -194,6 +211,7 @@ Value = (
     | MulAdd
     | Wide
     | Broadcast
+    | Shuffle
     | Fold
 )
 
@@ -324,6 +342,8 @@ def children(value: Value) -> tuple[Value, ...]:
             return (value.a, value.b)
         case Broadcast() | Fold():
             return (value.value,)
+        case Shuffle():
+            return (value.first, value.second)
         case _:
             return ()
 

@@ -20,10 +20,11 @@ from picograd.codegen import loops
 from picograd.codegen.axes import Contraction, Group
 from picograd.codegen.frame import Frame, inside, lane_index
 from picograd.codegen.loops import Home, Statement
-from picograd.codegen.rewrite import accesses
+from picograd.codegen.rewrite import accesses, walk
 from picograd.codegen.target import Target
-from picograd.codegen.tiles import ceil_div, round_up
-from picograd.dtype import DType
+from picograd.codegen.tiles import Tiles, ceil_div, round_up
+from picograd.codegen.transpose import transpose
+from picograd.dtypes import DType
 from picograd.graph.index import Index, Var, constant, of
 from picograd.schedule.kernel import Access, Expr
 
@@ -31,6 +32,8 @@ from picograd.schedule.kernel import Access, Expr
 FEW_ROWS = 8
 # Up to this depth a left factor that is strided along k stays in the first-level cache.
 SHALLOW = 64
+# A factor of at most this many parts is transposed in registers.
+SHORT = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,7 @@ def packs_right(found: Contraction, target: Target) -> bool:
     if found.rows.extent <= FEW_ROWS:
         return False
     span = max(steps[1], columns) * depth * found.accumulator.itemsize
-    return span > target.l2 // 2 or columns % target.lanes(found.accumulator) != 0
+    return span > target.l2 // 2
 
 
 def right_operand(frame: Frame, target: Target) -> Operand:
@@ -84,7 +87,8 @@ def right_operand(frame: Frame, target: Target) -> Operand:
     if not packs_right(found, target):
         assert isinstance(found.right, Access)
         return Operand(frame.memories[found.right.buffer], found.right.index)
-    panel = tiles.depth * tiles.width
+    depth = round_up(tiles.depth, tiles.lanes) if _transposes(found, tiles) else tiles.depth
+    panel = depth * tiles.width
     size = tiles.part_columns * panel
     memory = frame.allocate("right", found.accumulator, size, Home.SCRATCH)
     return Operand(memory, None, panel, 1, tiles.width)
@@ -128,15 +132,53 @@ def pack_right(frame: Frame, operand: Operand, tile: Var, panel: Index) -> tuple
         body, value = frame.evaluate(found.right, values, edge, tiles.lanes)
         return (*body, loops.Store(operand.memory, operand.position(panel, offset, of(k)), value))
 
-    if unit(found.right, found.depth) > unit(found.right, found.columns):
-        # Neighbours in memory are neighbours in k: stay on the same cache lines.
+    if _along_depth(found):
         v = Var("vp", 0, tiles.vectors - 1)
-        inner = each(k, frame.length, named + store(of(v) * tiles.lanes + lane))
+        if _transposes(found, tiles):
+            inner = _pack_block(frame, operand, of(tile) * tiles.width, of(v), panel)
+        else:  # stay on the same cache lines
+            inner = each(k, frame.length, named + store(of(v) * tiles.lanes + lane))
         return (each(v, constant(tiles.vectors), (inner,)),)
     body = named
     for v in range(tiles.vectors):
         body += store(lane + v * tiles.lanes)
     return (each(k, frame.length, body),)
+
+
+def _along_depth(found: Contraction) -> bool:
+    """True where neighbours of the right factor in memory are neighbours in k."""
+    return unit(found.right, found.depth) > unit(found.right, found.columns)
+
+
+def _transposes(found: Contraction, tiles: Tiles) -> bool:
+    """Whether blocks of the right factor are read along k and transposed in registers: the
+    factor's code appears once for every lane, so it must be short."""
+    short = sum(1 for _ in walk(found.right)) <= SHORT
+    return _along_depth(found) and tiles.lanes >= 4 and short
+
+
+def _pack_block(frame: Frame, operand: Operand, first: Index, v: Index, panel: Index) -> loops.For:
+    """One vector of columns in square blocks; the last block may reach beyond the depth block."""
+    found, tiles = frame.contraction, frame.tiles
+    lanes = tiles.lanes
+    chunk = Var("kp", 0, ceil_div(tiles.depth, lanes) - 1)
+    body, start = frame.depth_at(of(chunk) * lanes)
+    depth = start + lane_index(lanes)
+    rows: list[loops.Ref] = []
+    for line in range(lanes):
+        column = first + v * lanes + line
+        edge = inside(column, found.columns.extent) & inside(depth, found.depth.extent)
+        values = frame.at(column=column, depth=depth)
+        statements, value = frame.evaluate(found.right, values, edge, lanes)
+        body += (*statements, loops.Let(f"p{line}", value))
+        rows.append(loops.Ref(f"p{line}", found.accumulator, lanes))
+    mixed, columns = transpose(rows, "t")
+    body += mixed
+    for line, column in enumerate(columns):
+        place = v * lanes + lane_index(lanes)
+        position = operand.position(panel, place, of(chunk) * lanes + line)
+        body += (loops.Store(operand.memory, position, column),)
+    return each(chunk, (frame.length + (lanes - 1)) // lanes, body)
 
 
 def pack_left(frame: Frame, operand: Operand, row: Index, panel: Index) -> tuple[Statement, ...]:

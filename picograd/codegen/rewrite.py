@@ -3,7 +3,7 @@
 In: a `schedule.kernel` expression. Out: its parts, what it reads, or the same expression with other
 indices. Used by the contraction schedule. Shared parts are visited once and stay shared.
 
->>> from picograd.dtype import float32
+>>> from picograd.dtypes import float32
 >>> from picograd.graph.index import of
 >>> i, j = Var("i", 0, 7), Var("j", 0, 7)
 >>> row = Access("x", of(i) * 8, float32)

@@ -31,6 +31,7 @@ from picograd.codegen.loops import (
     Phase,
     Predicate,
     Ref,
+    Shuffle,
     Statement,
     Store,
     Value,
@@ -126,6 +127,9 @@ def value(root: Value) -> str:
             return f"mulhigh({value(root.a)}, {value(root.b)})"
         case Broadcast():
             return f"{value(root.value)}{_lanes(root.lanes)}"
+        case Shuffle():
+            lanes = " ".join(map(str, root.order))
+            return f"shuffle({value(root.first)}, {value(root.second)}, {lanes})"
         case Fold():
             return f"fold_{root.combiner.name.lower()}({value(root.value)})"
         case _:

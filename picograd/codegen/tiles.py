@@ -9,7 +9,7 @@ evenly, so that little work is spent on padding: 65 columns become two tiles of 
 ascending k, whatever the blocks are.
 
 >>> from picograd.codegen.target import AVX512
->>> from picograd.dtype import float32
+>>> from picograd.dtypes import float32
 >>> tiles = choose(1, 1024, 1024, 1024, float32, AVX512, packs_right=True)
 >>> tiles.height, tiles.vectors, tiles.lanes, tiles.depth_blocks
 (6, 4, 16, 2)
@@ -20,7 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from picograd.codegen.target import Target
-from picograd.dtype import DType
+from picograd.dtypes import DType
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,20 +125,20 @@ def register_tile(rows: int, column_vectors: int, registers: int) -> tuple[int, 
     The rest holds a row of the right factor and one broadcast element of the left one.
     """
     accumulators, widest = (24, 4) if registers >= 32 else (12, 2)
-    candidates = range(1, min(widest, column_vectors) + 1)
-    # The least padding wins; among equals the wider tile, which loads less for each multiply-add.
-    vectors = min(candidates, key=lambda v: (_padding(column_vectors, v, widest), -v))
-    highest = min(accumulators // vectors, 12)
-    height = ceil_div(rows, ceil_div(rows, highest))
-    if rows >= 8 * highest:
-        height = highest
-    return vectors, height
+    tiles = [
+        (vectors, height)
+        for vectors in range(1, min(widest, column_vectors) + 1)
+        for height in range(1, min(accumulators // vectors, 12, rows) + 1)
+    ]
+    return min(tiles, key=lambda tile: _cost(*tile, rows, column_vectors))
 
 
-def _padding(column_vectors: int, vectors: int, widest: int) -> float:
-    """Relative cost of tiles of this many vectors: padded columns, and loads of the left factor."""
-    padded = round_up(column_vectors, vectors) / column_vectors
-    return padded * (1 + 0.04 * (widest - vectors))
+def _cost(vectors: int, height: int, rows: int, column_vectors: int) -> float:
+    """Relative time of tiles of this size: padding, loads for each multiply-add, and how much of
+    the multiply-adds' latency so few accumulators leave uncovered."""
+    padded = round_up(rows, height) * round_up(column_vectors, vectors)
+    loads = (height + vectors) / (height * vectors)
+    return padded * (1 + 0.15 * loads) * max(1.0, 10 / (height * vectors))
 
 
 def _depth_blocks(depth: int, height: int, width: int, itemsize: int, target: Target) -> int:

@@ -37,6 +37,7 @@ from picograd.codegen.loops import (
     Phase,
     Predicate,
     Ref,
+    Shuffle,
     Statement,
     Store,
     Value,
@@ -183,6 +184,10 @@ class _Checker:
             case Broadcast():
                 if value.value.lanes != 1 or value.lanes < 2:
                     raise self.fail("a broadcast is from one lane to several")
+            case Shuffle():
+                self.expect(value.second, value.dtype, value.first.lanes)
+                if any(lane not in range(2 * value.first.lanes) for lane in value.order):
+                    raise self.fail("a shuffle takes a lane that its vectors do not have")
             case Fold():
                 if value.lanes != 1:
                     raise self.fail("a fold gives one lane")
