@@ -10,7 +10,7 @@ import numpy as np
 from picograd.codegen.llvm import render_module
 from picograd.codegen.loops import Function
 from picograd.codegen.target import AVX2, AVX512, Target
-from picograd.graph.index import Param
+from picograd.graph.index import Param, Var
 from picograd.runtime.jit import Library, compile_ir
 
 POINTER = ctypes.c_void_p
@@ -33,7 +33,9 @@ class Native:
         self.prepare(arrays, scalars)
         for number, phase in enumerate(self.function.phases):
             atoms = phase.extent.atoms()
-            values = {atom: int(scalars[atom.slot]) for atom in atoms if isinstance(atom, Param)}
+            values: dict[Var | Param, int] = {
+                atom: int(scalars[atom.slot]) for atom in atoms if isinstance(atom, Param)
+            }
             end = 1 if phase.var is None else phase.extent.evaluate(values)
             self.call(number, 0, end)
         return int(self.status[0])
