@@ -41,7 +41,7 @@ def aligned_axes(group: Group, draft: Draft, reads: Sequence[Read]) -> Mapping:
     own = {*draft.stage.inner, *draft.stage.reduce}
     mapping: Mapping = {}
     for axis in group.domain:
-        found = {_digit(access, writer, axis) for access, writer in reads}
+        found = {digit(access, writer, axis) for access, writer in reads}
         if len(found) != 1:
             continue
         var = found.pop()
@@ -50,7 +50,7 @@ def aligned_axes(group: Group, draft: Draft, reads: Sequence[Read]) -> Mapping:
     return mapping
 
 
-def _digit(access: Access, writer: Draft, axis: Var) -> Var | None:
+def digit(access: Access, writer: Draft, axis: Var) -> Var | None:
     """The variable that a load's position has as its digit for one of the writer's axes."""
     axes = value_axes(writer)
     if axis not in axes:

@@ -51,6 +51,7 @@ def assemble(
     """The kernel of a group; `needed` are the versions that other kernels or the caller read."""
     stages, domain = _with_private_memory(group, buffers, needed)
     stages, domain = _merge(stages, domain, numbers)
+    stages = sorted(stages, key=lambda stage: _phase(stage, domain))
     names = _Names(stages, buffers)
     stages = [names.stage(stage, domain) for stage in stages]
     outer = tuple(Var(f"i{n}", 0, var.high) for n, var in enumerate(domain))
@@ -61,6 +62,13 @@ def assemble(
     name = kernel_name(pattern, outer, tuple(stages))
     kernel = Kernel(name, pattern, outer, tuple(stages), memories, tuple(names.scalar_types))
     return Assembled(kernel, tuple(names.arguments), tuple(names.scalar_slots))
+
+
+def _phase(stage: Stage, domain: Collection[Var]) -> int:
+    """Reductions of the whole domain come after what runs at each point, `once` stages last."""
+    if stage.once:
+        return 2
+    return int(any(var in domain for var in stage.reduce))
 
 
 def _private(group: Group, buffers: Buffers, needed: Collection[str]) -> dict[str, Space]:

@@ -101,6 +101,7 @@ def decide(order: Sequence[Node], demands: Demands) -> Choice:
     costs = _costs(order, demands)
     weights, long = _weights(order, demands)
     contractions = {id(node) for node in order if is_contraction(node)}
+    free = _epilogues(order)
     uses: dict[int, dict[tuple[int, int], int]] = {}
     for node in reversed(order):
         key = id(node)
@@ -112,6 +113,8 @@ def decide(order: Sequence[Node], demands: Demands) -> Choice:
             reason = "the expression is long enough"
         if not reason and node.op is Op.GATHER and any(root in contractions for root, _ in wanted):
             reason = "a contraction reads it many times"
+        if not reason and key in free and len({root for root, _ in wanted}) > 1:
+            reason = "instead of the reduction that it completes"
         if not reason and node.op not in FREE:
             reason = _worth_storing(node, wanted, costs[key], weights[key])
         if reason:
@@ -130,12 +133,35 @@ def decide(order: Sequence[Node], demands: Demands) -> Choice:
     return choice
 
 
-def _costs(order: Sequence[Node], demands: Demands) -> dict[int, int]:
-    """Operations for one element of each node, by sources that are likely to be recomputed too."""
+def _epilogues(order: Sequence[Node]) -> set[int]:
+    """Ids of elementwise nodes that are the only use of a reduction's result, of equal size.
+
+    Storing one costs nothing: the reduction's own result then stays in a register.
+    """
+    consumers = _count_consumers(order)
+    found: set[int] = set()
+    for node in order:
+        if node.op not in ELEMENTWISE:
+            continue
+        for src in node.srcs:
+            while src.op is Op.RESHAPE and consumers[id(src)] == 1:
+                src = src.srcs[0]
+            if consumers[id(src)] == 1 and (src.op is Op.REDUCE or id(src) in found):
+                found.add(id(node))
+    return found
+
+
+def _count_consumers(order: Sequence[Node]) -> dict[int, int]:
     consumers: dict[int, int] = {}
     for node in order:
         for src in {id(src) for src in node.srcs}:
             consumers[src] = consumers.get(src, 0) + 1
+    return consumers
+
+
+def _costs(order: Sequence[Node], demands: Demands) -> dict[int, int]:
+    """Operations for one element of each node, by sources that are likely to be recomputed too."""
+    consumers = _count_consumers(order)
     costs: dict[int, int] = {}
     for node in order:
         total = OPERATION_COST.get(node.op, 0)

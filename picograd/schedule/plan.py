@@ -35,6 +35,7 @@ from picograd.schedule.hazards import topological as sort
 from picograd.schedule.inplace import candidates
 from picograd.schedule.kernel import Decision, Program, Slot, SlotKind, StageKind, Step
 from picograd.schedule.memory import place
+from picograd.schedule.reuse import reuse_inputs
 from picograd.schedule.stages import Buffers, Draft, Drafter, leaf_name, memory_of
 
 
@@ -45,6 +46,7 @@ def plan(outputs: Sequence[Node], donated: frozenset[int] = frozenset()) -> Prog
     drafter = drafted.drafter
     fused = fuse(drafted.drafts, drafted.order, drafter.buffers, drafter.numbers)
     drafted.decisions += fused.decisions
+    drafted.decisions += reuse_inputs(fused.groups, drafter.buffers, drafted.outputs, donated)
     return _program(drafted, fused.groups, order)
 
 

@@ -71,6 +71,13 @@ class Buffers:
             self.over[name] = over
             self._root[name] = self.root(over)
 
+    def put_into(self, name: str, memory: str) -> None:
+        """Let a whole version, and what was written over it, live in another memory."""
+        self._root[name] = memory
+        for other, root in self._root.items():
+            if root == name:
+                self._root[other] = memory
+
     def root(self, name: str) -> str:
         """The first version in the same memory."""
         return self._root.get(name, name)
