@@ -41,9 +41,9 @@ def proves(index: Index, mask: Mask) -> bool:
     if _greedy(index, mask.constraints):
         return True
     closer = _with_closer_quotients(index, mask)
-    if closer != index:
-        return proves(closer, mask)
-    return _splits(index, mask) or _tries(index, mask)
+    if closer != index and proves(closer, mask):
+        return True
+    return _splits(index, mask) or _divides(index, mask) or _tries(index, mask)
 
 
 def _greedy(index: Index, constraints: tuple[Index, ...], depth: int = 8) -> bool:
@@ -68,16 +68,20 @@ def _greedy(index: Index, constraints: tuple[Index, ...], depth: int = 8) -> boo
 
 
 def _with_closer_quotients(index: Index, mask: Mask) -> Index:
-    """`x // d` where the mask says `x <= c` is at most `c // d`: such quotients become variables
-    with that bound (a masked vector reaches beyond the last column of several joined axes)."""
+    """`x // d` where the mask says `b <= x <= c` is from `b // d` to `c // d`: such quotients become
+    variables with those bounds (a masked vector reaches beyond the last column of joined axes)."""
     for atom, factor in index.terms:
         if not isinstance(atom, FloorDiv):
             continue
         low, high = atom.bounds
-        sums = (atom.numerator + constraint for constraint in mask.constraints)
-        limits = [total.constant // atom.divisor for total in sums if total.is_constant]
-        if limits and low <= min(limits) < high:
-            quotient = Var(f"({atom})", low, min(limits))
+        for constraint in mask.constraints:
+            above, below = atom.numerator + constraint, atom.numerator - constraint
+            if above.is_constant:
+                high = min(high, above.constant // atom.divisor)
+            if below.is_constant:
+                low = max(low, below.constant // atom.divisor)
+        if (low, high) != atom.bounds and low <= high:
+            quotient = Var(f"({atom})", low, high)
             index = index - Index(((atom, factor),)) + Index(((quotient, factor),))
     return index
 
@@ -96,6 +100,17 @@ def _splits(index: Index, mask: Mask) -> bool:
         below = Var(var.name, var.low, var.high - 1, var.lanes)
         cases = ({var: constant(var.high)}, {var: Index(((below, 1),))})
         return all(proves(index.substitute(case), mask.substitute(case)) for case in cases)
+    return False
+
+
+def _divides(index: Index, mask: Mask) -> bool:
+    """Replace a quotient by what it is between: `n - d + 1 <= d * (n // d) <= n`. An integer is
+    non-negative when d times it is more than -d."""
+    for atom, factor in index.terms:
+        if isinstance(atom, FloorDiv):
+            rest = index - Index(((atom, factor),))
+            least = atom.numerator if factor < 0 else atom.numerator - (atom.divisor - 1)
+            return proves(least * factor + rest * atom.divisor + (atom.divisor - 1), mask)
     return False
 
 

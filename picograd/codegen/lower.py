@@ -285,6 +285,8 @@ class _Lowering:
                 body = self._scan(stage)
             case _:
                 body = self._map(stage)
+                for var in reversed(stage.reduce):  # of SCATTER: in order
+                    body = (loop(var, body),)
         for var in reversed(stage.inner):
             body = (loop(var, body, independent=self._is_independent(stage, var)),)
         return body

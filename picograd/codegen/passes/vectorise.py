@@ -90,32 +90,37 @@ def _body(body: Body, target: Target) -> Body:
 
 
 def _loop(loop: For, target: Target) -> Body:
-    vector = loop if loop.kind is Kind.VECTOR else _vector_in_chain(loop)
-    if vector is None:
+    path = _path(loop)
+    if not path:
         return (replace(loop, body=_body(loop.body, target)),)
+    vector = path[-1]
     lanes = lanes_of(vector.body, target, trips(vector))
-    copies = copies_of(vector, lanes)
     if lanes == 1:
         return (_plain(loop, vector),)
-    if loop.independent:
-        names = dependent_names(loop.body, loop.var)
-        return _Vectoriser(loop, names, lanes, copies).independent()
-    start = [carried.name for carried in vector.carried]
-    names = dependent_names((loop,), vector.var, start)
-    return _Vectoriser(vector, names, lanes, copies).reduction(loop)
+    names = dependent_names(vector.body, vector.var, (c.name for c in vector.carried))
+    for outer in reversed(path[:-1]):
+        names |= {c.name for c in outer.carried if _refers(c.next, names)}
+    made = _Vectoriser(path, names, lanes, copies_of(vector, lanes), target)
+    return made.independent() if vector.independent else made.reduction()
 
 
-def _vector_in_chain(loop: For) -> For | None:
-    """The VECTOR loop among the loops that go on with this loop's accumulators."""
+def _path(loop: For) -> list[For]:
+    """The loops from this one to the VECTOR loop that goes on with its accumulators; empty when
+    there is none."""
+    if loop.kind is Kind.VECTOR:
+        return [loop]
     if loop.reduces is None:
-        return None
+        return []
     names = {carried.name for carried in loop.carried}
     for inner in loop.body:
-        if not isinstance(inner, For) or inner.reduces is None:
-            continue
-        if any(isinstance(c.init, Ref) and c.init.name in names for c in inner.carried):
-            return inner if inner.kind is Kind.VECTOR else _vector_in_chain(inner)
-    return None
+        if isinstance(inner, For) and any(_refers(c.init, names) for c in inner.carried):
+            path = _path(inner) if inner.reduces is not None else []
+            return [loop, *path] if path else []
+    return []
+
+
+def _refers(value: Value, names: set[str]) -> bool:
+    return isinstance(value, Ref) and value.name in names
 
 
 def _plain(loop: For, vector: For) -> For:
@@ -127,11 +132,14 @@ def _plain(loop: For, vector: For) -> For:
 
 
 class _Vectoriser:
-    """One VECTOR loop; `names` depend on its variable."""
+    """One VECTOR loop, at the end of a path of loops; `names` depend on its variable."""
 
-    def __init__(self, vector: For, names: set[str], lanes: int, copies: int) -> None:
-        count = trips(vector)
-        self.vector, self.names, self.lanes = vector, names, lanes
+    def __init__(
+        self, path: list[For], names: set[str], lanes: int, copies: int, target: Target
+    ) -> None:
+        self.path, self.vector, self.target = path, path[-1], target
+        count = trips(self.vector)
+        self.names, self.lanes = names, lanes
         self.lane = of(Var("lane", 0, lanes - 1, lanes))
         self.units = count // (lanes * copies)
         self.copies = copies if self.units else 1
@@ -183,36 +191,33 @@ class _Vectoriser:
 
     # --- reductions -------------------------------------------------------------------------------
 
-    def reduction(self, root: For) -> Body:
-        """The nest from the root on carries vectors, which are folded behind it."""
-        made: list[Statement] = []
+    def reduction(self) -> Body:
+        """The path carries vectors, which are folded behind it."""
+        root, made = self.path[0], []
         folded = [c for c in root.carried if c.name in self.names]
         combiners = {c.name: combiner_of(c, root) for c in folded}
         starts = {c.name: replace(c, init=identity(combiners[c.name], c.dtype)) for c in folded}
-        opened = replace(root, carried=tuple(starts.get(c.name, c) for c in root.carried))
-        made.extend(self.nest(opened))
-        for carried in folded:
-            made.append(self.fold(carried, combiners[carried.name]))
+        carried = tuple(starts.get(c.name, c) for c in root.carried)
+        made.extend(self.nest(0, carried))
+        for value in folded:
+            made.append(self.fold(value, combiners[value.name]))
         return tuple(made)
 
-    def nest(self, loop: For) -> Body:
-        """A loop of the nest; the VECTOR loop is split into vectors and tail."""
-        if loop.var == self.vector.var:
+    def nest(self, depth: int, carried: tuple[Carried, ...]) -> Body:
+        """A loop of the path; the VECTOR loop is split into vectors and tail. What stands beside
+        the path does not depend on the vector's variable."""
+        loop = replace(self.path[depth], carried=carried)
+        if depth + 1 == len(self.path):
             return self.split(loop)
         body: list[Statement] = []
+        inner = self.path[depth + 1]
         for statement in loop.body:
-            if isinstance(statement, For) and self.holds_vector(statement):
-                body.extend(self.nest(statement))
+            if statement is inner:
+                body.extend(self.nest(depth + 1, inner.carried))
             else:
-                body.extend(self.main.statement(statement))
-        carried = tuple(copy for c in loop.carried for copy in self.main.carry(c))
-        return (replace(loop, body=tuple(body), carried=carried),)
-
-    def holds_vector(self, loop: For) -> bool:
-        return loop.var == self.vector.var or any(
-            isinstance(inner, For) and inner.var == self.vector.var
-            for inner in statements(loop.body)
-        )
+                body.extend(_body((statement,), self.target))
+        copied = tuple(copy for c in carried for copy in self.main.carry(c))
+        return (replace(loop, body=tuple(body), carried=copied),)
 
     def split(self, loop: For) -> Body:
         """The VECTOR loop itself. The tail goes on with the first copy's accumulator: where a
