@@ -157,8 +157,6 @@ def _split_group(group: Group, axis: Var, inside: Sequence[int], numbers: count[
         for member in group.drafts
     ):
         return group
-    domain = [
-        var for old in group.domain for var in (pieces if old == axis else (old,))
-    ]
+    domain = [var for old in group.domain for var in (pieces if old == axis else (old,))]
     members = [_apply(member, axis, pieces, numbers) for member in group.drafts]
     return replace(group, drafts=members, domain=tuple(domain))

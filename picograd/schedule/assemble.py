@@ -32,7 +32,6 @@ from picograd.schedule.names import kernel_name
 from picograd.schedule.stages import Buffers
 from picograd.schedule.walk import Rewriter, stage_accesses, stage_indices
 
-
 MAX_SCRATCH = 1 << 16  # bytes of rows for one point of the domain
 
 

@@ -47,9 +47,7 @@ def pairs_that_merge(
     return None
 
 
-def merge_axes(
-    stage: Stage, numbers: count[int], closed: frozenset[Var] = frozenset()
-) -> Stage:
+def merge_axes(stage: Stage, numbers: count[int], closed: frozenset[Var] = frozenset()) -> Stage:
     """A stage with as few inner and reduce axes as its indices allow, `closed` ones untouched."""
     if len(stage.inner) < 2 and len(stage.reduce) < 2:
         return stage
@@ -99,9 +97,7 @@ def rename(stage: Stage, names: dict[Var, Var]) -> Stage:
         changed,
         inner=tuple(names.get(var, var) for var in stage.inner),
         reduce=tuple(names.get(var, var) for var in stage.reduce),
-        binds=tuple(
-            replace(bind, var=names.get(bind.var, bind.var)) for bind in changed.binds
-        ),
+        binds=tuple(replace(bind, var=names.get(bind.var, bind.var)) for bind in changed.binds),
     )
 
 

@@ -198,7 +198,7 @@ class Expressions:
             return known
         value = self.express(table, where, mask)
         direct = _static_index(value)
-        if direct is not None and 0 <= direct.bounds()[0] and direct.bounds()[1] < extent:
+        if direct is not None and direct.bounds()[0] >= 0 and direct.bounds()[1] < extent:
             self._bound[key] = direct
             return direct
         dtype = table.dtype

@@ -36,7 +36,7 @@ from picograd.schedule.inplace import candidates
 from picograd.schedule.kernel import Decision, Program, Slot, SlotKind, StageKind, Step
 from picograd.schedule.memory import place
 from picograd.schedule.reuse import reuse_inputs
-from picograd.schedule.stages import Buffers, Draft, Drafter, leaf_name, memory_of
+from picograd.schedule.stages import Draft, Drafter, leaf_name, memory_of
 
 
 def plan(outputs: Sequence[Node], donated: frozenset[int] = frozenset()) -> Program:
@@ -212,7 +212,5 @@ def _slots(
     offsets, arena = place(lifetimes)
     for number, (name, offset) in enumerate(zip(alive, offsets, strict=True)):
         numbers[name] = len(slots)
-        slots.append(
-            Slot(SlotKind.ARENA, number, buffers.dtype[name], buffers.size[name], offset)
-        )
+        slots.append(Slot(SlotKind.ARENA, number, buffers.dtype[name], buffers.size[name], offset))
     return tuple(slots), numbers, arena

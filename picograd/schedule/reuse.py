@@ -72,9 +72,7 @@ def _near(draft: Draft, free: Collection[str]) -> set[str]:
     }
 
 
-def _is_before(
-    groups: Sequence[Group], reader: int, writer: int, draft: Draft, leaf: str
-) -> bool:
+def _is_before(groups: Sequence[Group], reader: int, writer: int, draft: Draft, leaf: str) -> bool:
     """Whether all reads of an input in group `reader` happen before `draft` overwrites them."""
     if reader != writer:
         return reader < writer
@@ -85,9 +83,9 @@ def _is_before(
             seen = True
             if any(load.index != draft.stage.store for load in loads):
                 return False
-        elif loads and (seen or group.is_final(member)):
-            return False
-        elif any(not _same_point(group, load, draft) for load in loads):
+        elif (loads and (seen or group.is_final(member))) or any(
+            not _same_point(group, load, draft) for load in loads
+        ):
             return False
     return True
 

@@ -96,7 +96,6 @@ class _Run:
         for memory, array in zip(kernel.arguments, arguments, strict=True):
             assert array.size == memory.size and array.dtype == memory.dtype.numpy, memory
             self.memory[memory.name] = array
-        self.params = {slot: value for slot, value in enumerate(scalars)}
 
     def run(self) -> None:
         kernel = self.kernel

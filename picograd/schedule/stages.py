@@ -250,8 +250,7 @@ class Drafter:
     def _axes(self, shape: Shape) -> list[Var | None]:
         """A loop variable per axis; axes of extent 1 need none."""
         return [
-            Var(f"x{next(self.numbers)}", 0, extent - 1) if extent > 1 else None
-            for extent in shape
+            Var(f"x{next(self.numbers)}", 0, extent - 1) if extent > 1 else None for extent in shape
         ]
 
     def _map(
@@ -318,6 +317,5 @@ def _proved(index: Expr, extent: int) -> bool:
         return 0 <= int(index.value) < extent
     if isinstance(index, FromIndex):
         low, high = index.index.bounds()
-        return 0 <= low and high < extent
+        return low >= 0 and high < extent
     return False
-

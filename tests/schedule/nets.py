@@ -45,7 +45,7 @@ def apply(op: Op, *sources: Node | float) -> Node:
             rank = max(len(shape), len(source.shape))
             left = (1,) * (rank - len(shape)) + shape
             right = (1,) * (rank - len(source.shape)) + source.shape
-            shape = tuple(max(pair) for pair in zip(left, right, strict=True))
+            shape = tuple(b if a == 1 else a for a, b in zip(left, right, strict=True))
     nodes = [spread(s, shape) if isinstance(s, Node) else number(s, shape) for s in sources]
     return make(op, tuple(nodes))
 
