@@ -24,7 +24,7 @@ from picograd.codegen.target import Target
 from picograd.dtypes import DType
 from picograd.graph.index import Index, Param, Var, constant, delinearize, of
 from picograd.graph.ops import Combiner, Op
-from picograd.schedule.kernel import Compute, Expr, Kernel, Space, Stage, StageKind
+from picograd.schedule.kernel import Access, Compute, Expr, Kernel, Space, Stage, StageKind
 
 Values = dict[Var | Param, Index]
 
@@ -88,9 +88,8 @@ class Group:
 class Contraction:
     """A sum of products; all expressions are functions of the four groups' variables.
 
-    `store` is the position in stage 0's target when that is an argument, else None. `epilogue`
-    holds the elementwise stages that follow; `target` is the name by which they read the sum,
-    which has dtype `dtype` once rounded.
+    The sum, rounded to `dtype`, goes to `store` of the argument `memory` (None when it stays in
+    the kernel). `epilogue` holds the elementwise stages that follow; they read it as `names`.
     """
 
     batch: Group
@@ -100,9 +99,10 @@ class Contraction:
     left: Expr
     right: Expr
     accumulator: DType
-    target: str
     dtype: DType
-    store: Index | None
+    names: tuple[str, ...]
+    memory: str | None
+    store: Index
     epilogue: tuple[Stage, ...]
 
 
@@ -132,16 +132,22 @@ def analyse(kernel: Kernel, target: Target) -> Contraction | None:
         left, right = right, left
     groups = _groups(kernel, left, right, target.lanes(accumulator))
     change = _change(groups)
-    is_argument = sums.space is Space.ARGUMENT
+    memory = first.target if sums.space is Space.ARGUMENT else None
+    names, store, following = (first.target,), first.store, kernel.stages[1:]
+    if memory is None and following and _is_copy(following[0], first.target):
+        # The sum is stored as it is: into that result directly.
+        copy, *rest = following
+        memory, names, store, following = copy.target, (*names, copy.target), copy.store, rest
     found = Contraction(
         *groups,
         rewrite(left, change),
         rewrite(right, change),
         accumulator,
-        first.target,
         sums.dtype,
-        change(first.store) if is_argument else None,
-        tuple(_rewrite_stage(stage, change) for stage in kernel.stages[1:]),
+        names,
+        memory,
+        change(store),
+        tuple(_rewrite_stage(stage, change) for stage in following),
     )
     return found if _reads_own_point(found, kernel) else None
 
@@ -184,6 +190,12 @@ def _plain(stage: Stage) -> bool:
 
 def _elementwise(stage: Stage) -> bool:
     return stage.kind is StageKind.MAP and not (stage.inner or stage.reduce or stage.binds)
+
+
+def _is_copy(stage: Stage, name: str) -> bool:
+    """Whether a stage stores a local everywhere, unchanged."""
+    value = stage.value
+    return isinstance(value, Access) and value.buffer == name and stage.mask.always
 
 
 def _cast(expr: Expr, dtype: DType) -> Expr:
@@ -240,8 +252,8 @@ def _reads_own_point(contraction: Contraction, kernel: Kernel) -> bool:
         if any(access.buffer in written for access in accesses(factor)):
             return False
     stores: dict[str, Index] = {}
-    if contraction.store is not None:
-        stores[contraction.target] = contraction.store
+    if contraction.memory is not None:
+        stores[contraction.memory] = contraction.store
     for stage in contraction.epilogue:
         for access in accesses(stage.value):
             if access.buffer in stores and access.index != stores[access.buffer]:

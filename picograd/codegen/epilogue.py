@@ -26,8 +26,8 @@ def destination(frame: Frame) -> Destination:
     """Where the sums are kept: the result itself, an output that is about to be overwritten, a
     tile in scratch, or (partial sums that fit in no output) the workspace."""
     found, tiles = frame.contraction, frame.tiles
-    if found.store is not None and _direct(found, found.store, frame.memories[found.target]):
-        return Destination(frame.memories[found.target], found.store)
+    if found.memory is not None and _direct(found, found.store, frame.memories[found.memory]):
+        return Destination(frame.memories[found.memory], found.store)
     if tiles.depth_blocks == 1:
         size = tiles.height * tiles.width
         return Destination(frame.allocate("tile", found.accumulator, size, Home.SCRATCH), None)
@@ -58,8 +58,7 @@ def _direct(found: Contraction, store: Index, memory: loops.Memory) -> bool:
 def finish(frame: Frame, kernel: Kernel, tile: Tile, sums: Destination) -> tuple[Statement, ...]:
     """The stages over a finished tile; nothing when the sums are already the result."""
     found, tiles = frame.contraction, frame.tiles
-    stored = found.store is not None and sums.index == found.store
-    if stored and not found.epilogue:
+    if sums.memory.name == found.memory and not found.epilogue:
         return ()
     r = Var("r", 0, tiles.height - 1)
     v = Var("v", 0, tiles.vectors - 1)
@@ -87,11 +86,11 @@ def _stages(
         body.append(loops.Let("rounded", total))
         total = loops.Ref("rounded", found.dtype, lanes)
     values = frame.at(row=tile.row + row, column=tile.column + column)
-    if found.store is not None and sums.index != found.store:
-        memory = frame.memories[found.target]
+    if found.memory is not None and sums.memory.name != found.memory:
+        memory = frame.memories[found.memory]
         body.append(loops.Store(memory, found.store.substitute(values), total, edge))
     # The stages read the sum in one lane: `evaluate` widens references too.
-    frame.locals = {found.target: loops.Ref(total.name, found.dtype)}
+    frame.locals = {name: loops.Ref(total.name, found.dtype) for name in found.names}
     local = {m.name for m in kernel.memories if m.space is Space.LOCAL}
     for number, stage in enumerate(found.epilogue):
         statements, value = frame.evaluate(stage.value, values, edge, lanes)

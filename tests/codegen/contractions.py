@@ -155,6 +155,37 @@ def several(extents: dict[str, int], equation: str = "mk,kn->mn") -> Case:
     return make.case({plain: total, residual.buffer: total + z, narrow: total + z})
 
 
+def rounded(extents: dict[str, int], equation: str = "mk,kn->mn") -> Case:
+    """The sum as float16 and, at the same positions of another result, half of it."""
+    make = Maker(equation, extents)
+    left, x = make.input(make.left, float16)
+    right, y = make.input(make.right, float16)
+    narrow, wide = make.result(make.output, float16), make.result(make.output, float32)
+    place = make.at(make.output)
+    make.dtype = float16
+    make.sum(left, right, narrow, place)
+    value = Compute(Op.CAST, (Access(narrow, place, float16),), float32)
+    half = Compute(Op.MUL, (value, Literal.of(0.5, float32)), float32)
+    make.map(wide, place, half)
+    total = np.einsum(equation, x, y)
+    return make.case({narrow: total, wide: total / 2})
+
+
+def copied(extents: dict[str, int], equation: str = "mk,kn->mn") -> Case:
+    """The sum in a local that is stored as it is, and its double."""
+    make = Maker(equation, extents)
+    left, x = make.input(make.left)
+    right, y = make.input(make.right)
+    plain, double = make.result(make.output, float32), make.result(make.output, float32)
+    make.memories.append(Memory("t0", float32, 1, Space.LOCAL))
+    place, local = make.at(make.output), Access("t0", Index(), float32)
+    make.sum(left, right, "t0", Index())
+    make.map(plain, place, local)
+    make.map(double, place, Compute(Op.ADD, (local, Access(plain, place, float32)), float32))
+    total = np.einsum(equation, x, y)
+    return make.case({plain: total, double: 2 * total})
+
+
 def converted(extents: dict[str, int], dtype: DType, equation: str = "mk,kn->mn") -> Case:
     """Factors computed while they are packed: relu(x) @ float32(y), y of another dtype."""
     make = Maker(equation, extents)

@@ -63,6 +63,8 @@ def test_several_axes(equation: str) -> None:
 def test_epilogues(target: str) -> None:
     check(contractions.linear({"m": 8, "n": 35, "k": 9}), TARGETS[target])
     check(contractions.several({"m": 8, "n": 35, "k": 9}), TARGETS[target])
+    check(contractions.copied({"m": 8, "n": 35, "k": 9}), TARGETS[target])
+    check(contractions.rounded({"m": 8, "n": 35, "k": 9}), TARGETS[target])
 
 
 @pytest.mark.parametrize("dtype", [float16, uint8, int64], ids=lambda dtype: dtype.name)
@@ -129,6 +131,8 @@ def test_partial_sums_are_kept_in_an_output_or_in_the_workspace() -> None:
     for case, workspace in [
         (contractions.linear(extents), False),
         (contractions.several(extents), False),
+        (contractions.copied(extents), False),
+        (contractions.rounded(extents), False),
         (contractions.linear(extents, dtype=float16), True),
         (contractions.product("mk,kn->nm", extents, float16), True),
     ]:
