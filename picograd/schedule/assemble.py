@@ -29,7 +29,7 @@ from picograd.schedule.kernel import (
     StageKind,
 )
 from picograd.schedule.names import kernel_name
-from picograd.schedule.stages import Buffers
+from picograd.schedule.stages import Buffers, Draft
 from picograd.schedule.walk import Rewriter, stage_accesses, stage_indices
 
 MAX_SCRATCH = 1 << 16  # bytes of rows for one point of the domain

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import replace
-from itertools import count
+from itertools import count, pairwise
 
 from picograd.graph.index import ZERO, FloorDiv, Index, Mod, Param, Var, of
 from picograd.schedule.kernel import Stage
@@ -39,7 +39,7 @@ def pairs_that_merge(
     axes: tuple[Var, ...], found: Collection[Index], closed: Collection[Var] = ()
 ) -> tuple[Var, Var] | None:
     """The first two neighbours that every index allows to merge (none of them in `closed`)."""
-    for outer, inner in zip(axes, axes[1:], strict=False):
+    for outer, inner in pairwise(axes):
         if outer in closed or inner in closed:
             continue
         if all(merges(index, outer, inner) for index in found):

@@ -43,6 +43,7 @@ from picograd.graph.ops import (
     Shape,
 )
 from picograd.schedule.kernel import (
+    EVERYWHERE,
     Access,
     Bind,
     Compute,
@@ -72,7 +73,7 @@ class Expressions:
         self._memo: dict[tuple[int, Indices, Mask], Expr] = {}
         self._bound: dict[tuple[int, Indices, int], Index] = {}
 
-    def express(self, node: Node, indices: Indices, mask: Mask = Mask()) -> Expr:
+    def express(self, node: Node, indices: Indices, mask: Mask = EVERYWHERE) -> Expr:
         """Element `indices` of a node; loads happen only where the mask holds."""
         node, indices, position = self._follow(node, indices)
         buffer = self._stored.get(id(node))
@@ -86,7 +87,7 @@ class Expressions:
             found = self._memo[key] = self.define(node, indices, mask)
         return found
 
-    def define(self, node: Node, indices: Indices, mask: Mask = Mask()) -> Expr:
+    def define(self, node: Node, indices: Indices, mask: Mask = EVERYWHERE) -> Expr:
         """Element `indices` of a node by its definition, even if the node is stored."""
         op, attr = node.op, node.attr
         if op in MOVES:

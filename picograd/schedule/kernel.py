@@ -23,6 +23,8 @@ from picograd.dtypes import DType
 from picograd.graph.index import Index, Mask, Var
 from picograd.graph.ops import Combiner, Op
 
+EVERYWHERE = Mask()
+
 # --- scalar expressions ---------------------------------------------------------------------
 
 
@@ -56,7 +58,7 @@ class Access:
     buffer: str
     index: Index
     dtype: DType
-    mask: Mask = Mask()
+    mask: Mask = EVERYWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +154,10 @@ class Stage:
     A SCATTER with a combiner does `target[store] = combine(target[store], value)`.
 
     A REDUCE whose `reduce` axes include the domain's variables (then all of them) combines over
-    the whole domain: its target (an ARGUMENT or a LOCAL) is complete only after the last domain point. `once`
-    marks the stages after it that run a single time, when the domain is done: they use no domain
-    variable and may read the results of such reductions (a loss divided by the batch size).
+    the whole domain: its target (an ARGUMENT or a LOCAL) is complete only after the last domain
+    point. `once` marks the stages after it that run a single time, when the domain is done: they
+    use no domain variable and may read the results of such reductions (a loss divided by the batch
+    size). These reductions follow all other stages, and `once` stages come last.
     """
 
     kind: StageKind
@@ -165,7 +168,7 @@ class Stage:
     reduce: tuple[Var, ...] = ()
     combiner: Combiner | None = None
     accumulator: DType | None = None
-    mask: Mask = Mask()  # where the store happens
+    mask: Mask = EVERYWHERE  # where the store happens
     binds: tuple[Bind, ...] = ()
     once: bool = False
 

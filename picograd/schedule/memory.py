@@ -28,7 +28,9 @@ def place(lifetimes: Sequence[tuple[int, int, int]]) -> tuple[list[int], int]:
     for number in order:
         first, last, size = lifetimes[number]
         size = -(-max(size, 1) // ALIGNMENT) * ALIGNMENT
-        taken = sorted((begin, end) for begin, end, f, l in placed if not (l < first or last < f))
+        taken = sorted(
+            (begin, end) for begin, end, start, stop in placed if stop >= first and last >= start
+        )
         best, best_gap, cursor = None, None, 0
         for begin, end in taken:
             gap = begin - cursor

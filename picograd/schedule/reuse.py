@@ -83,8 +83,8 @@ def _is_before(groups: Sequence[Group], reader: int, writer: int, draft: Draft, 
             seen = True
             if any(load.index != draft.stage.store for load in loads):
                 return False
-        elif (loads and (seen or group.is_final(member))) or any(
-            not _same_point(group, load, draft) for load in loads
+        elif (loads and (seen or group.is_final(member))) or not all(
+            _same_point(group, load, draft) for load in loads
         ):
             return False
     return True

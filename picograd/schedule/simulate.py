@@ -16,7 +16,7 @@ array([8.], dtype=float32)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 
 import numpy as np
@@ -202,8 +202,7 @@ class _Run:
 
         return visit(expr)
 
-    def _value(self, expr: Expr, values: Values, visit: object) -> np.generic:
-        assert callable(visit)
+    def _value(self, expr: Expr, values: Values, visit: Callable[[Expr], np.generic]) -> np.generic:
         match expr:
             case Literal():
                 return expr.dtype.numpy.type(expr.value)
@@ -236,7 +235,8 @@ def compute(op: Op, args: Sequence[np.generic], expr: Compute) -> np.generic:
     node = _point_node(op, expr.dtype)
     node.srcs, node.attr = sources, attr
     arrays = [np.asarray(arg).reshape(()) for arg in args]
-    return np.asarray(evaluate_node(node, arrays)).astype(expr.dtype.numpy)[()]
+    result = evaluate_node(node, arrays).reshape(1).astype(expr.dtype.numpy)
+    return result[0]
 
 
 def _point_node(op: Op, dtype: DType) -> Node:

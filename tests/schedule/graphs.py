@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -270,8 +270,8 @@ def random_graph(seed: int, steps: int) -> tuple[Graphs, list[Node], frozenset[i
 
 def check(
     outputs: Sequence[Node],
-    buffers: dict[int, np.ndarray],
-    values: dict[int, int | float] | None = None,
+    buffers: Mapping[int, np.ndarray],
+    values: Mapping[int, int | float] | None = None,
     donated: frozenset[int] = frozenset(),
 ) -> Program:
     """Plan, run and compare with the interpreter; inputs that are not donated stay as they were."""

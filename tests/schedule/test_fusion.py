@@ -7,7 +7,7 @@ import pytest
 
 from picograd.dtype import float16, float32, int64
 from picograd.graph.node import make
-from picograd.graph.ops import Combiner, Op
+from picograd.graph.ops import Combiner, LeafAttr, Op
 from picograd.schedule.kernel import Pattern, Program, SlotKind, Space, StageKind
 from picograd.schedule.plan import plan
 from picograd.schedule.show import show_program
@@ -195,9 +195,10 @@ def test_whole_training_step_of_an_mlp() -> None:
     buffers: dict[int, np.ndarray] = {}
     for node in outputs:
         for found in _leaves(node):
-            shape = found.shape
+            shape, attr = found.shape, found.attr
+            assert isinstance(attr, LeafAttr)
             labels = found.dtype is int64
-            buffers[found.attr.slot] = np.arange(16) % 4 if labels else np.abs(floats(*shape))
+            buffers[attr.slot] = np.arange(16) % 4 if labels else np.abs(floats(*shape))
     program = check(outputs, buffers, donated=donated)
     # a check, two layers, loss with its gradient, one backward matmul, and one kernel for the
     # gradient of each parameter, which ends in its Adam update in place
