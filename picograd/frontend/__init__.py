@@ -9,6 +9,7 @@ MODULES = (
     "memory",
     "gradients",
     "interop",
+    "conversion",
     "elementwise",
     "transcendental",
     "comparison",

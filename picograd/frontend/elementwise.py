@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 
-from picograd.dtype import DType, bool_, float64
+from picograd.dtype import DType, bool_, float64, int64
 from picograd.frontend import primitives
 from picograd.frontend.promotion import (
     Number,
@@ -33,6 +33,8 @@ from picograd.graph.ops import Op
 
 def floating(x: Tensor) -> Tensor:
     """`x` itself if it is a float or complex tensor, else cast to the default dtype."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"argument 'input' (position 1) must be Tensor, not {type(x).__name__}")
     return x if x.dtype.is_inexact else primitives.cast(x, get_default_dtype())
 
 
@@ -83,7 +85,7 @@ def sub(input: Tensor, other: Operand, *, alpha: Number = 1) -> Tensor:
             "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` "
             "or `logical_xor()` operator instead."
         )
-    if bool_ in dtypes and (isinstance(b, bool) or isinstance(a, bool)):
+    if bool_ in dtypes and not (isinstance(a, Tensor) and isinstance(b, Tensor)):
         raise RuntimeError(
             "Subtraction, the `-` operator, with a bool tensor is not supported. If you are "
             "trying to invert a mask, use the `~` or `logical_not()` operator instead."
@@ -207,8 +209,10 @@ def abs(input: Tensor) -> Tensor:
         return hypot(
             primitives.elementwise(Op.REAL, input), primitives.elementwise(Op.IMAG, input)
         )
+    if input.dtype is bool_:
+        raise NotImplementedError("\"abs_cpu\" not implemented for 'Bool'")
     if input.dtype.kind == "uint":
-        return positive(input).clone()
+        return input.clone()
     return primitives.elementwise(Op.ABS, input)
 
 
@@ -278,6 +282,8 @@ def float_power(input: Operand, exponent: Operand) -> Tensor:
 @operation(inplace=True, out=True)
 def square(input: Tensor) -> Tensor:
     """`input * input`."""
+    if input.dtype is bool_:
+        input = primitives.cast(input, int64)
     return primitives.elementwise(Op.MUL, input, input)
 
 

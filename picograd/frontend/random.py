@@ -290,3 +290,6 @@ def randint_like(
     low, high = (0, low) if high is None else (low, high)
     place = input._storage.node.device
     return integers(low, high, input._shape, dtype or input.dtype, None, place)
+
+
+EXPORTS = {"Generator": Generator, "default_generator": default_generator}

@@ -210,6 +210,8 @@ def nan_to_num(
 
 
 def _rounded(op: Op, x: Tensor) -> Tensor:
+    if x.dtype is bool_:
+        raise NotImplementedError(f"\"{op.name.lower()}_vml_cpu\" not implemented for 'Bool'")
     return primitives.elementwise(op, x) if x.dtype.is_float else x.clone()
 
 
@@ -245,6 +247,8 @@ def round(input: Tensor, *, decimals: int = 0) -> Tensor:
 @operation(inplace=True, out=True)
 def frac(input: Tensor) -> Tensor:
     """The fractional part, with the sign of the input."""
+    if not input.dtype.is_float:
+        raise NotImplementedError(f"\"frac_cpu\" not implemented for '{type_name(input.dtype)}'")
     return sub(input, trunc(input))
 
 

@@ -342,17 +342,26 @@ def _polynomial(x: Tensor, coefficients: tuple[float, ...]) -> Tensor:
 def erfinv(input: Tensor) -> Tensor:
     """The inverse of erf: Giles' polynomials, then two Newton steps."""
     x = floating(input)
+    return with_rule("ErfinvBackward0", lambda: _inverse_erf(x), (x,), _erfinv_rule)
+
+
+def _erfinv_rule(gradient: Tensor, result: Tensor) -> tuple[Tensor]:
+    return (mul(gradient, mul(exp(square(result)), math.sqrt(math.pi) / 2)),)
+
+
+def _inverse_erf(x: Tensor) -> Tensor:
     inside = binary(Op.LT, "lt", abs(x), 1.0)
     safe = choose(inside, x, filled_like(x, 0))
-    w = neg(log1p(neg(square(safe.detach()))))
+    w = neg(log1p(neg(square(safe))))
     centre = _polynomial(sub(w, 2.5), _ERFINV_CENTRE)
     tail = _polynomial(sub(sqrt(w), 3.0), _ERFINV_TAIL)
-    root = mul(choose(binary(Op.LT, "lt", w, 5.0), centre, tail), safe.detach())
+    root = mul(choose(binary(Op.LT, "lt", w, 5.0), centre, tail), safe)
     for _ in range(2):
-        slope = mul(exp(neg(square(root.detach()))), 2 / math.sqrt(math.pi))
+        slope = mul(exp(neg(square(root))), 2 / math.sqrt(math.pi))
         root = sub(root, div(sub(erf(root), safe), slope))
-    edge = div(sign(x), choose(binary(Op.EQ, "eq", abs(x), 1.0), 0.0, math.nan))
-    return choose(inside, root, edge.to(x.dtype))
+    at_edge = binary(Op.EQ, "eq", abs(x), 1.0)
+    edge = div(sign(x), choose(at_edge, filled_like(x, 0.0), filled_like(x, math.nan)))
+    return choose(inside, root, edge)
 
 
 # --- activations that are tensor methods ---------------------------------------------------------------

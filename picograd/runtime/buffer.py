@@ -59,8 +59,10 @@ class Buffer:
     def exclusive(self) -> bool:
         """True when nobody else sees the memory: it is picograd's own, and no NumPy array over it
         is alive outside. Only then may a program write into it in place of making a copy."""
+        if not isinstance(self.owner, Block):
+            return False  # `_array` stays: it can't be made again from somebody else's array
         self._array = None
-        return isinstance(self.owner, Block) and sys.getrefcount(self.owner) == _ALONE
+        return sys.getrefcount(self.owner) == _ALONE
 
     def __repr__(self) -> str:
         return f"<Buffer {self.dtype.name}[{self.size}] on {self.device}>"
