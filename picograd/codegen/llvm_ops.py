@@ -19,7 +19,7 @@ from picograd.codegen import llvm_math
 from picograd.codegen.llvm_builder import Builder, Lanes
 from picograd.codegen.llvm_cast import NARROW, bitcast, cast, narrow, widen
 from picograd.codegen.llvm_types import vector
-from picograd.dtype import DType, float32, uint32, uint64
+from picograd.dtype import DType, float32, float64, uint32, uint64
 from picograd.graph.ops import ELEMENTWISE, Combiner, Op
 
 Row = Callable[..., str]
@@ -107,9 +107,22 @@ def _safe_divisor(lanes: Lanes, y: str) -> tuple[str, str, str]:
     return lanes.select(minus, one, lanes.select(zero, one, y)), zero, minus
 
 
+def _quotient(lanes: Lanes, x: str, y: str) -> str:
+    """The truncated quotient. No machine divides vectors of integers; in floats that hold every
+    dividend exactly a quotient never rounds up to the next integer, since `1/y` is more than its
+    last place: truncating it is exact."""
+    bits, signed = lanes.dtype.bits, lanes.dtype.kind == "int"
+    if lanes.lanes == 1 or bits > 32 or not y.startswith("%"):
+        return lanes.two("sdiv" if signed else "udiv", x, y)
+    into, back = ("sitofp", "fptosi") if signed else ("uitofp", "fptoui")
+    wide = lanes.to(float64 if bits == 32 else float32)
+    ratio = wide.div(lanes.convert(into, x, wide), lanes.convert(into, y, wide))
+    return wide.convert(back, ratio, lanes)
+
+
 def _floor_parts(lanes: Lanes, x: str, y: str) -> tuple[str, str, str]:
     """(truncated quotient, remainder, whether rounding down needs a correction) for signed."""
-    quotient = lanes.two("sdiv", x, y)
+    quotient = _quotient(lanes, x, y)
     remainder = lanes.two("sub", x, lanes.two("mul", quotient, y))
     inexact = lanes.compare("icmp ne", remainder, lanes.bits(0))
     opposite = lanes.compare("icmp slt", lanes.two("xor", remainder, y), lanes.bits(0))
@@ -123,7 +136,7 @@ def floor_divide(lanes: Lanes, x: str, y: str) -> str:
         return lanes.two("and", x, y)
     divisor, zero, minus = _safe_divisor(lanes, y)
     if lanes.dtype.kind != "int":
-        return lanes.select(zero, lanes.bits(0), lanes.two("udiv", x, divisor))
+        return lanes.select(zero, lanes.bits(0), _quotient(lanes, x, divisor))
     quotient, _, correct = _floor_parts(lanes, x, divisor)
     floored = lanes.select(correct, lanes.two("sub", quotient, lanes.bits(1)), quotient)
     floored = lanes.select(minus, lanes.two("sub", lanes.bits(0), x), floored)
@@ -137,7 +150,8 @@ def modulo(lanes: Lanes, x: str, y: str) -> str:
         return lanes.number(False)
     divisor, zero, minus = _safe_divisor(lanes, y)
     if lanes.dtype.kind != "int":
-        return lanes.select(zero, lanes.bits(0), lanes.two("urem", x, divisor))
+        whole = lanes.two("mul", _quotient(lanes, x, divisor), divisor)
+        return lanes.select(zero, lanes.bits(0), lanes.two("sub", x, whole))
     _, remainder, correct = _floor_parts(lanes, x, divisor)
     floored = lanes.select(correct, lanes.two("add", remainder, divisor), remainder)
     none = lanes.logic().two("or", zero, minus)

@@ -294,3 +294,28 @@ def test_wide(seed: int) -> None:
     expected = ((x.astype(np.uint64) * y) >> np.uint64(32)).astype(np.uint32)
     for function in functions:
         np.testing.assert_array_equal(call(natives[function.name], [x, y], uint32), expected)
+
+
+@pytest.mark.parametrize("dtype", INTEGERS, ids=lambda dtype: dtype.name)
+def test_random_integer_division(dtype: DType, seed: int) -> None:
+    """Vector division runs in floats: random numbers, small divisors, and exact multiples."""
+    generator = np.random.default_rng(seed)
+    count = 1 << 14
+    x, y = (
+        np.frombuffer(generator.bytes(count * dtype.itemsize), dtype.numpy).copy() for _ in range(2)
+    )
+    y[::2] = generator.integers(-60 if dtype.kind == "int" else 0, 60, count // 2).astype(y.dtype)
+    with np.errstate(all="ignore"):
+        x[::4] = y[::4] * dtype.numpy.type(3)
+        x[1::4] = y[1::4] * dtype.numpy.type(7) - dtype.numpy.type(1)
+        for op in (Op.FLOORDIV, Op.MOD):
+            function = pointwise(
+                op.name,
+                [dtype] * 2,
+                dtype,
+                count,
+                16,
+                lambda a, b, op=op: Alu(op, (a, b), dtype, 16),
+            )
+            expected = compute(op, dtype, [x, y], [dtype] * 2)
+            np.testing.assert_array_equal(call(Native(function), [x, y], dtype), expected)

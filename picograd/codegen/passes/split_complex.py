@@ -15,9 +15,10 @@ run it first, so they never meet a complex number.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
+from picograd.codegen import complex_rows
+from picograd.codegen.complex_rows import Pair, Parts
 from picograd.codegen.loops import (
     Alu,
     Argument,
@@ -41,10 +42,8 @@ from picograd.codegen.loops import (
     children,
     statements,
 )
-from picograd.dtype import DType, bool_, float64, real_of
+from picograd.dtype import real_of
 from picograd.graph.ops import Combiner, Op
-
-Pair = tuple[Value, Value]
 
 
 def split_complex(function: Function) -> Function:
@@ -192,7 +191,8 @@ class Split:
         match value:
             case Alu(op, args, dtype, lanes) if args[0].dtype.is_complex:
                 pairs = [self._parts[id(argument)] for argument in args]
-                return _REAL_ROWS[op](Parts(real_of(args[0].dtype), lanes), dtype, *pairs)
+                row, on = complex_rows.REAL_ROWS[op], Parts(real_of(args[0].dtype), lanes)
+                return row(on, dtype, *pairs)
             case Alu(args=args):
                 return replace(value, args=tuple(self._reals[id(argument)] for argument in args))
             case MulAdd(a, b, c):
@@ -224,7 +224,7 @@ class Split:
                 return Broadcast(real, lanes), Broadcast(imaginary, lanes)
             case MulAdd(a, b, c):
                 x, y, z = (self._parts[id(part)] for part in (a, b, c))
-                return add(on, multiply(on, x, y), z)
+                return complex_rows.add(on, complex_rows.multiply(on, x, y), z)
             case Fold(combiner, inner) if combiner is Combiner.SUM:
                 real, imaginary = self._parts[id(inner)]
                 return Fold(combiner, real), Fold(combiner, imaginary)
@@ -237,130 +237,9 @@ class Split:
             case Alu(Op.CAST, (x,)) if not x.dtype.is_complex:
                 return on(Op.CAST, self._reals[id(x)]), on.zero
             case Alu(op, args):
-                if op not in _ROWS:
+                if op not in complex_rows.ROWS:
                     raise NotImplementedError(f"{op.name} of complex numbers is not supported")
-                return _ROWS[op](on, *(self._parts[id(argument)] for argument in args))
+                return complex_rows.ROWS[op](on, *(self._parts[id(argument)] for argument in args))
             case _:
                 kind = "number argument" if isinstance(value, Argument) else type(value).__name__
                 raise NotImplementedError(f"a complex {kind} is not supported on this device")
-
-
-class Parts:
-    """Makes real values of one dtype and number of lanes."""
-
-    def __init__(self, dtype: DType, lanes: int) -> None:
-        self.dtype, self.lanes = dtype, lanes
-        self.zero = self.number(0.0)
-
-    def number(self, value: float) -> Value:
-        literal = Literal.of(value, self.dtype)
-        return literal if self.lanes == 1 else Broadcast(literal, self.lanes)
-
-    def __call__(self, op: Op, *args: Value, dtype: DType | None = None) -> Value:
-        return Alu(op, args, dtype or self.dtype, self.lanes)
-
-
-# --- arithmetic on pairs --------------------------------------------------------------------------
-
-
-def add(on: Parts, x: Pair, y: Pair) -> Pair:
-    return on(Op.ADD, x[0], y[0]), on(Op.ADD, x[1], y[1])
-
-
-def subtract(on: Parts, x: Pair, y: Pair) -> Pair:
-    return on(Op.SUB, x[0], y[0]), on(Op.SUB, x[1], y[1])
-
-
-def negate(on: Parts, x: Pair) -> Pair:
-    return on(Op.NEG, x[0]), on(Op.NEG, x[1])
-
-
-def multiply(on: Parts, x: Pair, y: Pair) -> Pair:
-    (a, b), (c, d) = x, y
-    real = on(Op.SUB, on(Op.MUL, a, c), on(Op.MUL, b, d))
-    return real, on(Op.ADD, on(Op.MUL, a, d), on(Op.MUL, b, c))
-
-
-def divide(on: Parts, x: Pair, y: Pair) -> Pair:
-    """Smith's division: by the larger part of the divisor first, so that squares never overflow."""
-    (a, b), (c, d) = x, y
-    wide = on(Op.LE, on(Op.ABS, d), on(Op.ABS, c), dtype=bool_)
-    large, small = on(Op.WHERE, wide, c, d), on(Op.WHERE, wide, d, c)
-    none = on(Op.EQ, large, on.zero, dtype=bool_)  # 0 / 0 in the ratio would spoil a / 0
-    ratio = on(Op.WHERE, none, on.zero, on(Op.DIV, small, large))
-    scale = on(Op.ADD, large, on(Op.MUL, small, ratio))
-    p, q = on(Op.WHERE, wide, a, b), on(Op.WHERE, wide, b, a)
-    real = on(Op.DIV, on(Op.ADD, p, on(Op.MUL, q, ratio)), scale)
-    difference = on(Op.SUB, q, on(Op.MUL, p, ratio))
-    difference = on(Op.WHERE, wide, difference, on(Op.NEG, difference))
-    return real, on(Op.DIV, difference, scale)
-
-
-def modulus(on: Parts, x: Pair) -> Value:
-    """sqrt(re**2 + im**2) scaled by the larger part; infinite when either part is."""
-    a, b = on(Op.ABS, x[0]), on(Op.ABS, x[1])
-    if on.dtype is not float64:  # squares of float32 fit into float64
-        wide = Parts(float64, on.lanes)
-        a, b = wide(Op.CAST, a), wide(Op.CAST, b)
-        squares = wide(Op.ADD, wide(Op.MUL, a, a), wide(Op.MUL, b, b))
-        found = on(Op.CAST, wide(Op.SQRT, squares))
-    else:
-        large, small = on(Op.MAXIMUM, a, b), on(Op.MINIMUM, a, b)
-        none = on(Op.EQ, large, on.zero, dtype=bool_)
-        ratio = on(Op.WHERE, none, on.zero, on(Op.DIV, small, large))
-        root = on(Op.SQRT, on(Op.ADD, on.number(1.0), on(Op.MUL, ratio, ratio)))
-        found = on(Op.MUL, large, root)
-    infinity = on.number(float("inf"))
-    for part in x:
-        infinite = on(Op.EQ, on(Op.ABS, part), infinity, dtype=bool_)
-        found = on(Op.WHERE, infinite, infinity, found)
-    return found
-
-
-def exponential(on: Parts, x: Pair) -> Pair:
-    """exp(a) * (cos b, sin b); of a real number a real one, even where exp(a) is infinite."""
-    size = on(Op.EXP, x[0])
-    flat = on(Op.EQ, x[1], on.zero, dtype=bool_)
-    imaginary = on(Op.MUL, size, on(Op.SIN, x[1]))
-    return on(Op.MUL, size, on(Op.COS, x[1])), on(Op.WHERE, flat, x[1], imaginary)
-
-
-def reciprocal(on: Parts, x: Pair) -> Pair:
-    return divide(on, (on.number(1.0), on.zero), x)
-
-
-def equal(on: Parts, dtype: DType, x: Pair, y: Pair) -> Value:
-    parts = [on(Op.EQ, a, b, dtype=bool_) for a, b in zip(x, y, strict=True)]
-    return on(Op.AND, *parts, dtype=dtype)
-
-
-def unequal(on: Parts, dtype: DType, x: Pair, y: Pair) -> Value:
-    parts = [on(Op.NE, a, b, dtype=bool_) for a, b in zip(x, y, strict=True)]
-    return on(Op.OR, *parts, dtype=dtype)
-
-
-def convert(on: Parts, dtype: DType, x: Pair) -> Value:
-    """To a real type: the real part; to bool, whether either part is not zero."""
-    if dtype.is_bool:
-        return unequal(on, dtype, x, (on.zero, on.zero))
-    return on(Op.CAST, x[0], dtype=dtype)
-
-
-_ROWS: dict[Op, Callable[..., Pair]] = {
-    Op.ADD: add,
-    Op.SUB: subtract,
-    Op.MUL: multiply,
-    Op.DIV: divide,
-    Op.NEG: negate,
-    Op.RECIPROCAL: reciprocal,
-    Op.EXP: exponential,
-    Op.CAST: lambda on, x: (on(Op.CAST, x[0]), on(Op.CAST, x[1])),
-}
-_REAL_ROWS: dict[Op, Callable[..., Value]] = {
-    Op.REAL: lambda on, dtype, x: x[0],
-    Op.IMAG: lambda on, dtype, x: x[1],
-    Op.ABS: lambda on, dtype, x: modulus(on, x),
-    Op.EQ: equal,
-    Op.NE: unequal,
-    Op.CAST: convert,
-}
