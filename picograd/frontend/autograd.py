@@ -17,7 +17,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 
-from picograd.frontend import primitives, tape
+from picograd.frontend import primitives, tape, view
 from picograd.frontend.grad_mode import enable_grad, no_grad, state
 from picograd.frontend.tape import AccumulateGrad, Edge, Gradients, GradNode
 from picograd.frontend.tensor import Tensor, wrap
@@ -52,13 +52,15 @@ def pulled_back(gradient: Tensor, steps: Steps) -> Tensor:
 def erased(gradient: Tensor, steps: Steps) -> Tensor:
     """The gradient with zeros where the view of it looks."""
     along = [gradient]
-    for op, attr, _ in steps[:-1]:
+    for op, attr, _ in steps:
         along.append(primitives.primitive(op, (along[-1],), attr))
-    last = primitives.primitive(steps[-1][0], (along[-1],), steps[-1][1]) if steps else gradient
-    value = primitives.constant(0, last.dtype, gradient._storage.node.device, last._shape)
+    seen = along.pop()
+    value = primitives.constant(0, seen.dtype, gradient._storage.node.device, seen._shape)
     for source, (op, attr, inverse) in zip(reversed(along), reversed(steps), strict=True):
         if op is Op.SLICE:
             value = primitives.primitive(Op.UPDATE, (source, value), attr)
+        elif op is Op.EXPAND:
+            value = primitives.primitive(Op.SLICE, (value,), view.first_of(inverse.shape))
         else:
             value = primitives.primitive(op, (value,), inverse)
     return value
@@ -329,7 +331,7 @@ def backward(
     if inputs is not None:
         listed = _listed(inputs)
         if not listed:
-            raise RuntimeError("'inputs' argument to backward() cannot be empty.")
+            raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
     keep = create_graph if retain_graph is None else retain_graph
     _walk(outputs, _gradients_of(outputs, grad_tensors), listed, keep, create_graph, True)
 
@@ -360,15 +362,15 @@ def grad(
     gradients = _gradients_of(sources, grad_outputs)
     captured = _walk(sources, gradients, targets, keep, create_graph, False)
     found: list[Tensor | None] = []
-    for x in targets:
+    for number, x in enumerate(targets):
         edge = x._edge()
         gradient = captured.get(edge) if edge is not None else None
         if gradient is None and materialize_grads:
             gradient = primitives.constant(0, x.dtype, x._storage.node.device, x._shape)
         if gradient is None and not allow_unused:
             raise RuntimeError(
-                "One of the differentiated Tensors appears to not have been used in the graph. Set "
-                "allow_unused=True if this is the desired behavior."
+                f"The differentiated Tensor at index {number} appears to not have been used in the "
+                "graph. Set allow_unused=True if this is the desired behavior."
             )
         found.append(gradient)
     return tuple(found)

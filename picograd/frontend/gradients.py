@@ -44,11 +44,7 @@ def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
             )
         return self
     if requires_grad and not self.dtype.is_inexact:
-        raise RuntimeError(
-            "only Tensors of floating point and complex dtype can require gradients"
-            if self._meta is None or not self._meta.requires_grad
-            else "only Tensors of floating point dtype can require gradients"
-        )
+        raise RuntimeError("only Tensors of floating point dtype can require gradients")
     if not requires_grad:
         if self._meta is not None:
             self._meta.requires_grad = False
@@ -76,7 +72,8 @@ def detach_(self: Tensor) -> Tensor:
             "Can't detach views in-place. Use detach() instead. If you are using "
             "DistributedDataParallel (DDP) for training, and gradient_as_bucket_view is set as "
             "True, gradients are views of DDP buckets, and hence detach_() cannot be called on "
-            "these gradients."
+            "these gradients. To fix this error, please refer to the Optimizer.zero_grad() function "
+            "in torch/optim/optimizer.py as the solution."
         )
     if self._meta is not None:
         self._meta.edge = None

@@ -59,7 +59,9 @@ def _infer(data: object, depth: int) -> tuple[tuple[int, ...], DType | None]:
     if isinstance(data, complex):
         return (), default_complex()
     if isinstance(data, str):
-        raise TypeError(f"new(): invalid data type 'str' at depth {depth}")
+        if depth:
+            raise ValueError("too many dimensions 'str'")
+        raise TypeError("new(): invalid data type 'str'")
     if hasattr(data, "__len__") and hasattr(data, "__getitem__"):
         return _infer_sequence(cast("Sequence[object]", data), depth)
     raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
@@ -103,9 +105,8 @@ def _plain(data: object) -> object:
 def array_of(data: object, dtype: DType | None) -> np.ndarray:
     """Any accepted data as a new or shared array of the right dtype."""
     if isinstance(data, np.ndarray):
-        array = data if data.dtype.isnative else data.astype(data.dtype.newbyteorder("="))
-        dtypes.from_numpy(array.dtype)
-        return array if dtype is None else _converted(array, dtype)
+        check_array(data)
+        return data if dtype is None else _converted(data, dtype)
     shape, inferred = _infer(data, 0)
     kind = dtype or inferred or get_default_dtype()
     if inferred is not None and inferred.is_complex and not kind.is_complex:
@@ -120,12 +121,28 @@ def array_of(data: object, dtype: DType | None) -> np.ndarray:
         else:
             array = np.array(_plain(data), dtype=kind.numpy)
     except OverflowError:
-        if kind is int64 or kind.itemsize == 8:
-            raise RuntimeError("Overflow when unpacking long long") from None
+        if kind.itemsize == 8:
+            raise ValueError("Overflow when unpacking long long") from None
         raise RuntimeError(
             f"value cannot be converted to type {kind.name} without overflow"
         ) from None
     return array.reshape(shape)
+
+
+def check_array(array: np.ndarray) -> DType:
+    """The dtype of an array; torch's errors for arrays that no tensor can be made of."""
+    if not array.dtype.isnative:
+        raise ValueError(
+            "given numpy array has byte order different from the native byte order. Conversion "
+            "between byte orders is currently not supported."
+        )
+    if any(stride < 0 for stride in array.strides) and array.size:
+        raise ValueError(
+            "At least one stride in the given numpy array is negative, and tensors with negative "
+            "strides are not currently supported. (You can probably work around this by making a "
+            "copy of your array  with array.copy().) "
+        )
+    return dtypes.from_numpy(array.dtype)
 
 
 def _converted(array: np.ndarray, dtype: DType) -> np.ndarray:
@@ -163,7 +180,7 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
     """A tensor over the memory of an array: writes to one are seen through the other."""
     if not isinstance(ndarray, np.ndarray):
         raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
-    dtypes.from_numpy(ndarray.dtype)
+    check_array(ndarray)
     return _sharing(ndarray, device_name(None))
 
 
@@ -175,13 +192,7 @@ def _sharing(array: np.ndarray, place: str) -> Tensor:
         return result
     base = _dense(array)
     if base is None or not array.flags.writeable:
-        # No view steps can express this memory (overlap, negative strides, read-only).
-        if any(stride < 0 for stride in array.strides):
-            raise ValueError(
-                "At least one stride in the given numpy array is negative, and tensors with "
-                "negative strides are not currently supported. (You can probably work around this "
-                "by making a copy of your array with array.copy().)"
-            )
+        # No view steps can express this memory: it overlaps, has gaps or is read-only.
         return owned(array, place)
     order, dense = base
     result = wrap(shared_node(dense, place))
@@ -206,10 +217,9 @@ def as_tensor(
     if isinstance(data, Tensor):
         return data.to(device=device, dtype=dtype)
     if isinstance(data, np.ndarray):
-        array = data if data.dtype.isnative else data.astype(data.dtype.newbyteorder("="))
-        found = dtypes.from_numpy(array.dtype)
+        found = check_array(data)
         if dtype is None or dtype is found:
-            return _sharing(array, device_name(device))
+            return _sharing(data, device_name(device))
     return tensor(data, dtype=dtype, device=device)
 
 

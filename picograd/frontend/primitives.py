@@ -14,7 +14,7 @@ Shapes and dtypes are checked by `graph.infer` alone, so its errors are the user
 
 from __future__ import annotations
 
-from picograd.dtype import DType
+from picograd.dtype import DType, int64
 from picograd.frontend import storage, tape
 from picograd.frontend.grad_mode import state
 from picograd.frontend.tensor import Tensor, wrap
@@ -180,7 +180,8 @@ def constant(
 
 def iota(extent: int, dtype: DType, device: str) -> Tensor:
     """0, 1, ..., extent - 1."""
-    return wrap(make(Op.IOTA, (), IotaAttr(extent, dtype), device))
+    counted = dtype if dtype.is_integer else int64
+    return cast(wrap(make(Op.IOTA, (), IotaAttr(extent, counted), device)), dtype)
 
 
 def random_bits(shape: Shape, word: int, seed: int, call: int, device: str) -> Tensor:

@@ -73,29 +73,21 @@ class _Formatter:
         if not self.floating:
             self.width = max([1, *[len(str(value)) for value in flat.tolist()]])
             return
-        usable = np.abs(flat[np.isfinite(flat) & (flat != 0)]).astype(np.float64)
+        usable = flat[np.isfinite(flat) & (flat != 0)].astype(np.float64)
         if not usable.size:
-            self._widen(flat)
             return
-        least, most = usable.min(), usable.max()
+        sizes = np.abs(usable)
+        least, most = sizes.min(), sizes.max()
         self.integral = bool((usable == np.ceil(usable)).all())
         with np.errstate(over="ignore"):
             ratio = most / least
-        if self.integral:
-            self.scientific = ratio > 1000.0 or most > 1.0e8
-        else:
-            self.scientific = ratio > 1000.0 or most > 1.0e8 or least < 1.0e-4
+        self.scientific = bool(ratio > 1000.0 or most > 1.0e8)
+        if not self.integral:
+            self.scientific = self.scientific or bool(least < 1.0e-4)
         if options.sci_mode is not None:
             self.scientific = options.sci_mode
-        self._widen(flat)
-
-    def _widen(self, flat: np.ndarray) -> None:
-        for value in flat.tolist():
-            if math.isfinite(value):
-                self.width = max(self.width, len(self._finite(value)))
-        for value in flat.tolist():
-            if not math.isfinite(value):
-                self.width = max(self.width, len(str(value)))
+        # Zeros, infinities and NaN don't count, as in torch: they may stick out.
+        self.width = max([len(self._finite(value)) for value in usable.tolist()])
 
     def _finite(self, value: float) -> str:
         if self.scientific:

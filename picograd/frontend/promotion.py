@@ -228,7 +228,7 @@ def operand(value: object, name: str = "other", function: str = "function") -> O
     if number is not None:
         return number
     if isinstance(value, np.ndarray):
-        from picograd.frontend.tensor import tensor
+        from picograd.frontend.interop import tensor
 
         return tensor(value)
     raise TypeError(

@@ -81,6 +81,8 @@ def basic_index(parts: tuple[object, ...]) -> list[Basic] | None:
             return None
         elif hasattr(part, "__index__"):
             basic.append(operator.index(cast("int", part)))
+        elif kind is str:
+            raise TypeError("new(): invalid data type 'str'")
         else:
             raise IndexError(
                 "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables "
@@ -94,9 +96,12 @@ def sliced(x: Tensor, parts: list[Basic]) -> Tensor:
     rank = len(x._shape)
     used = sum([part is not None and part is not Ellipsis for part in parts])
     if used > rank:
+        if not rank:
+            raise IndexError(
+                "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or "
+                "`tensor.item<T>()` in C++ to convert a 0-dim tensor to a number"
+            )
         raise IndexError(f"too many indices for tensor of dimension {rank}")
-    if not rank and used:
-        raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()`")
     if Ellipsis not in parts:
         parts = [*parts, Ellipsis]
     return _cut(x, parts, rank - used)

@@ -21,19 +21,26 @@ from picograd.frontend.storage import Storage, copied
 from picograd.frontend.tensor import Tensor, wrap
 
 
+def only_number(x: Tensor) -> memory.Number:
+    """The only element of a tensor."""
+    if memory.numel(x) != 1:
+        raise ValueError("only one element tensors can be converted to Python scalars")
+    return memory.item(x)
+
+
 def to_float(self: Tensor) -> float:
     """`float(x)`."""
-    return float(cast("float", memory.item(self)))
+    return float(cast("float", only_number(self)))
 
 
 def to_int(self: Tensor) -> int:
     """`int(x)`."""
-    return int(cast("int", memory.item(self)))
+    return int(cast("int", only_number(self)))
 
 
 def to_complex(self: Tensor) -> complex:
     """`complex(x)`."""
-    return complex(memory.item(self))
+    return complex(only_number(self))
 
 
 def deepcopy(self: Tensor, memo: dict[int, object]) -> Tensor:

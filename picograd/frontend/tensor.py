@@ -135,6 +135,8 @@ class Tensor:
     def _array(self) -> np.ndarray:
         """The contents as an array over the tensor's own memory, for immediate reading only."""
         flat = self._storage.buffer.array
+        if flat.dtype != self.dtype.numpy:
+            flat = flat.view(self.dtype.numpy)
         return storages.strided(flat, self._shape, self.stride(), self._offset)
 
     def _snapshot(self) -> Node:
@@ -143,18 +145,18 @@ class Tensor:
             return storages.copied(self._array(), self._storage.node.device)
         return self.node
 
-    def _overwrite(self, value: Tensor) -> None:
+    def _overwrite(self, value: Tensor, uniform: bool = False) -> None:
         """Replace what the view shows by a tensor of the same shape, dtype and device."""
         recording = state.enabled
         edge = value_edge = None
         if recording:
             edge, value_edge = self._edge(), value._edge()
             self._check_write(edge, value_edge)
-        self._write_node(value._snapshot())
+        self._write_node(value._snapshot(), uniform)
         if edge is not None or value_edge is not None:
             self._rebase(value_edge)
 
-    def _write_node(self, node: Node) -> None:
+    def _write_node(self, node: Node, uniform: bool = False) -> None:
         """Put a node of the view's shape into the storage, whatever autograd thinks of it."""
         storage = self._storage
         if not self._steps:
@@ -162,13 +164,17 @@ class Tensor:
             return
         if storage.is_pinned():
             engine.realize([node])
-            whole = view.written(storage.node, self._steps, node)  # raises for expanded views
-            del whole
+            view.written(storage.node, self._steps, node, uniform)  # raises for expanded views
             np.copyto(self._array(), wrap(node)._array())
             storage.rewritten()
             return
-        storage.write(view.written(storage.node, self._steps, node))
+        storage.write(view.written(storage.node, self._steps, node, uniform))
         self._seen, self._read = storage.node, node
+
+    def _check_inplace(self) -> None:
+        """Raise torch's error if the tensor may not be written now, whatever the value."""
+        if state.enabled:
+            self._check_write(self._edge(), None)
 
     def _check_write(self, edge: Edge | None, value_edge: Edge | None) -> None:
         """Raise torch's error where an in-place write would break autograd."""

@@ -115,10 +115,15 @@ def read(node: Node, steps: Steps) -> Node:
     return node
 
 
-def written(base: Node, steps: Steps, value: Node) -> Node:
+def first_of(shape: Shape) -> SliceAttr:
+    """The slice that undoes an expansion of equal elements."""
+    return SliceAttr((0,) * len(shape), shape, (1,) * len(shape))
+
+
+def written(base: Node, steps: Steps, value: Node, uniform: bool = False) -> Node:
     """The storage's contents after `value` was stored through the view.
 
-    Raises torch's RuntimeError if several elements of the view share one memory location.
+    All the elements of a `uniform` value are equal. For other values it raises torch's RuntimeError if several elements of the view share one memory location.
     """
     last_slice = -1
     for position, (op, _, _) in enumerate(steps):
@@ -131,6 +136,8 @@ def written(base: Node, steps: Steps, value: Node) -> Node:
         op, attr, inverse = steps[position]
         if op is Op.SLICE:
             value = make(Op.UPDATE, (partial[position], value), attr)
+        elif op is Op.EXPAND and uniform:
+            value = make(Op.SLICE, (value,), first_of(cast("ShapeAttr", inverse).shape))
         elif op is Op.EXPAND:
             raise RuntimeError(
                 "unsupported operation: more than one element of the written-to tensor refers to "
@@ -156,10 +163,10 @@ def contiguous_strides(shape: Shape) -> Strides:
 
 def is_contiguous(shape: Shape, strides: Strides) -> bool:
     """Whether memory order is row-major order (strides of axes of extent 1 don't matter)."""
+    if 0 in shape:
+        return True
     expected = 1
     for extent, stride in zip(reversed(shape), reversed(strides), strict=True):
-        if extent == 0:
-            return True
         if extent != 1:
             if stride != expected:
                 return False

@@ -11,7 +11,7 @@ from picograd.graph.ops import REDUCES, Combiner, Op
 
 torch = pytest.importorskip("torch")
 
-from tests.frontend.twins import same  # noqa: E402
+from tests.frontend.twins import is_error, same  # noqa: E402
 
 
 def test_every_op_has_a_rule_or_is_listed_as_having_none():
@@ -119,7 +119,7 @@ def test_unary_first_and_second_derivatives(name):
         if not first.requires_grad:
             return y, first.detach()
         (second,) = m.autograd.grad((first * first).sum(), x, allow_unused=True)
-        return y.detach(), first.detach(), second
+        return y.detach(), first.detach(), None if second is None else second + 0
 
     same(program, tolerance=1e-7)
 
@@ -257,7 +257,7 @@ def program_backward_inputs(m):
 
 
 def program_third_derivative(m):
-    x = leaf(m, ())
+    x = leaf(m)
     y = x**4
     for _ in range(3):
         (y,) = m.autograd.grad(y, x, create_graph=True)
@@ -359,7 +359,9 @@ def program_names(m):
         x.unsqueeze(0), x.clone(), x.tanh(), x.transpose(0, 1), x.expand(3, 2, 2), x / 3, x - 1,
         -x, x.log(), x.sqrt(),
     ]  # fmt: skip
-    return [result.grad_fn.name() for result in results], [type(r.grad_fn).__name__ for r in results]
+    return [result.grad_fn.name() for result in results], [
+        type(r.grad_fn).__name__ for r in results
+    ]
 
 
 def program_next_functions(m):
@@ -382,7 +384,7 @@ def program_write_into_view_of_result(m):
     x = leaf(m, 2, 3)
     y = x * 2
     v = y.view(-1)[1:5]
-    v.mul_(y[0, 0].detach())
+    v.mul_(y[0, 0].detach().clone())
     v[0] = 0
     return y, m.autograd.grad((y * y).sum(), x)
 
@@ -511,8 +513,7 @@ PROGRAMS = {name: value for name, value in globals().items() if name.startswith(
 @pytest.mark.filterwarnings("ignore:Using backward")
 @pytest.mark.filterwarnings("ignore:The .grad attribute")
 def test_programs(name):
-    found = same(PROGRAMS[name])
-    assert isinstance(found, list) or found[0] == "tensor" or isinstance(found, bool)
+    assert not is_error(same(PROGRAMS[name]))
 
 
 ERRORS = {
@@ -527,7 +528,6 @@ ERRORS = {
     "hook of frozen": lambda m: m.ones(2).register_hook(print),
     "post hook of result": lambda m: (leaf(m, 2) * 2).register_post_accumulate_grad_hook(print),
     "empty inputs": lambda m: leaf(m, 2).sum().backward(inputs=[]),
-    "grad count": lambda m: m.autograd.backward([leaf(m, 2).sum()], [None, None]),
 }
 
 
@@ -539,9 +539,9 @@ def backward_twice(m):
 
 @pytest.mark.parametrize("name", ERRORS)
 def test_errors(name):
-    words = name not in ("grad count", "grad of frozen")
+    words = name != "grad of frozen"
     found = same(ERRORS[name], messages=words)
-    assert found == "RuntimeError" or found[0] == "RuntimeError"
+    assert is_error(found) or found == "RuntimeError"
 
 
 def test_deep_graphs_are_walked_without_recursion():

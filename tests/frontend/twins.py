@@ -60,11 +60,11 @@ def agree(a: object, b: object, tolerance: float) -> bool:
 def same(program: Callable, tolerance: float = 1e-5, messages: bool = True) -> object:
     """Assert that a program does the same in both; returns picograd's outcome."""
     expected, found = outcome(program, torch), outcome(program, picograd)
-    if not messages and _is_error(expected) and _is_error(found):
+    if not messages and is_error(expected) and is_error(found):
         expected, found = expected[0], found[0]
     assert agree(expected, found, tolerance), f"torch: {expected}\npicograd: {found}"
     return found
 
 
-def _is_error(value: object) -> bool:
+def is_error(value: object) -> bool:
     return isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], str)
