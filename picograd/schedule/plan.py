@@ -1,7 +1,8 @@
 """From a canonical graph to a program: the schedule's entry.
 
 In: output nodes over numbered leaves, and the numbers of the inputs that may be overwritten. Out:
-a `Program`. Called by the engine on a program-cache miss. The way through the stages:
+a `Program`. Called by the engine on a program-cache miss. The graph is simplified first and complex
+values become pairs of real ones; then the way through the stages is:
 
     inplace   which updates write into their base
     decide    which values are stored
@@ -22,10 +23,12 @@ a `Program`. Called by the engine on a program-cache miss. The way through the s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from picograd.graph.complex import split_complex
 from picograd.graph.node import Node, topological
 from picograd.graph.ops import LeafAttr, Op
+from picograd.graph.rules import simplify
 from picograd.schedule.assemble import Assembled, assemble
 from picograd.schedule.decide import Choice, Demands, decide
 from picograd.schedule.fuse import fuse
@@ -41,13 +44,23 @@ from picograd.schedule.stages import Draft, Drafter, leaf_name, memory_of
 
 def plan(outputs: Sequence[Node], donated: frozenset[int] = frozenset()) -> Program:
     """The program that computes the outputs."""
-    order = topological(outputs)
-    drafted = _draft(order, outputs, donated)
+    real = simplify(split_complex(outputs))
+    order = topological(real)
+    drafted = _draft(order, real, donated)
     drafter = drafted.drafter
     fused = fuse(drafted.drafts, drafted.order, drafter.buffers, drafter.numbers)
     drafted.decisions += fused.decisions
     drafted.decisions += reuse_inputs(fused.groups, drafter.buffers, drafted.outputs, donated)
-    return _program(drafted, fused.groups, order)
+    return _with_complex_outputs(_program(drafted, fused.groups, order), outputs)
+
+
+def _with_complex_outputs(program: Program, outputs: Sequence[Node]) -> Program:
+    """Kernels see complex numbers as pairs; the caller gets memory of the dtype it asked for."""
+    slots = list(program.slots)
+    for node, number in zip(outputs, program.outputs, strict=True):
+        if node.dtype.is_complex:
+            slots[number] = replace(slots[number], dtype=node.dtype, size=node.size)
+    return replace(program, slots=tuple(slots))
 
 
 @dataclass(slots=True)
