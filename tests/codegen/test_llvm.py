@@ -428,3 +428,32 @@ def test_phases_split_anywhere() -> None:
     for begin, end in ((0, 0), (3, 5), (9, 10), (10, 10)):
         native.call(0, begin, end)
     assert np.flatnonzero(result).tolist() == [3, 4, 9]
+
+
+def test_a_rare_branch_may_leave_a_loop() -> None:
+    """The sine's slow path makes basic blocks, here outside of a loop with an accumulator, inside
+    of a branch and in the loop itself: the phis still name the right blocks."""
+    i, k = var("i", 4), var("k", 3)
+    x, y = argument(0, 64), argument(1, 64, written=True)
+    outer = Alu(Op.SIN, (Load(x, of(i) * W + LANE, W),), float32, W)
+    inner = Alu(Op.COS, (Load(x, of(k) * W + LANE, W),), float32, W)
+    total = Ref("total", float32, W)
+    step = add(total, add(outer, inner))
+    loop = For(
+        k,
+        constant(0),
+        constant(3),
+        (),
+        carried=(Carried("total", float32, outer, step, W),),
+    )
+    again = Alu(Op.SIN, (total,), float32, W)
+    guarded = If(Mask().require(of(i) - 2), (Store(y, of(i) * W + LANE, again),))
+    body = (loop, Store(y, of(i) * W + LANE, total), guarded)
+    native = Native(Function("f", (x, y), (), (Phase(i, constant(4), body),)))
+    values = (np.arange(64) * 1e4).astype(np.float32)
+    found = np.zeros(64, np.float32)
+    native.run([values, found])
+    rows = values.reshape(4, W).astype(np.float64)
+    expected = np.cos(rows[:3]).sum(0) + 4 * np.sin(rows)
+    expected[2:] = np.sin(expected[2:])
+    np.testing.assert_allclose(found.reshape(4, W), expected, atol=2e-6)
