@@ -109,7 +109,7 @@ def test_memory_is_reused_while_warm():
 def test_live_blocks_never_overlap(seed):
     generator = random.Random(seed)
     pool = Allocator(limit=1 << 20)
-    live, block = [], None
+    live = []
     for step in range(3000):
         if live and generator.random() < 0.5:
             live.pop(generator.randrange(len(live)))
@@ -117,12 +117,12 @@ def test_live_blocks_never_overlap(seed):
             block = pool.allocate(generator.choice([1, 64, 500, 5000, 70_000]))
             assert block.address % ALIGNMENT == 0
             live.append(block)
+            block = None  # or it would live on here after it is taken off the list
         if step % 300 == 0:
             spans = sorted((block.address, block.address + block.size) for block in live)
             assert all(a[1] <= b[0] for a, b in itertools.pairwise(spans))
     assert pool.allocated == sum(size_class(block.size) for block in live)
     live.clear()
-    del block
     assert pool.allocated == 0
 
 
