@@ -32,6 +32,7 @@ from picograd.codegen.packing import (
     pack_right,
     packs_right,
     right_operand,
+    unit,
 )
 from picograd.codegen.target import Target
 from picograd.codegen.tiles import Tiles, choose, tile_work
@@ -42,6 +43,8 @@ from picograd.schedule.kernel import Kernel
 
 # Fewer multiply-adds than this are not worth a register tile's code.
 SMALL = 2048
+# Fewer columns than this are dot products, where both factors are contiguous along k.
+FEW_COLUMNS = 4
 
 
 def lower_contraction(kernel: Kernel, target: Target) -> loops.Function | None:
@@ -62,9 +65,13 @@ def lower_contraction(kernel: Kernel, target: Target) -> loops.Function | None:
 
 
 def worthwhile(found: Contraction) -> bool:
-    """False for products with a vector, which read each matrix element once, and tiny ones."""
+    """False for products with a vector, which read each matrix element once, for a few dot
+    products with each row, and for tiny ones."""
     rows, columns, depth = found.rows.extent, found.columns.extent, found.depth.extent
     if min(rows, columns) < 2 or depth < 2:
+        return False
+    along_depth = unit(found.left, found.depth) and unit(found.right, found.depth)
+    if columns < FEW_COLUMNS and along_depth and depth >= 64:
         return False
     return found.batch.extent * rows * columns * depth >= SMALL
 

@@ -93,7 +93,8 @@ def choose(
     row_parts, column_parts = _parts(
         batch, row_tiles, column_tiles, tile_work(height, vectors, depth), target, packs_right
     )
-    widest = max(1, (target.l3 // 4) // (length * vectors * lanes * dtype.itemsize))
+    share = max(target.l3 // (2 * target.threads), target.l2 // 2)
+    widest = max(1, share // (length * vectors * lanes * dtype.itemsize))
     if packs_right:
         column_parts = max(column_parts, ceil_div(column_tiles, widest))
     block_tiles = max(1, (target.l2 // 5) // (height * length * dtype.itemsize))
@@ -165,15 +166,13 @@ def _parts(
 ) -> tuple[int, int]:
     """How many parts M and N are cut into: columns first, since they share nothing when packed."""
     total = batch * row_tiles * column_tiles * work
-    wanted = int(total / TASK_NANOSECONDS)
-    wanted = max(1, min(wanted, TASKS_PER_THREAD * target.threads))
-    if wanted > batch:
-        wanted = ceil_div(wanted, batch)
-    else:
-        wanted = 1
-    column_parts = min(column_tiles, wanted)
-    if column_parts * batch >= min(wanted, 2 * target.threads) and packs_right:
-        return 1, column_parts
-    least = 16 if packs_right else 1  # row tiles that pay for packing the right factor again
-    row_parts = min(max(1, row_tiles // least), ceil_div(wanted, column_parts))
-    return row_parts, column_parts
+    wanted = max(1, min(int(total / TASK_NANOSECONDS), TASKS_PER_THREAD * target.threads))
+    column_parts = min(column_tiles, ceil_div(wanted, batch))
+    found = batch * column_parts
+    if not packs_right:
+        return min(row_tiles, ceil_div(wanted, found)), column_parts
+    # Every part of the rows packs the right factor again: worth it to keep all threads busy, or
+    # where a part has many rows.
+    enough = min(wanted, 2 * target.threads)
+    least = 16 if found >= target.threads else 3
+    return min(max(1, row_tiles // least), ceil_div(enough, found)), column_parts

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from picograd.codegen import loops
+from picograd.codegen import loops, tiles
 from picograd.codegen.contraction import lower_contraction
 from picograd.codegen.evaluate import evaluate
 from picograd.codegen.target import AVX2, AVX512, NEON, SCALAR, Target
@@ -81,6 +83,30 @@ def test_convolution_reads_windows_through_a_mask() -> None:
 def test_products_with_a_vector_are_left_to_rows(rows: int, columns: int) -> None:
     case = contractions.product("mk,kn->mn", {"m": rows, "n": columns, "k": 64})
     assert lower_contraction(case.kernel, AVX512) is None
+
+
+def test_few_dot_products_are_left_to_rows() -> None:
+    extents = {"m": 40, "n": 3, "k": 80}
+    assert lower_contraction(contractions.product("mk,nk->mn", extents).kernel, AVX512) is None
+    assert lower_contraction(contractions.product("mk,kn->mn", extents).kernel, AVX512)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 8, 64])
+@pytest.mark.parametrize(
+    "shape", [(64, 64, 20000), (1024, 1024, 1024), (4096, 64, 512), (7, 70, 7)]
+)
+def test_threads_find_work(threads: int, shape: tuple[int, int, int]) -> None:
+    """Large products have a task for every thread while there are tiles; small ones have one."""
+    rows, columns, depth = shape
+    for packs in (True, False):
+        target = replace(AVX512, threads=threads)
+        found = tiles.choose(1, rows, columns, depth, float32, target, packs)
+        tasks = found.row_parts * found.column_parts
+        assert found.row_parts <= found.row_blocks and found.column_parts <= found.column_tiles
+        if rows * columns * depth < 10**4:
+            assert tasks == 1
+        else:
+            assert tasks >= min(threads, found.column_tiles * max(1, found.row_tiles // 3))
 
 
 def test_a_factor_that_the_kernel_overwrites_is_left_to_rows() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,6 @@ from picograd.codegen.contraction import lower_contraction
 from picograd.codegen.target import AVX2, AVX512, Target
 from picograd.codegen.verify import verify
 from picograd.dtypes import DType, bfloat16, float16, float32, float64, int32, int64
-from picograd.runtime.jit import host
 from tests.codegen import contractions
 from tests.codegen.contractions import Case
 
@@ -28,15 +29,28 @@ def check(case: Case, target: Target, parts: int = 1) -> None:
         assert not len(wrong), (number, wrong[:9], got[wrong[:9]], want[wrong[:9]])
 
 
-def test_the_host_is_known() -> None:
-    assert host().cpu
-
-
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("equation", ["mk,kn->mn", "km,nk->mn"])
 def test_several_depth_blocks_and_tasks(target: str, equation: str) -> None:
     case = contractions.product(equation, {"m": 131, "n": 200, "k": 1601})
     check(case, TARGETS[target], 3)
+
+
+@pytest.mark.parametrize("equation", ["mk,kn->mn", "km,nk->mn"])
+def test_bits_do_not_depend_on_threads(equation: str) -> None:
+    case = contractions.product(equation, {"m": 97, "n": 210, "k": 900})
+    rng = np.random.default_rng(5)
+    start = [rng.standard_normal(array.size).astype(np.float32) for array in case.arrays]
+    results = []
+    for threads in (1, 2, 16):
+        function = lower_contraction(case.kernel, replace(AVX512, threads=threads))
+        assert function is not None
+        arrays = [array.copy() for array in start]
+        contractions.run(function, AVX512, arrays, threads)
+        results.append((function.phases[0].extent, arrays[2]))
+    assert len({str(extent) for extent, _ in results}) > 1
+    for _, result in results:
+        np.testing.assert_array_equal(result, results[0][1])
 
 
 def test_a_right_factor_beyond_the_cache_is_packed() -> None:
