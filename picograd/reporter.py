@@ -50,7 +50,7 @@ class Reporter:
 
     def saw_program(self, program: Program) -> None:
         from picograd.schedule.cost import kernel_cost
-        from picograd.schedule.show import show_decisions, show_kernel
+        from picograd.schedule.show import show_kernel, show_program
 
         kernels = dict.fromkeys(step.kernel for step in program.steps)
         self.costs = {kernel.name: kernel_cost(kernel) for kernel in kernels}
@@ -60,9 +60,9 @@ class Reporter:
             text = show_kernel(kernel)
             self._print(3, kernel.name, None, text)
             self._write(kernel.name, "kernel.txt", text)
-        reasons = show_decisions(program)
-        self._print(3, None, f"program {self.number}: why", reasons)
-        self._write(f"program_{self.number:04}", "decisions.txt", reasons)
+        text = show_program(program)
+        self._print(3, None, f"program {self.number}: order, memory and reasons", text)
+        self._write(f"program_{self.number:04}", "schedule.txt", text)
 
     def saw_loops(self, kernel: Kernel, stage: str, function: Function) -> None:
         if env.debug_level(kernel.name) < 5 and not env.DUMP.get():

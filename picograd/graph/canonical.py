@@ -49,6 +49,7 @@ def analyse(order: Sequence[Node], outputs: Sequence[Node], donated: Sequence[in
     constants: list[tuple[int, ConstAttr]] = []
     cells: list[int] = []
     key: list[Hashable] = []
+    streams: dict[tuple[int, ...], int] = {}
     for position, node in enumerate(order):
         number[id(node)] = position
         buffer = node.buffer
@@ -71,7 +72,11 @@ def analyse(order: Sequence[Node], outputs: Sequence[Node], donated: Sequence[in
         elif isinstance(attr, SliceAttr):
             cells.extend(attr.values())
         elif isinstance(attr, RandomAttr):
-            cells.extend(_signed(value) for value in attr.values())
+            # Words of one block share their cells, so that a kernel computes the block once.
+            known = streams.setdefault(attr.values(), len(cells))
+            key.append(known)
+            if known == len(cells):
+                cells.extend(_signed(value) for value in attr.values())
     key.append(tuple(number[id(node)] for node in outputs))
     key.append(tuple(donated))
     return Structure(tuple(key), leaves, constants, cells)
@@ -114,6 +119,7 @@ def canonicalise(
     """The outputs over numbered leaves; constants in the value slots `baked` stay constants."""
     slots = {id(buffer): slot for slot, buffer in enumerate(structure.leaves)}
     replaced: dict[int, Node] = {}
+    streams: dict[tuple[int, ...], int] = {}
     value_slot = 0
     for node in order:
         attr = node.attr
@@ -134,10 +140,9 @@ def canonicalise(
             base_shape = node.srcs[0].shape
             attr = _with_parameters(attr, base_shape, value_slot)
         elif isinstance(attr, RandomAttr):
-            count = 2
-            attr = RandomAttr(
-                attr.shape, attr.word, _parameter(value_slot), _parameter(value_slot + 1)
-            )
+            first = streams.setdefault(attr.values(), value_slot)
+            count = 2 if first == value_slot else 0
+            attr = RandomAttr(attr.shape, attr.word, _parameter(first), _parameter(first + 1))
         value_slot += count
         srcs = tuple(replaced[id(src)] for src in node.srcs)
         fresh = make(node.op, srcs, attr, node.device if not srcs else None)
