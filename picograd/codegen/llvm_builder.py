@@ -222,7 +222,16 @@ class Builder:
 class Lanes:
     """Instructions on values of one dtype and number of lanes; each method returns a value."""
 
-    __slots__ = ("builder", "dtype", "element", "lanes", "mask", "type")
+    __slots__ = (
+        "_intrinsics",
+        "_numbers",
+        "builder",
+        "dtype",
+        "element",
+        "lanes",
+        "mask",
+        "type",
+    )
 
     def __init__(self, builder: Builder, dtype: DType, lanes: int) -> None:
         self.builder = builder
@@ -231,6 +240,8 @@ class Lanes:
         self.element = register(dtype)
         self.type = vector(self.element, lanes)
         self.mask = vector("i1", lanes)
+        self._numbers: dict[int | float | bool, str] = {}
+        self._intrinsics: dict[str, str] = {}
 
     def to(self, dtype: DType) -> Lanes:
         """The same number of lanes of another dtype."""
@@ -238,7 +249,13 @@ class Lanes:
 
     def number(self, value: int | float | bool) -> str:
         """A constant in every lane."""
-        return splat(self.element, literal(value, self.dtype), self.lanes)
+        if not value:  # 0.0 and -0.0 are one key
+            return splat(self.element, literal(value, self.dtype), self.lanes)
+        found = self._numbers.get(value)
+        if found is None:
+            found = splat(self.element, literal(value, self.dtype), self.lanes)
+            self._numbers[value] = found
+        return found
 
     def bits(self, value: int) -> str:
         """An integer constant in every lane, of an integer register type."""
@@ -276,10 +293,13 @@ class Lanes:
 
     def intrinsic(self, name: str, *arguments: str) -> str:
         """An overloaded intrinsic whose arguments and result have this type."""
-        full = f"llvm.{name}.{suffix(self.element, self.lanes)}"
-        self.builder.declare(full, self.type, ", ".join([self.type] * len(arguments)))
-        inside = ", ".join([f"{self.type} {argument}" for argument in arguments])
-        return self.builder.emit(f"call {self.type} @{full}({inside})", *arguments)
+        start = self._intrinsics.get(name)
+        if start is None:
+            full = f"llvm.{name}.{suffix(self.element, self.lanes)}"
+            self.builder.declare(full, self.type, ", ".join([self.type] * len(arguments)))
+            start = self._intrinsics[name] = f"call {self.type} @{full}({self.type} "
+        inside = f", {self.type} ".join(arguments)
+        return self.builder.emit(f"{start}{inside})", *arguments)
 
     def ldexp(self, x: str, exponent: str) -> str:
         """`x * 2**exponent` for int32 exponents, rounded once."""
