@@ -21,6 +21,7 @@ from picograd.graph.checks import (
     check_combiner,
     check_same_dtype,
     describe,
+    source_list,
 )
 from picograd.graph.index import Index
 from picograd.graph.ops import (
@@ -177,14 +178,16 @@ def _indexed_shape(op: Op, shape: Shape, axes: tuple[int, ...], indices: Sources
 
 def rule_gather(op: Op, srcs: Sources, attr: Attr) -> tuple[DType, Shape]:
     if len(srcs) < 2:
-        check_arity(op, srcs, 2)
+        raise TypeError(f"gather takes a tensor and its indices, got {source_list(srcs)}")
     axes = attribute(op, attr, GatherAttr).axes
     return srcs[0].dtype, _indexed_shape(op, srcs[0].shape, axes, srcs[1:])
 
 
 def rule_scatter(op: Op, srcs: Sources, attr: Attr) -> tuple[DType, Shape]:
     if len(srcs) < 3:
-        check_arity(op, srcs, 3)
+        raise TypeError(
+            f"{describe(op)} takes a base, a value and indices, got {source_list(srcs)}"
+        )
     base, value = srcs[0], srcs[1]
     if op is Op.SCATTER:
         axes = attribute(op, attr, GatherAttr).axes

@@ -107,7 +107,7 @@ def power(node: Node, sources: Arrays) -> np.ndarray:
 def absolute(node: Node, sources: Arrays) -> np.ndarray:
     (x,) = sources
     if node.srcs[0].dtype.is_complex:
-        return np.hypot(x.real.astype(np.float64), x.imag.astype(np.float64)).astype(
+        return np.hypot(np.real(x).astype(np.float64), np.imag(x).astype(np.float64)).astype(
             real_of(node.srcs[0].dtype).numpy
         )
     return in_own_precision(np.abs)(node, sources)
@@ -164,7 +164,7 @@ def convert_array(x: np.ndarray, source: DType, target: DType) -> np.ndarray:
     if target.is_bool:
         return np.asarray(x != 0)
     if source.is_complex and not target.is_complex:
-        x, source = x.real, real_of(source)
+        x, source = np.real(x), real_of(source)
     if is_half(target):
         x = np.asarray(x, np.float32)
     if source.is_float and target.is_integer:

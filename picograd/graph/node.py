@@ -138,11 +138,13 @@ def convert(value: int | float | complex | bool, dtype: DType) -> int | float | 
     """A Python number as `dtype` holds it: integers wrap, floats round (as CAST does)."""
     if dtype.is_bool:
         return bool(value)
+    if dtype.is_complex:
+        return complex(dtype.numpy.type(value))
+    if isinstance(value, complex):
+        value = value.real
     if dtype.is_integer:
         wrapped = int(value) & ((1 << dtype.bits) - 1)
         return wrapped - (1 << dtype.bits) if wrapped > int(dtype.highest) else wrapped
-    if dtype.is_complex:
-        return complex(dtype.numpy.type(value))
     if dtype.name == "float64":
         return float(value)
     import numpy as np

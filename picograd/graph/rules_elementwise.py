@@ -57,12 +57,13 @@ def _fold(match: Match) -> Node | None:
         sources.append(np.asarray(attr.value).astype(attr.dtype.numpy))
     scalar = make(node.op, tuple(scalars), node.attr)
     value = evaluate_node(scalar, sources)
-    number = complex(value) if node.dtype.is_complex else value.astype(_python_type(node.dtype))
-    attr = ConstAttr(number if isinstance(number, complex) else number.item(), node.dtype)
+    number = value.astype(_python_type(node.dtype)).item()
+    attr = ConstAttr(number, node.dtype)
     return full(make(Op.CONST, (), attr, node.device), node.shape)
 
 
 def _python_type(dtype: DType) -> np.dtype:
+    """The NumPy type whose `item()` is a Python number of the dtype's kind."""
     return np.dtype(np.float64) if dtype.is_float else dtype.numpy
 
 

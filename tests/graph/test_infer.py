@@ -152,7 +152,11 @@ BAD: list[tuple[type[Exception], str, Callable[[], Node]]] = [
     (IndexError, "out of bounds", lambda: update(leaf(7, (2, 2)), (2, 0))),
     (IndexError, "must be integers, got float32", lambda: gather(leaf(7, (2,)))),
     (IndexError, "1 index tensors for the 2 dimensions", lambda: gather(INDEX, axes=(0, 1))),
-    (IndexError, "1 index tensors for the 0 dimensions", lambda: make(Op.GATHER, (X, X), GatherAttr((), False))),
+    (
+        IndexError,
+        "1 index tensors for the 0 dimensions",
+        lambda: make(Op.GATHER, (X, X), GatherAttr((), False)),
+    ),
     (
         IndexError,
         "could not be broadcast together with shapes [2, 7], [2]",
