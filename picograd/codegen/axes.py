@@ -117,7 +117,11 @@ def analyse(kernel: Kernel, target: Target) -> Contraction | None:
     """The contraction that a kernel computes, or None when it has another form."""
     first = kernel.stages[0]
     product = first.value
-    if not isinstance(product, Compute) or product.op is not Op.MUL or not _plain(first):
+    if (
+        not isinstance(product, Compute)
+        or product.op is not Op.MUL
+        or not _plain(first, kernel.domain)
+    ):
         return None
     if any(not _elementwise(stage) for stage in kernel.stages[1:]):
         return None
@@ -177,19 +181,21 @@ def _rewrite_stage(stage: Stage, change: Change) -> Stage:
     )
 
 
-def _plain(stage: Stage) -> bool:
-    """True for a sum that is stored everywhere."""
+def _plain(stage: Stage, domain: tuple[Var, ...]) -> bool:
+    """True for a sum at every point of the domain that is stored everywhere."""
     return (
         stage.kind is StageKind.REDUCE
         and stage.combiner is Combiner.SUM
         and not (stage.inner or stage.binds)
         and stage.mask.always
         and bool(stage.reduce)
+        and not any(axis in domain for axis in stage.reduce)
     )
 
 
 def _elementwise(stage: Stage) -> bool:
-    return stage.kind is StageKind.MAP and not (stage.inner or stage.reduce or stage.binds)
+    loops = stage.inner or stage.reduce or stage.binds or stage.once
+    return stage.kind is StageKind.MAP and not loops
 
 
 def _is_copy(stage: Stage, name: str) -> bool:

@@ -8,25 +8,28 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
 
 from picograd.codegen.loops import Function
 from picograd.codegen.target import Target
-from picograd.dtypes import DType, bfloat16, float16, float32
-from picograd.graph.index import Index, Mask, Var, linearize, of
+from picograd.dtypes import DType, bfloat16, bool_, float16, float32, int32, int64, uint32, uint64
+from picograd.graph.index import Index, Mask, Param, Var, linearize, of
 from picograd.graph.ops import Combiner, Op
 from picograd.schedule.kernel import (
     Access,
     Compute,
     Expr,
+    FromIndex,
     Guard,
     Kernel,
     Literal,
     Memory,
     Pattern,
+    Philox,
+    Scalar,
     Space,
     Stage,
     StageKind,
@@ -89,7 +92,7 @@ class Maker:
         return self.argument(dtype, np.full(self.shape(letters), 7))
 
     def sum(self, left: Expr, right: Expr, target: str, store: Index) -> None:
-        accumulator = float32 if self.dtype in (float16, bfloat16) else None
+        accumulator = float32 if self.dtype in (float16, bfloat16) else self.dtype
         product = Compute(Op.MUL, (left, right), self.dtype)
         axes = self.reduce
         self.stages.append(
@@ -184,6 +187,40 @@ def copied(extents: dict[str, int], equation: str = "mk,kn->mn") -> Case:
     make.map(double, place, Compute(Op.ADD, (local, Access(plain, place, float32)), float32))
     total = np.einsum(equation, x, y)
     return make.case({plain: total, double: 2 * total})
+
+
+def everything(extents: dict[str, int]) -> Kernel:
+    """Run-time numbers and slice starts, random words, padding and masks, in factors and epilogue.
+
+    Arguments: x, y, noise target, masked target (kept outside its mask). Scalars: slice start of
+    x's rows, seed, call, a factor.
+    """
+    make = Maker("mk,kn->mn", extents)
+    start = of(Param(0, 0, 30))
+    m, n, k = (make.var(letter) for letter in "mnk")
+    rows, columns, depth = (extents[letter] for letter in "mnk")
+    x = make.argument(float32, np.zeros((rows + 30) * depth))
+    y = make.argument(float32, np.zeros(depth * columns))
+    noise = make.result("mn", float32)
+    masked = make.result("mn", int32)
+    place = make.at("mn")
+    left = Access(x, (of(m) + start) * depth + of(k), float32)
+    inside = Mask.inside(of(n), 1, columns - 1)
+    shifted = Access(y, of(k) * columns + of(n) + 1, float32, inside)
+    right = Guard(inside, shifted, Literal.of(2.0, float32), float32)
+    make.memories.append(Memory("t0", float32, 1, Space.LOCAL))
+    make.sum(left, right, "t0", Index())
+    total = Access("t0", Index(), float32)
+    scaled = Compute(Op.MUL, (total, Scalar(3, float32)), float32)
+    word = Philox(1, place, 1, 2, uint32)
+    kept = Compute(Op.LT, (word, Literal.of(1 << 31, uint32)), bool_)
+    zero = Literal.of(0.0, float32)
+    make.map(noise, place, Compute(Op.WHERE, (kept, scaled, zero), float32))
+    whole = Compute(Op.CAST, (total,), int32)
+    numbered = Compute(Op.ADD, (whole, FromIndex(of(m) * 5 + of(n), int32)), int32)
+    make.stages.append(Stage(MAP, masked, place, numbered, mask=Mask().require(of(n) - of(m))))
+    kernel = make.case({}).kernel
+    return replace(kernel, scalars=(int64, uint64, uint64, float32))
 
 
 def converted(extents: dict[str, int], dtype: DType, equation: str = "mk,kn->mn") -> Case:

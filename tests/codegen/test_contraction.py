@@ -13,7 +13,7 @@ from picograd.codegen.evaluate import evaluate
 from picograd.codegen.target import AVX2, AVX512, NEON, SCALAR, Target
 from picograd.codegen.verify import verify
 from picograd.dtypes import DType, bfloat16, float16, float32, float64, int32, int64, uint8
-from tests.codegen import contractions
+from tests.codegen import contractions, kernels
 from tests.codegen.contractions import Case
 
 TARGETS = {"avx512": AVX512, "avx2": AVX2, "neon": NEON, "scalar": SCALAR}
@@ -79,6 +79,23 @@ def test_convolution_reads_windows_through_a_mask() -> None:
     check(contractions.convolution(2, 3, 5, 6, 3), AVX2)
 
 
+@pytest.mark.parametrize("target", ["avx512", "scalar"])
+def test_every_kind_of_expression(target: str) -> None:
+    kernel = contractions.everything({"m": 9, "n": 21, "k": 13})
+    function = lower_contraction(kernel, TARGETS[target])
+    assert function is not None
+    verify(function)
+    rng = np.random.default_rng(3)
+    start = [rng.integers(-4, 5, m.size).astype(m.dtype.numpy) for m in kernel.arguments]
+    scalars = [17, 123, 5, 2.0]
+    got, want = ([array.copy() for array in start] for _ in range(2))
+    evaluate(function, got, scalars)
+    kernels.reference(kernel, want, scalars)
+    for mine, right in zip(got, want, strict=True):
+        np.testing.assert_array_equal(mine, right)
+    assert 0 < np.count_nonzero(got[2]) < got[2].size and np.any(got[3] != start[3])
+
+
 @pytest.mark.parametrize("rows, columns", [(1, 64), (64, 1)])
 def test_products_with_a_vector_are_left_to_rows(rows: int, columns: int) -> None:
     case = contractions.product("mk,kn->mn", {"m": rows, "n": columns, "k": 64})
@@ -127,6 +144,11 @@ def test_other_stages_are_left_to_rows() -> None:
     make.sum(left, right, target, make.at("mn"))
     assert lower_contraction(case.kernel, AVX512) is not None
     assert lower_contraction(make.case({}).kernel, AVX512) is None
+    *first, last = case.kernel.stages
+    once = replace(case.kernel, stages=(*first, replace(last, once=True)))
+    assert lower_contraction(once, AVX512) is None
+    total = replace(case.kernel.stages[0], reduce=(*case.kernel.domain, *first[0].reduce))
+    assert lower_contraction(replace(case.kernel, stages=(total,)), AVX512) is None
 
 
 # --- blocks ---------------------------------------------------------------------------------------
