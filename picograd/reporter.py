@@ -108,6 +108,8 @@ class Reporter:
     # --- where it goes -------------------------------------------------------------------------
 
     def _print(self, level: int, kernel: str | None, title: str | None, text: str) -> None:
+        if kernel is None and env.DEBUG.get().pattern != "*":
+            return  # one kernel was asked for, not whole programs
         if env.debug_level(kernel) >= level:
             heading = f"--- {title}\n" if title else ""
             print(f"{heading}{text.rstrip()}\n", file=sys.stderr)
@@ -126,7 +128,7 @@ def register_report(assembly: str) -> str:
     >>> register_report("vaddps %zmm1, %zmm2, %zmm3\\nvmovaps %ymm9, 32(%rsp) # 32-byte Spill")
     '4 vector registers, 1 spills, 0 reloads'
     """
-    names = set(re.findall(r"\b[xyz]mm(\d+)\b|\bv(\d+)\.\d", assembly))
+    names = set(re.findall(r"\b[xyz]mm(\d+)\b|\bv(\d+)\.(?:\d+)?[bhsd]", assembly))
     spills = len(re.findall(r"Spill\b", assembly))
     reloads = len(re.findall(r"Reload\b", assembly))
     return f"{len(names)} vector registers, {spills} spills, {reloads} reloads"
