@@ -60,9 +60,7 @@ def multiply(a: Tensor, b: Tensor) -> Tensor:
     left = primitives.reshape(a, (*lead_a, rows, 1, inner))
     right = primitives.reshape(flipped, (*lead_b, 1, columns, inner))
     shape = (*lead, rows, columns, inner)
-    product = primitives.elementwise(
-        Op.MUL, broadcast_to(left, shape), broadcast_to(right, shape)
-    )
+    product = primitives.elementwise(Op.MUL, broadcast_to(left, shape), broadcast_to(right, shape))
     return primitives.reduce(Combiner.SUM, product, (len(shape) - 1,))
 
 
@@ -109,9 +107,7 @@ def _refuse(input: Tensor, other: Tensor, a: Tensor, b: Tensor) -> None:
             f"{a._shape[-1]}] but got: [{b._shape[0]}, {b._shape[-2]}] (matmul of shapes "
             f"{list(input._shape)} and {list(other._shape)})."
         )
-    raise RuntimeError(
-        f"mat1 and mat2 shapes cannot be multiplied ({_sizes(a)} and {_sizes(b)})"
-    )
+    raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({_sizes(a)} and {_sizes(b)})")
 
 
 def _need_rank(x: Tensor, rank: int, name: str) -> None:
@@ -153,9 +149,7 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
 def dot(input: Tensor, tensor: Tensor) -> Tensor:
     """The sum of the products of two vectors' elements."""
     if input.ndim != 1 or tensor.ndim != 1:
-        raise RuntimeError(
-            f"1D tensors expected, but got {input.ndim}D and {tensor.ndim}D tensors"
-        )
+        raise RuntimeError(f"1D tensors expected, but got {input.ndim}D and {tensor.ndim}D tensors")
     if input.dtype is not tensor.dtype:
         raise RuntimeError(
             "dot : expected both vectors to have same dtype, but found "

@@ -10,13 +10,18 @@ tensor([ 1, -1])
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import cast
+
 from picograd import dtype as dtypes
 from picograd.dtype import DType
 from picograd.frontend import primitives, promotion
 from picograd.frontend.promotion import Operand, align
-from picograd.frontend.registry import operation
+from picograd.frontend.registry import METHODS, operation
 from picograd.frontend.tensor import Tensor
 from picograd.graph.ops import Op
+
+Method = Callable[..., object]
 
 NAMES = {
     "float": dtypes.float32,
@@ -48,13 +53,13 @@ for _name, _dtype in NAMES.items():
     _register(_name, _dtype)
 
 
-@operation()
+@operation(method=False)
 def real(input: Tensor) -> Tensor:
     """The real parts; a real tensor itself."""
     return primitives.elementwise(Op.REAL, input) if input.dtype.is_complex else input
 
 
-@operation()
+@operation(method=False)
 def imag(input: Tensor) -> Tensor:
     """The imaginary parts of a complex tensor."""
     if not input.dtype.is_complex:
@@ -68,9 +73,7 @@ def conj(input: Tensor) -> Tensor:
     if not input.dtype.is_complex:
         return input
     turned = primitives.elementwise(Op.NEG, primitives.elementwise(Op.IMAG, input))
-    return primitives.elementwise(
-        Op.COMPLEX, primitives.elementwise(Op.REAL, input), turned
-    )
+    return primitives.elementwise(Op.COMPLEX, primitives.elementwise(Op.REAL, input), turned)
 
 
 @operation(method=False, out=True)
@@ -110,3 +113,6 @@ for _function in (
     promotion.set_default_dtype,
 ):
     operation(method=False)(_function)
+
+# Torch has these two as attributes of tensors.
+METHODS["real"], METHODS["imag"] = (cast("Method", property(part)) for part in (real, imag))

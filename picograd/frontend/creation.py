@@ -383,7 +383,5 @@ def eye(
     place = device_name(device)
     row = primitives.reshape(primitives.iota(shape[0], int64, place), (shape[0], 1))
     column = primitives.reshape(primitives.iota(shape[1], int64, place), (1, shape[1]))
-    same = primitives.elementwise(
-        Op.EQ, broadcast_to(row, shape), broadcast_to(column, shape)
-    )
+    same = primitives.elementwise(Op.EQ, broadcast_to(row, shape), broadcast_to(column, shape))
     return finish(primitives.cast(same, dtype or get_default_dtype()), requires_grad)

@@ -64,7 +64,10 @@ def _diagonal(x: Tensor, labels: Labels) -> tuple[Tensor, Labels]:
 
 
 def contract(
-    operands: Sequence[Tensor], inputs: Sequence[Labels], output: Labels, sizes: dict[str | int, int]
+    operands: Sequence[Tensor],
+    inputs: Sequence[Labels],
+    output: Labels,
+    sizes: dict[str | int, int],
 ) -> Tensor:
     """The sum of the product of one or two operands over all labels that `output` lacks."""
     parts: list[tuple[Tensor, Labels]] = []
@@ -76,7 +79,9 @@ def contract(
         parts.append((primitives.reduce(Combiner.SUM, x, tuple(sorted(axes))), kept))
     if len(parts) == 1:
         x, labels = parts[0]
-        return primitives.permute(x, tuple(labels.index(label) for label in output)) if labels else x
+        return (
+            primitives.permute(x, tuple(labels.index(label) for label in output)) if labels else x
+        )
     summed = tuple(dict.fromkeys(l for _, labels in parts for l in labels if l not in output))
     every = (*output, *summed)
     shape = tuple(sizes[label] for label in every)
@@ -192,9 +197,7 @@ def _contract_all(
     return contract(tensors, labels, output, sizes)
 
 
-def _path(
-    tensors: list[Tensor], labels: list[Labels], output: Labels
-) -> list[tuple[int, int]]:
+def _path(tensors: list[Tensor], labels: list[Labels], output: Labels) -> list[tuple[int, int]]:
     """Which two operands to contract next, by opt_einsum when there is a choice."""
     if len(tensors) < 2:
         return []
@@ -202,12 +205,14 @@ def _path(
         return [(0, 1)]
     import opt_einsum
 
-    interleaved: list[object] = []
-    numbers: dict[str | int, int] = {}
-    for x, names in zip(tensors, labels, strict=True):
-        interleaved += [x._shape, [numbers.setdefault(name, len(numbers)) for name in names]]
-    interleaved.append([numbers[name] for name in output])
-    path, _ = opt_einsum.contract_path(*interleaved, shapes=True, optimize="auto")
+    symbols: dict[str | int, str] = {}
+    texts = []
+    for names in (*labels, output):
+        letters = [symbols.setdefault(name, opt_einsum.get_symbol(len(symbols))) for name in names]
+        texts.append("".join(letters))
+    equation = ",".join(texts[:-1]) + "->" + texts[-1]
+    shapes = [x._shape for x in tensors]
+    path, _ = opt_einsum.contract_path(equation, *shapes, shapes=True, optimize="auto")
     pairs: list[tuple[int, int]] = []
     count = len(tensors)
     for step in path:
@@ -234,7 +239,7 @@ def tensordot(a: Tensor, b: Tensor, dims: int | Sequence[Sequence[int]] = 2) -> 
         right = [wrap_dim(int(n), b.ndim) for n in dims[1]]
     if len(left) != len(right):
         raise RuntimeError(
-            "both dimension lists should have the same length, got " f"{left} and {right}"
+            f"both dimension lists should have the same length, got {left} and {right}"
         )
     first: list[str | int] = [f"a{n}" for n in range(a.ndim)]
     second: list[str | int] = [f"b{n}" for n in range(b.ndim)]
@@ -304,5 +309,3 @@ def matrix_power(input: Tensor, n: int) -> Tensor:
         one = eye(input._shape[-1], dtype=input.dtype, device=input._storage.node.device)
         return broadcast_to(one, input._shape)
     return result.clone() if result is input else result
-
-

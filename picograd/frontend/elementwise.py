@@ -113,7 +113,14 @@ def mul(input: Tensor, other: Operand) -> Tensor:
     return binary(Op.MUL, "mul", input, other)
 
 
-@operation(inplace=True, out=True, aliases=("divide", "true_divide",))
+@operation(
+    inplace=True,
+    out=True,
+    aliases=(
+        "divide",
+        "true_divide",
+    ),
+)
 def div(input: Tensor, other: Operand, *, rounding_mode: str | None = None) -> Tensor:
     """`input / other`; integers become floats unless a rounding mode is given."""
     if rounding_mode == "floor":
@@ -149,7 +156,7 @@ def _integer_division(op: Op, name: str, input: Operand, other: Operand) -> Tens
     a, b = operand(input, "input", name), operand(other, "other", name)
     first, second = align(a, b)
     if first.dtype is bool_ or first.dtype.is_complex:
-        raise NotImplementedError(f'"{name}_cpu" not implemented for \'{type_name(first.dtype)}\'')
+        raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{type_name(first.dtype)}'")
     if not first.dtype.is_float:
         _check_divisor(b)
     return primitives.elementwise(op, first, second)
@@ -206,9 +213,7 @@ def positive(input: Tensor) -> Tensor:
 def abs(input: Tensor) -> Tensor:
     """The absolute value; of a complex tensor the modulus."""
     if input.dtype.is_complex:
-        return hypot(
-            primitives.elementwise(Op.REAL, input), primitives.elementwise(Op.IMAG, input)
-        )
+        return hypot(primitives.elementwise(Op.REAL, input), primitives.elementwise(Op.IMAG, input))
     if input.dtype is bool_:
         raise NotImplementedError("\"abs_cpu\" not implemented for 'Bool'")
     if input.dtype.kind == "uint":
@@ -327,9 +332,7 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 
 def lerp(input: Tensor, end: Tensor, weight: Operand) -> Tensor:
     """`input + weight * (end - input)`, exact at both ends."""
     if input.dtype is not end.dtype:
-        raise RuntimeError(
-            f"expected dtype {input.dtype} for `end` but got dtype {end.dtype}"
-        )
+        raise RuntimeError(f"expected dtype {input.dtype} for `end` but got dtype {end.dtype}")
     difference = sub(end, input)
     if not isinstance(weight, Tensor):
         if weight < 0.5:

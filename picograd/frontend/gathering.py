@@ -253,7 +253,9 @@ def _slices(
     axis = wrap_dim(dim, input.ndim)
     vector = _vector(index, name)
     if not input.ndim:
-        return _slices(input.reshape((1,)), 0, vector, source.reshape((1,)), combiner, name).reshape(())
+        return _slices(
+            input.reshape((1,)), 0, vector, source.reshape((1,)), combiner, name
+        ).reshape(())
     shape = (*input._shape[:axis], vector._shape[0], *input._shape[axis + 1 :])
     if source.dtype is not input.dtype:
         raise RuntimeError(

@@ -110,7 +110,10 @@ def _complete(x: Tensor, index: Index) -> list[Index]:
     items = [_as_index(item, device) for item in items]
     items = [
         int(item.item())
-        if isinstance(item, Tensor) and not item.ndim and item.dtype.is_integer and not _is_mask(item)
+        if isinstance(item, Tensor)
+        and not item.ndim
+        and item.dtype.is_integer
+        and not _is_mask(item)
         else item
         for item in items
     ]
@@ -171,20 +174,17 @@ class Selection:
         source = target = 0
         for item in items:
             if isinstance(item, bool):
-                item = from_array(np.array([item]), x._storage.node.device)
-                basic.append(None)
-                advanced.append((target, from_array(np.nonzero(values(item))[0], "cpu")))
-                target += 1
-                continue
+                item = from_array(np.array(item), x._storage.node.device)
             if isinstance(item, Tensor):
-                single = [item] if not _is_mask(item) else _mask_indices(x, item, source)
                 if _is_mask(item) and not item.ndim:
+                    # A single truth value: a new dim of extent 1 or 0.
                     basic.append(None)
-                    count = np.nonzero(values(item).reshape(1))[0]
-                    single = [from_array(count, x._storage.node.device)]
-                    source -= 1
-                else:
-                    basic.extend([_FULL] * len(single))
+                    found = np.flatnonzero(values(item))
+                    advanced.append((target, from_array(found, x._storage.node.device)))
+                    target += 1
+                    continue
+                single = [item] if not _is_mask(item) else _mask_indices(x, item, source)
+                basic.extend([_FULL] * len(single))
                 for one in single:
                     advanced.append((target, one))
                     target, source = target + 1, source + 1
@@ -192,9 +192,12 @@ class Selection:
             basic.append(item)
             source += item is not None
             target += not isinstance(item, int)
-        self.view = x if all(item == _FULL for item in basic if item is not None) and not any(
-            item is None for item in basic
-        ) else x[tuple(basic)]
+        self.view = (
+            x
+            if all(item == _FULL for item in basic if item is not None)
+            and not any(item is None for item in basic)
+            else x[tuple(basic)]
+        )
         self._place(advanced)
 
     def _place(self, advanced: list[tuple[int, Tensor]]) -> None:

@@ -39,6 +39,8 @@ def _sequence(tensors: Sequence[Tensor], name: str) -> list[Tensor]:
                 f"{type(tensor).__name__}"
             )
     if not found:
+        if name == "cat":
+            raise ValueError("torch.cat(): expected a non-empty list of Tensors")
         raise RuntimeError(f"{name} expects a non-empty TensorList")
     return found
 
@@ -175,7 +177,9 @@ def dstack(tensors: Sequence[Tensor]) -> Tensor:
 @operation(method=False, out=True)
 def column_stack(tensors: Sequence[Tensor]) -> Tensor:
     """The tensors side by side; vectors are columns."""
-    parts = [x.reshape((x.numel(), 1)) if x.ndim < 2 else x for x in _sequence(tensors, "column_stack")]
+    parts = [
+        x.reshape((x.numel(), 1)) if x.ndim < 2 else x for x in _sequence(tensors, "column_stack")
+    ]
     return cat(parts, 1)
 
 
@@ -329,7 +333,9 @@ def roll(
         extent = input._shape[axis]
         cut = (extent - move) % extent if extent else 0
         if cut:
-            result = cat([result.narrow(axis, cut, extent - cut), result.narrow(axis, 0, cut)], axis)
+            result = cat(
+                [result.narrow(axis, cut, extent - cut), result.narrow(axis, 0, cut)], axis
+            )
     return result.clone() if result is input else result
 
 
@@ -426,7 +432,7 @@ def meshgrid(*tensors: object, indexing: str = "ij") -> tuple[Tensor, ...]:
     vectors = [x.reshape((-1,)) for x in _sequence(given, "meshgrid")]  # type: ignore[arg-type]
     if indexing not in ("ij", "xy"):
         raise RuntimeError(
-            f"torch.meshgrid: indexing must be one of \"xy\" or \"ij\", but received: {indexing}"
+            f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}'
         )
     swap = indexing == "xy" and len(vectors) > 1
     if swap:
@@ -438,7 +444,6 @@ def meshgrid(*tensors: object, indexing: str = "ij") -> tuple[Tensor, ...]:
     ]
     if swap:
         grids[0], grids[1] = grids[1], grids[0]
-        grids = [grid.transpose(0, 1) for grid in grids]
     return tuple(grids)
 
 

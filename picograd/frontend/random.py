@@ -17,13 +17,13 @@ import math
 import secrets
 from collections.abc import Sequence
 
-from picograd.dtype import DType, bool_, float32, float64, int64
+from picograd.dtype import DType, float32, float64, int64
 from picograd.frontend import primitives
 from picograd.frontend.creation import Device, as_shape, finish
 from picograd.frontend.device import device as make_device
 from picograd.frontend.device import device_name
-from picograd.frontend.elementwise import add, div, mul
-from picograd.frontend.promotion import align, broadcast_pair, get_default_dtype, type_name
+from picograd.frontend.elementwise import add, mul
+from picograd.frontend.promotion import align, get_default_dtype, type_name
 from picograd.frontend.registry import operation
 from picograd.frontend.tensor import Tensor
 from picograd.graph.ops import Op, Shape
@@ -124,8 +124,12 @@ def _fraction(words: Sequence[Tensor], dtype: DType) -> Tensor:
     if len(words) == 1:
         high = primitives.elementwise(Op.SHR, *align(words[0], _like(words[0], 8)))
         return mul(primitives.cast(high, float32), 2.0**-24)
-    high = primitives.cast(primitives.elementwise(Op.SHR, *align(words[0], _like(words[0], 5))), float64)
-    low = primitives.cast(primitives.elementwise(Op.SHR, *align(words[1], _like(words[1], 6))), float64)
+    high = primitives.cast(
+        primitives.elementwise(Op.SHR, *align(words[0], _like(words[0], 5))), float64
+    )
+    low = primitives.cast(
+        primitives.elementwise(Op.SHR, *align(words[1], _like(words[1], 6))), float64
+    )
     return mul(add(mul(high, 2.0**26), low), 2.0**-53)
 
 

@@ -16,16 +16,13 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar, cast
 
-from picograd.dtype import DType, bool_, int64
+from picograd.dtype import DType, int64
 from picograd.frontend import primitives
-from picograd.frontend.composite import with_rule
 from picograd.frontend.comparison import isnan, truth
-from picograd.frontend.elementwise import abs, add, div, filled_like, mul, pow, square, sub
+from picograd.frontend.composite import with_rule
+from picograd.frontend.elementwise import div, filled_like, mul
 from picograd.frontend.promotion import (
-    Number,
-    Operand,
     broadcast_to,
-    get_default_dtype,
     type_name,
     wrap_dim,
     wrap_dims,
@@ -33,7 +30,6 @@ from picograd.frontend.promotion import (
 from picograd.frontend.registry import operation
 from picograd.frontend.selection import choose, maximum, minimum
 from picograd.frontend.tensor import Tensor
-from picograd.frontend.transcendental import exp, log
 from picograd.graph.ops import Combiner, Op
 
 F = TypeVar("F", bound=Callable[..., object])

@@ -71,7 +71,9 @@ def bernoulli(
 
 def _coin(like: Tensor, p: Tensor | float, generator: Generator | None) -> Tensor:
     if isinstance(p, Tensor):
-        draw = uniform(like._shape, float32 if p.dtype.bits < 64 else float64, generator, _place(like))
+        draw = uniform(
+            like._shape, float32 if p.dtype.bits < 64 else float64, generator, _place(like)
+        )
         chance = broadcast_to(primitives.cast(p, draw.dtype), like._shape)
     else:
         if not 0 <= p <= 1:
@@ -199,7 +201,12 @@ def _fill(x: Tensor, value: Tensor) -> Tensor:
 
 @operation(function=False)
 def uniform_(
-    self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Generator | None = None, **named: float
+    self: Tensor,
+    from_: float = 0.0,
+    to: float = 1.0,
+    *,
+    generator: Generator | None = None,
+    **named: float,
 ) -> Tensor:
     """Fill with uniform numbers in [from, to)."""
     low = named.get("from", named.get("a", from_))

@@ -59,7 +59,7 @@ def _running_extreme(combiner: Combiner, x: Tensor, dim: int, name: str) -> Valu
     indices = primitives.scan(Combiner.MAX, marked, axis)
 
     def rule(gradient: Tensor, found: Tensor) -> tuple[Tensor]:
-        from picograd.frontend.indexing import scatter_add
+        from picograd.frontend.gathering import scatter_add
 
         return (scatter_add(filled_like(gradient, 0), axis, found, gradient),)
 
@@ -133,9 +133,7 @@ def diff(
 
 
 @operation(out=True)
-def trapezoid(
-    y: Tensor, x: Tensor | None = None, *, dx: float = 1.0, dim: int = -1
-) -> Tensor:
+def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float = 1.0, dim: int = -1) -> Tensor:
     """The integral along a dimension by the trapezoid rule."""
     from picograd.frontend.reductions import sum
 

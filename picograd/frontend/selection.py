@@ -88,8 +88,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Operand) -> Tensor:
     """`input` with `value` where the mask holds; the dtype stays."""
     if mask.dtype is not bool_:
         raise RuntimeError(
-            "masked_fill_ only supports boolean masks, but got mask with dtype "
-            f"{mask.dtype.name}"
+            f"masked_fill_ only supports boolean masks, but got mask with dtype {mask.dtype.name}"
         )
     value = operand(value, "value", "masked_fill")
     if isinstance(value, Tensor):
@@ -299,9 +298,7 @@ def heaviside(input: Tensor, values: Tensor) -> Tensor:
     x, at_zero = align(input, values)
     zero = filled_like(x, 0)
     above = primitives.cast(primitives.elementwise(Op.LT, zero, x), x.dtype)
-    return primitives.elementwise(
-        Op.WHERE, primitives.elementwise(Op.EQ, x, zero), at_zero, above
-    )
+    return primitives.elementwise(Op.WHERE, primitives.elementwise(Op.EQ, x, zero), at_zero, above)
 
 
 @operation(inplace=True)
@@ -310,9 +307,7 @@ def relu(input: Tensor) -> Tensor:
     if input.dtype is bool_:
         raise RuntimeError("Boolean inputs not supported for relu")
     zero = filled_like(input, 0)
-    return primitives.elementwise(
-        Op.WHERE, primitives.elementwise(Op.LE, input, zero), zero, input
-    )
+    return primitives.elementwise(Op.WHERE, primitives.elementwise(Op.LE, input, zero), zero, input)
 
 
 @operation()
@@ -323,5 +318,3 @@ def threshold(input: Tensor, threshold: Number, value: Number) -> Tensor:
     if input.dtype.is_float:
         keep = logical_or(keep, isnan(input))
     return choose(keep, input, filled_like(input, value))
-
-

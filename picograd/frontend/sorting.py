@@ -20,8 +20,8 @@ import numpy as np
 from picograd.dtype import DType, bool_, int32, int64
 from picograd.frontend import primitives
 from picograd.frontend.elementwise import filled_like, lerp
-from picograd.frontend.hostdata import from_array, values
 from picograd.frontend.gathering import along_dim
+from picograd.frontend.hostdata import from_array, values
 from picograd.frontend.promotion import wrap_dim
 from picograd.frontend.reductions import ValuesIndices, numpy_names
 from picograd.frontend.registry import operation
@@ -94,7 +94,9 @@ def _best(x: np.ndarray, k: int, axis: int, largest: bool) -> np.ndarray:
     """Where the k best stand, best first; of many, only the candidates are sorted."""
     if largest and x.dtype.kind == "f" and k * 8 < x.shape[axis] and not np.isnan(x).any():
         candidates = np.argpartition(x, x.shape[axis] - k, axis=axis)
-        candidates = np.sort(np.take(candidates, range(x.shape[axis] - k, x.shape[axis]), axis), axis)
+        candidates = np.sort(
+            np.take(candidates, range(x.shape[axis] - k, x.shape[axis]), axis), axis
+        )
         picked = np.take_along_axis(x, candidates, axis)
         return np.take_along_axis(candidates, order(picked, axis, True), axis)
     return np.take(order(x, axis, largest), range(k), axis)
@@ -151,9 +153,7 @@ def _median_of(
 
 @operation(out=True)
 @numpy_names
-def median(
-    input: Tensor, dim: int | None = None, keepdim: bool = False
-) -> Tensor | ValuesIndices:
+def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor | ValuesIndices:
     """The (lower) median; NaN if there is one."""
     return _median_of(input, dim, keepdim, False)
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import math
 
-from picograd.dtype import DType, bool_
+from picograd.dtype import DType
 from picograd.frontend import primitives
-from picograd.frontend.composite import with_rule
 from picograd.frontend.comparison import isfinite, ne
+from picograd.frontend.composite import with_rule
 from picograd.frontend.elementwise import abs, add, div, filled_like, mul, neg, pow, square, sub
 from picograd.frontend.promotion import Number, get_default_dtype, type_name, wrap_dim, wrap_dims
 from picograd.frontend.reductions import (
@@ -28,7 +28,6 @@ from picograd.frontend.reductions import (
     restore,
     safe_sqrt,
     spread,
-    sum,
 )
 from picograd.frontend.registry import operation
 from picograd.frontend.selection import choose

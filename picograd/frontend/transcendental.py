@@ -115,7 +115,9 @@ def xlogy(input: Tensor, other: Operand) -> Tensor:
     vanishing = primitives.elementwise(
         Op.AND,
         primitives.elementwise(Op.EQ, a, filled_like(a, 0)),
-        primitives.elementwise(Op.EQ, b, b),
+        primitives.elementwise(
+            Op.OR, binary(Op.LE, "xlogy", b, 0), binary(Op.EQ, "xlogy", b, math.inf)
+        ),
     )
     safe = choose(vanishing, filled_like(b, 1), b)
     return mul(a, log(safe))
@@ -192,14 +194,14 @@ def atan2(input: Tensor, other: Tensor) -> Tensor:
     # |y| == |x| covers 0/0 and inf/inf, whose ratio is taken to be that of the signs.
     zero = primitives.elementwise(Op.EQ, below, filled_like(x, 0))
     infinite = binary(Op.EQ, "eq", abs(below), math.inf)
-    special = primitives.elementwise(
-        Op.AND, corner, primitives.elementwise(Op.OR, zero, infinite)
-    )
+    special = primitives.elementwise(Op.AND, corner, primitives.elementwise(Op.OR, zero, infinite))
     ratio = div(choose(special, one, choose(steep, x, y)), choose(special, one, below))
     corner_ratio = choose(zero, filled_like(x, 0), mul(copysign(one, y), copysign(one, x)))
     angle = atan(choose(special, corner_ratio, ratio))
     half_turn = choose(signbit(x), copysign(filled_like(y, math.pi), y), filled_like(y, 0))
-    flat = choose(primitives.elementwise(Op.AND, special, zero), copysign(half_turn, y), add(angle, half_turn))
+    flat = choose(
+        primitives.elementwise(Op.AND, special, zero), copysign(half_turn, y), add(angle, half_turn)
+    )
     return choose(steep, sub(mul(copysign(one, y), math.pi / 2), angle), flat)
 
 

@@ -256,9 +256,7 @@ def _dropped(
     return _finish(x, mul(x, mul(mask, 1 / (1 - p))), inplace)
 
 
-def _channel_dropout(
-    input: Tensor, p: float, training: bool, inplace: bool, rank: int
-) -> Tensor:
+def _channel_dropout(input: Tensor, p: float, training: bool, inplace: bool, rank: int) -> Tensor:
     lead = input.ndim - rank
     shape = tuple(input.shape[:lead]) + (1,) * rank
     return _dropped(input, shape, p, training, inplace)

@@ -313,7 +313,9 @@ def batch_norm(
         scale = rsqrt(add(variance, eps))
     else:
         if running_mean is None or running_var is None:
-            raise RuntimeError("Expected running_mean and running_var to be defined when training=False")
+            raise RuntimeError(
+                "Expected running_mean and running_var to be defined when training=False"
+            )
         average = _per_channel(x, running_mean)
         variance = _per_channel(x, running_var)
         assert average is not None and variance is not None
@@ -435,9 +437,7 @@ def pad(
     return result
 
 
-def _pad_constant(
-    x: Tensor, axes: list[int], pairs: list[tuple[int, int]], value: float
-) -> Tensor:
+def _pad_constant(x: Tensor, axes: list[int], pairs: list[tuple[int, int]], value: float) -> Tensor:
     before, after = [0] * x.ndim, [0] * x.ndim
     for axis, (low, high) in zip(axes, pairs, strict=True):
         extent = x._shape[axis]

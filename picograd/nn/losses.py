@@ -123,9 +123,7 @@ def huber_loss(
     difference = sub(input, target)
     size = abs(difference)
     far = mul(sub(size, 0.5 * delta), delta)
-    loss = choose(
-        lt(filled_like(size, delta), size), far, mul(square(difference), 0.5)
-    )
+    loss = choose(lt(filled_like(size, delta), size), far, mul(square(difference), 0.5))
     return reduced(loss if weight is None else mul(loss, weight), reduction)
 
 
@@ -190,13 +188,15 @@ def _picked(
     bounds = known_range(target)
     inside = bounds is not None and bounds[0] >= 0 and not bounds[0] <= ignore_index <= bounds[1]
     ignored = None
-    if not inside and not (bounds is None and ignore_index == -100 and target.dtype.name == "uint8"):
+    if not inside and not (
+        bounds is None and ignore_index == -100 and target.dtype.name == "uint8"
+    ):
         ignored = eq(classes, ignore_index)
         classes = choose(ignored, filled_like(classes, 0), classes)
-    index = primitives.reshape(
-        classes, (*classes._shape[:axis], 1, *classes._shape[axis:])
+    index = primitives.reshape(classes, (*classes._shape[:axis], 1, *classes._shape[axis:]))
+    losses = neg(
+        primitives.reshape(along_dim(input, axis, index, bounds is not None), target._shape)
     )
-    losses = neg(primitives.reshape(along_dim(input, axis, index, bounds is not None), target._shape))
     weights: Tensor | None = None
     if weight is not None:
         if weight._shape != (input._shape[axis],):
@@ -227,9 +227,7 @@ def cross_entropy(
     mode = _mode(reduction, size_average, reduce)
     axis = _class_axis(input)
     if not 0.0 <= label_smoothing <= 1.0:
-        raise RuntimeError(
-            f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}"
-        )
+        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     if target.dtype.is_float:
         return _soft_entropy(input, target, weight, mode, label_smoothing)
     _check_classes(input, target, ignore_index)

@@ -19,8 +19,14 @@ CASES = {
     "cat_nothing": (lambda t: t.cat([]),),
     "stack": (lambda t, x, y: (t.stack([x, y]), t.stack([x, y], 1), t.stack([x, y], -1)), S, S),
     "stack_sizes": (lambda t, x, y: t.stack([x, y]), S, (2, 4)),
-    "stacks": (lambda t, x: (t.hstack([x, x]), t.vstack([x, x]), t.dstack([x, x]), t.column_stack([x, x])), S),
-    "stacks_1d": (lambda t, x: (t.hstack([x, x]), t.vstack([x, x]), t.dstack([x, x]), t.column_stack([x, x])), (3,)),
+    "stacks": (
+        lambda t, x: (t.hstack([x, x]), t.vstack([x, x]), t.dstack([x, x]), t.column_stack([x, x])),
+        S,
+    ),
+    "stacks_1d": (
+        lambda t, x: (t.hstack([x, x]), t.vstack([x, x]), t.dstack([x, x]), t.column_stack([x, x])),
+        (3,),
+    ),
     "atleast": (lambda t, x: (t.atleast_1d(x), t.atleast_2d(x), t.atleast_3d(x)), ()),
     "atleast_1": (lambda t, x: (t.atleast_2d(x), t.atleast_3d(x), t.atleast_1d([x, x])), (3,)),
     "repeat": (lambda t, x: (x.repeat(2, 3), x.repeat((2, 1, 2)), x.repeat(1, 0)), S),
@@ -36,13 +42,30 @@ CASES = {
     "tril_batch": (lambda t, x: (x.tril(1), x.triu(-1)), (2, 3, 3)),
     "tril_wrong": (lambda t, x: x.tril(), (3,)),
     "tril_ones": (lambda t: t.tril(t.ones(3, 3, dtype=t.bool)),),
-    "diag": (lambda t, x, y: (t.diag(x), x.diag(1), x.diag(-1), y.diag(), t.diag(y, 1)), (3,), (3, 4)),
+    "diag": (
+        lambda t, x, y: (t.diag(x), x.diag(1), x.diag(-1), y.diag(), t.diag(y, 1)),
+        (3,),
+        (3, 4),
+    ),
     "diag_embed": (lambda t, x: (t.diag_embed(x), t.diag_embed(x, 1), t.diag_embed(x, 0, 0, 2)), S),
     "block_diag": (lambda t, x, y: t.block_diag(x, y), S, (1, 2)),
-    "meshgrid": (lambda t, x, y: (t.meshgrid(x, y, indexing="ij"), t.meshgrid([x, y], indexing="xy")), (2,), (3,)),
+    "meshgrid": (
+        lambda t, x, y: (t.meshgrid(x, y, indexing="ij"), t.meshgrid([x, y], indexing="xy")),
+        (2,),
+        (3,),
+    ),
     "cartesian": (lambda t, x, y: t.cartesian_prod(x, y), (2,), (3,)),
     "broadcast_tensors": (lambda t, x, y: t.broadcast_tensors(x, y), (2, 1), (3,)),
-    "views": (lambda t, x: (x.movedim(0, 1), x.swapaxes(0, 1), x.unsqueeze(1), x.flatten(), x.chunk(2, 1)), S),
+    "views": (
+        lambda t, x: (
+            x.movedim(0, 1),
+            x.swapaxes(0, 1),
+            x.unsqueeze(1),
+            x.flatten(),
+            x.chunk(2, 1),
+        ),
+        S,
+    ),
 }
 
 
