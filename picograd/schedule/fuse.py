@@ -106,13 +106,14 @@ def _stands_alone(draft: Draft) -> bool:
 
 def _find_group(state: _Fusion, number: int, draft: Draft, before: set[int]) -> int | None:
     """Join the first group that takes the draft."""
+    memories, size = _extent(state, number, draft)
     for candidate in _candidates(state, number, draft):
         if any(h != candidate and state.ancestors[h] >> candidate & 1 for h in before):
             continue  # another kernel would have to run in the middle
         group = state.groups[candidate]
         if _stands_alone(group.drafts[0]):
             continue
-        joined = _join(group, draft, state)
+        joined = _too_large(group, memories, size) or _join(group, draft, state)
         if isinstance(joined, Group):
             state.groups[candidate] = joined
             return candidate
@@ -120,6 +121,12 @@ def _find_group(state: _Fusion, number: int, draft: Draft, before: set[int]) -> 
             subject = f"{describe(draft.subject)} after {describe(group.drafts[-1].subject)}"
             state.decisions.append(Decision(subject, "kernel ends", joined))
     return None
+
+
+def _extent(state: _Fusion, number: int, draft: Draft) -> tuple[frozenset[str], int]:
+    """The memories that a draft touches, and the size of its expression."""
+    names = {*state.order.reads[number], draft.target}
+    return frozenset(map(state.buffers.root, names)), weight(draft.stage.value)
 
 
 def _candidates(state: _Fusion, number: int, draft: Draft) -> Iterator[int]:
@@ -147,6 +154,9 @@ def _record(state: _Fusion, number: int, draft: Draft, chosen: int, before: set[
         if chosen not in readers:
             readers.append(chosen)
     group = state.groups[chosen]
+    memories, size = _extent(state, number, draft)
+    group.memories |= memories
+    group.weight += size
     if len(group.drafts) == 1 and draft.stage.kind is StageKind.MAP and not draft.over:
         state.by_size.setdefault(group.points, []).append(chosen)
     bits = state.ancestors[chosen]
@@ -169,9 +179,6 @@ def _join(group: Group, draft: Draft, state: _Fusion) -> Group | str:
     """The group with the draft in it, or the reason why not ("" for reasons not worth telling)."""
     if draft.contraction:
         return ""
-    too_large = _too_large(group, draft, state.buffers)
-    if too_large:
-        return too_large
     reads = internal_reads(group, draft)
     if any(group.is_final(writer) for _, writer in reads):
         return _join_once(group, draft)
@@ -290,15 +297,9 @@ def _is_serial(group: Group) -> bool:
     return work > SMALL_WORK
 
 
-def _too_large(group: Group, draft: Draft, buffers: Buffers) -> str:
-    members = [*group.drafts, draft]
-    names = {
-        buffers.root(name)
-        for member in members
-        for name in (*(a.buffer for a in stage_accesses(member.stage)), member.target)
-    }
-    if len(names) > MAX_ARGUMENTS:
+def _too_large(group: Group, memories: frozenset[str], size: int) -> str:
+    if len(group.memories | memories) > MAX_ARGUMENTS:
         return f"more than {MAX_ARGUMENTS} buffers"
-    if sum(weight(member.stage.value) for member in members) > MAX_WEIGHT:
+    if group.weight + size > MAX_WEIGHT:
         return f"more than {MAX_WEIGHT} operations"
     return ""

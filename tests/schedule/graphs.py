@@ -116,8 +116,11 @@ class Graphs:
         return make(self.random.choice(BINARY), (make(Op.TANH, (x,)), self.like(x.shape)))
 
     def where(self) -> Node:
+        """The condition compares exact numbers, so that rounding can't turn it round."""
         x = self.pick()
-        return make(Op.WHERE, (make(Op.LT, (x, self.like(x.shape))), x, self.like(x.shape)))
+        exact = self.leaf(x.shape)
+        condition = make(Op.LT, (exact, self.spread(self.number(), x.shape)))
+        return make(Op.WHERE, (condition, x, self.like(x.shape)))
 
     def reduce(self) -> Node:
         x = self.pick()

@@ -162,6 +162,15 @@ def test_adam_is_one_kernel_in_place() -> None:
     assert len(program.steps[0].slots) == 4  # one argument for each memory
 
 
+def test_result_of_a_domain_reduction_may_be_stored_twice() -> None:
+    """Its copy runs once, after the last domain point; it was made at each point before."""
+    value = apply(Op.EXP, leaf(0, 6, 4))
+    largest = reduce(value, combiner=Combiner.MAX)
+    outputs = [value, largest, reshape(largest, 1), apply(Op.ADD, largest, 1.0)]
+    program = check(outputs, {0: floats(6, 4)})
+    assert kernels(program) == 1
+
+
 def mlp_step(rows: int, columns: int, hidden: int, classes: int):
     """Forward, backward and Adam of a two-layer network: outputs, donated slots, shapes."""
     x, y = leaf(0, rows, columns), leaf(1, rows, dtype=int64)

@@ -258,3 +258,25 @@ def test_arena_reuses_what_is_dead() -> None:
             if first <= other_last and other_first <= last:
                 assert offset + size <= other or other + other_size <= offset
     assert total < sum(size for _, _, size in lifetimes) / 3
+
+
+def test_complex_outputs_have_complex_memory() -> None:
+    from picograd.dtype import complex64
+
+    x = leaf(0, 3, dtype=complex64)
+    program = plan([apply(Op.MUL, x, x)])
+    data = np.array([1 + 2j, 3 - 1j, 2j], np.complex64)
+    (found,) = simulate(program, {0: data})
+    assert program.slots[program.outputs[0]].dtype is complex64
+    assert np.allclose(found, data * data)
+
+
+def test_row_is_added_to_at_a_run_time_position() -> None:
+    x, values = leaf(0, 5, 4), Values()
+    part = SliceAttr((values.start(2, 4), ZERO), (1, 4), (1, 1))
+    there = SliceAttr((values.start(2, 4), ZERO), (1, 4), (1, 1))  # equal only at run time
+    total = apply(Op.ADD, make(Op.SLICE, (x,), part), leaf(1, 1, 4))
+    changed = make(Op.UPDATE, (x, total), there)
+    buffers = {0: floats(5, 4), 1: floats(1, 4)}
+    program = check([changed], buffers, values.given, donated=frozenset({0}))
+    assert program.slots[program.outputs[0]].kind is SlotKind.INPUT
