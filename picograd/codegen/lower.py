@@ -124,12 +124,12 @@ class _Lowering:
 
     def _scratch(self, memory: kernel.Memory) -> None:
         made = Memory(memory.name, memory.dtype, memory.size, Home.SCRATCH, 0, self.scratch, True)
-        self.scratch += _aligned(memory.size * memory.dtype.itemsize)
+        self.scratch += aligned(memory.size * memory.dtype.itemsize)
         self.memories[memory.name] = made
 
     def _partials(self, name: str, dtype: DType, size: int) -> Memory:
         made = Memory(name, dtype, size, Home.WORKSPACE, 0, self.workspace, True)
-        self.workspace += _aligned(size * dtype.itemsize)
+        self.workspace += aligned(size * dtype.itemsize)
         self.memories[name] = made
         return made
 
@@ -176,7 +176,7 @@ class _Lowering:
         outer = self.kernel.domain[0]
         inside = _points(self.kernel.domain[1:])
         inside *= max(_points((*stage.inner, *stage.reduce)) for stage in (*opening, *closing))
-        count = _block_count(extent(outer), max(1, BLOCK // inside))
+        count = block_count(extent(outer), max(1, BLOCK // inside))
         size = extent(outer) // count
         rest = extent(outer) - count * size
         partials = [
@@ -396,7 +396,8 @@ def _accumulator(stage: Stage, source: Kernel) -> DType:
     return next(m.dtype for m in source.memories if m.name == stage.target)
 
 
-def _aligned(size: int) -> int:
+def aligned(size: int) -> int:
+    """Bytes rounded up to whole cache lines."""
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
@@ -405,7 +406,7 @@ def _points(variables: tuple[Var, ...]) -> int:
     return prod(extent(var) for var in variables)
 
 
-def _block_count(size: int, least: int) -> int:
+def block_count(size: int, least: int) -> int:
     """How many equal blocks, each of at least `least`, an axis is cut into: it depends on the
     shape alone."""
     most = max(1, min(BLOCKS, size // least))

@@ -15,6 +15,7 @@ from picograd.codegen.loops import Function
 from picograd.codegen.lower import lower
 from picograd.codegen.passes.choose_axes import choose_axes
 from picograd.codegen.passes.parallelise import parallelise
+from picograd.codegen.passes.split_reduction import split_reduction
 from picograd.codegen.passes.vectorise import vectorise
 from picograd.codegen.show import show
 from picograd.codegen.target import Target
@@ -25,6 +26,7 @@ Observer = Callable[[str, Function], None]
 Pass = Callable[[Function, Target], Function]
 
 PASSES: tuple[tuple[str, Pass], ...] = (
+    ("split_reduction", split_reduction),
     ("choose_axes", choose_axes),
     ("vectorise", vectorise),
     ("parallelise", parallelise),

@@ -166,6 +166,31 @@ def channels(a: int, b: int, c: int) -> Kernel:
     return Kernel("channels", Pattern.ROWS, (i,), (stage,), memories)
 
 
+def normalise(size: int) -> Kernel:
+    """A whole vector less its mean, over the root of its mean square."""
+    j = var("i0", size)
+    x, t0 = Access("a0", of(j), float32), Access("t0", Index(), float32)
+    t1 = Access("t1", Index(), float32)
+    centred = alu(Op.SUB, x, t0)
+    mean = alu(Op.DIV, Access("s0", Index(), float32), number(size))
+    scale = alu(Op.SQRT, alu(Op.DIV, Access("s1", Index(), float32), number(size)))
+    stages = (
+        Stage(REDUCE, "s0", Index(), x, (), (j,), SUM, float32),
+        Stage(MAP, "t0", Index(), mean),
+        Stage(REDUCE, "s1", Index(), alu(Op.MUL, centred, centred), (), (j,), SUM, float32),
+        Stage(MAP, "t1", Index(), scale),
+        Stage(MAP, "a1", of(j), alu(Op.DIV, centred, t1), (j,)),
+        Stage(MAP, "a2", Index(), t1),
+    )
+    memories = (
+        memory("a0", float32, size),
+        memory("a1", float32, size),
+        memory("a2", float32, 1),
+        *(memory(name, float32, 1, LOCAL) for name in ("s0", "t0", "s1", "t1")),
+    )
+    return Kernel("normalise", Pattern.ROWS, (), stages, memories)
+
+
 def softmax(rows: int, columns: int) -> Kernel:
     i, j = var("i0", rows), var("i1", columns)
     x = Access("a0", of(i) * columns + of(j), float32)
@@ -360,11 +385,18 @@ def all_kernels() -> list[Kernel]:
         softmax(3, 40),
         softmax(2, 150),
         softmax(30, 4),
+        softmax(1, 500),
         mean_square(10, 20),
         mean_square(600, 2),
         loss(8, 20),
         loss(3, 5),
         beside(33, 64),
+        normalise(20),
+        normalise(1000),
+        reduction(7, 333, True),
+        reduction(20, 130, True, MAX),
+        channels(3, 4, 300),
+        channels(300, 2, 3),
         beside(5, 40),
         product_sum(4, 20, 10),
         product_sum(3, 2, 40),

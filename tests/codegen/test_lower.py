@@ -46,6 +46,9 @@ def test_every_pass_keeps_the_meaning(
     kernel: Kernel, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("picograd.codegen.passes.parallelise.PIECE", 10.0)
+    monkeypatch.setattr("picograd.codegen.passes.split_reduction.BIG", 200)
+    monkeypatch.setattr("picograd.codegen.passes.split_reduction.PART", 50)
+    monkeypatch.setattr("picograd.codegen.passes.split_reduction.FEW_COLUMNS", 64)
     seen: list[tuple[str, Function]] = []
     pipeline.compile_function(kernel, target, lambda name, made: seen.append((name, made)))
     previous = None

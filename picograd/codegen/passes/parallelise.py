@@ -52,18 +52,32 @@ def nanoseconds(statement: Statement) -> float:
 
 
 def _phase(phase: Phase) -> Phase:
-    costs = [nanoseconds(statement) for statement in phase.body]
-    if phase.var is not None or not phase.body:
+    prefix, body = _prefix(phase.body)
+    costs = [nanoseconds(statement) for statement in body]
+    if phase.var is not None or not body:
         return phase
     serial = replace(phase, work=sum(costs))
     main = max(range(len(costs)), key=costs.__getitem__)
-    nest = _nest(phase.body[main])
-    if not nest or sum(costs) < 2 * PIECE or not _apart(phase.body):
+    nest = _nest(body[main])
+    if not nest or sum(costs) < 2 * PIECE or not _apart(body):
         return serial
-    others = (*phase.body[:main], *phase.body[main + 1 :])
+    others = (*body[:main], *body[main + 1 :])
     if sum(costs) - costs[main] > 0.25 * sum(costs):
         return serial
-    return _Pieces(nest, others, costs[main]).phase()
+    made = _Pieces(nest, others, costs[main]).phase()
+    return replace(made, body=prefix + made.body)
+
+
+def _prefix(body: Body) -> tuple[Body, Body]:
+    """Leading lets that every piece can repeat: they read nothing that the phase writes."""
+    written, count = memories_written(body), 0
+    while (
+        count < len(body)
+        and isinstance(body[count], Let)
+        and not memories_read((body[count],)) & written
+    ):
+        count += 1
+    return body[:count], body[count:]
 
 
 def _nest(statement: Statement) -> list[For]:
