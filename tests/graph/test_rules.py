@@ -7,23 +7,18 @@ infinities, -0, subnormals, least and greatest integers).
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
-from math import inf
 
 import numpy as np
 import pytest
 
 from picograd.dtype import ALL, DType
-from picograd.errors import InternalError
 from picograd.graph.index import Param, of
 from picograd.graph.interpret import interpret
 from picograd.graph.node import Node, make, topological
-from picograd.graph.ops import CastAttr, Combiner, LeafAttr, Op, SliceAttr
-from picograd.graph.rewrite import Pattern, Rule, RuleSet, rewrite
+from picograd.graph.ops import CastAttr, Combiner, Op, SliceAttr
 from picograd.graph.rules import RULES, simplify
 from picograd.graph.rules_selection import holds_all
-from picograd.graph.verify import verify
 from tests.graph.builders import (
     cast,
     const,
@@ -31,59 +26,21 @@ from tests.graph.builders import (
     expand,
     flip,
     full,
-    iota,
     leaf,
     pad,
-    parameter,
     permute,
     reduce,
     reshape,
     same_bits,
     window,
 )
+from tests.graph.simplified import applied, arrays_of, check, edge_values
 
 FLOATS = [dt.float16, dt.bfloat16, dt.float32, dt.float64]
 INTEGERS = [dtype for dtype in ALL if dtype.is_integer]
 SIGNED = [dtype for dtype in INTEGERS if dtype.is_signed]
 REAL = [*INTEGERS, *FLOATS]
 BITS = [dt.bool_, *INTEGERS]
-
-
-def edge_values(dtype: DType) -> np.ndarray:
-    if dtype.is_bool:
-        return np.array([False, True])
-    if dtype.is_integer and dtype.itemsize == 1:
-        return np.arange(int(dtype.lowest), int(dtype.highest) + 1).astype(dtype.numpy)
-    if dtype.is_integer:
-        low, high = int(dtype.lowest), int(dtype.highest)
-        values = {low, low + 1, -1 if low else 5, 0, 1, 2, 3, 7, 100, high // 2, high - 1, high}
-        return np.array(sorted(values), dtype.numpy)
-    finite = [0.0, 1.0, 0.5, 1.5, 2.5, 3.0, 0.1, 7.3, 1e-7, 6e-8, 1e-40, 5e-324, 6e4, 3e38, 1e308]
-    numbers = np.array([*finite, *(-x for x in finite), inf, -inf, np.nan])
-    with np.errstate(all="ignore"):
-        if dtype.is_complex:
-            real, imaginary = np.meshgrid(numbers[::3], numbers[::4])
-            return (real + 1j * imaginary).reshape(-1).astype(dtype.numpy)
-        return numbers.astype(dtype.numpy)
-
-
-def applied(outputs: list[Node]) -> tuple[list[Node], set[str]]:
-    """The simplified outputs and the names of the rules that made them."""
-    names: set[str] = set()
-    result = simplify(outputs, lambda name, before, after: names.add(name))
-    verify(result, canonical=True)
-    assert simplify(result) == result
-    return result, names
-
-
-def check(rule: str, node: Node, arrays: list[np.ndarray], values: dict | None = None) -> Node:
-    """The rule fires somewhere and the value stays the same to the bit."""
-    (simple,), names = applied([node])
-    assert rule in names, (rule, names, node)
-    buffers = dict(enumerate(arrays))
-    before, after = (interpret([n], buffers, values)[0] for n in (node, simple))
-    assert same_bits(before, after), (rule, node, before, after)
-    return simple
 
 
 # --- elementwise: (rule, dtypes, graph of one leaf x) ---------------------------------------------
@@ -335,18 +292,6 @@ MOVEMENT: list[tuple[str, Node, int]] = [
 ]
 
 
-def arrays_of(node: Node, seed: int = 0) -> list[np.ndarray]:
-    """Random contents for the numbered leaves of a graph, by slot."""
-    rng = np.random.default_rng(seed)
-    leaves = {n.attr.slot: n for n in topological([node]) if isinstance(n.attr, LeafAttr)}
-    result = []
-    for slot in range(max(leaves, default=-1) + 1):
-        found = leaves.get(slot)
-        shape, dtype = (found.shape, found.dtype) if found else ((0,), dt.float32)
-        result.append(rng.integers(-3, 4, shape).astype(dtype.numpy))
-    return result
-
-
 @pytest.mark.parametrize(
     ("rule", "node", "nodes"), MOVEMENT, ids=[f"{n}-{c[0]}" for n, c in enumerate(MOVEMENT)]
 )
@@ -402,81 +347,6 @@ def test_reduce_of_an_expand(combiner: Combiner) -> None:
         check("reduce of an expand", reduce(single, 1, combiner=combiner), [nan])
 
 
-# --- one-hot products -----------------------------------------------------------------------------
-
-
-def one_hot(index: Node, extent: int) -> Node:
-    """index[...] -> bool[..., extent]"""
-    shape = (*index.shape, extent)
-    positions = expand(
-        reshape(iota(extent, index.dtype), (1,) * len(index.shape) + (extent,)), shape
-    )
-    return make(Op.EQ, (expand(reshape(index, (*index.shape, 1)), shape), positions))
-
-
-INDEX = leaf(1, (2, 3), dt.int64)
-TABLE = leaf(0, (5, 4))
-
-
-def embedding(index: Node, table: Node) -> Node:
-    hot = cast(cast(one_hot(index, 5), dt.int64), dt.float32)
-    hot = expand(reshape(reshape(hot, (6, 5)), (6, 5, 1)), (6, 5, 4))
-    return reduce(make(Op.MUL, (hot, expand(reshape(table, (1, 5, 4)), (6, 5, 4)))), 1)
-
-
-@pytest.mark.parametrize("low", [0, -2])
-def test_one_hot_products_become_gathers(low: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    table = rng.normal(size=(5, 4)).astype(np.float32)
-    index = rng.integers(low, 5 - low, (2, 3))
-    simple = check("one-hot sum", embedding(INDEX, TABLE), [table, index])
-    assert any(node.op is Op.GATHER for node in topological([simple]))
-    assert not any(node.op is Op.REDUCE for node in topological([simple]))
-
-
-def test_one_hot_choice_of_each_row(seed: int) -> None:
-    """The loss of a lecture: sum over classes of where(class == target, score, 0)."""
-    rng = np.random.default_rng(seed)
-    scores = rng.normal(size=(2, 3, 5)).astype(np.float32)
-    scores[0, 0, :] = np.inf
-    index = rng.integers(-1, 6, (2, 3))
-    x = leaf(0, (2, 3, 5))
-    chosen = make(Op.WHERE, (one_hot(INDEX, 5), x, full(0.0, x)))
-    simple = check("one-hot choice", reduce(chosen, 2), [scores, index])
-    gather = next(node for node in topological([simple]) if node.op is Op.GATHER)
-    assert len(gather.srcs) == 4  # both batch axes are looked up together with the class
-
-
-def test_one_hot_in_front(seed: int) -> None:
-    """A lecture's embedding by hand: (weights * one_hot).sum(0), the class axis first."""
-    rng = np.random.default_rng(seed)
-    index = leaf(1, (), dt.int32)
-    hot = make(Op.EQ, (iota(5, dt.int32), expand(reshape(index, (1,)), (5,))))
-    hot = expand(reshape(cast(hot, dt.float32), (5, 1)), (5, 4))
-    table = rng.normal(size=(5, 4)).astype(np.float32)
-    for value in (-1, 0, 3, 4, 5):
-        node = reduce(make(Op.MUL, (hot, TABLE)), 0)
-        check("one-hot sum", node, [table, np.array(value, np.int32)])
-
-
-def test_look_alikes_of_one_hot_stay_sums() -> None:
-    hot = cast(one_hot(INDEX, 5), dt.float32)
-    position = reduce(
-        make(Op.MUL, (hot, expand(reshape(leaf(0, (2, 3)), (2, 3, 1)), (2, 3, 5)))), 2
-    )
-    other_axis = reduce(make(Op.MUL, (hot, leaf(0, (2, 3, 5)))), 1)
-    row = expand(reshape(iota(3, dt.int64), (1, 3, 1)), (2, 3, 5))
-    skewed = make(Op.EQ, (expand(reshape(iota(5, dt.int64), (1, 1, 5)), (2, 3, 5)), row))
-    maximum = reduce(make(Op.MUL, (hot, leaf(0, (2, 3, 5)))), 2, combiner=Combiner.MAX)
-    data = leaf(1, (2, 3, 5), dt.int64)  # the index depends on the class itself
-    moving = make(Op.EQ, (data, expand(reshape(iota(5, dt.int64), (1, 1, 5)), (2, 3, 5))))
-    moving = reduce(make(Op.MUL, (cast(moving, dt.float32), leaf(0, (2, 3, 5)))), 2)
-    for node in (position, other_axis, maximum, moving):
-        assert not any(n.op is Op.GATHER for n in topological(simplify([node])))
-    chosen = reduce(make(Op.MUL, (cast(skewed, dt.float32), leaf(0, (2, 3, 5)))), 2)
-    check("one-hot sum", chosen, arrays_of(chosen))  # an iota is an index too: a diagonal
-
-
 # --- the tables -----------------------------------------------------------------------------------
 
 
@@ -487,103 +357,3 @@ def test_every_rule_has_a_case_and_a_reason() -> None:
     tested |= {"reduce of an expand"}
     assert {rule.name for rule in RULES.rules} == tested
     assert all(rule.why for rule in RULES.rules)
-
-
-def test_rewriting_deep_and_shared_graphs() -> None:
-    x = leaf(0, ())
-    for _ in range(3000):
-        x = make(Op.ADD, (make(Op.MUL, (x, const(1.0))), x))
-    (simple,) = simplify([x])
-    assert len(topological([simple])) == 3001
-
-
-def test_rules_that_go_round_in_a_circle_are_an_internal_error() -> None:
-    x, y = Pattern(name="x"), Pattern(name="y")
-    rules = RuleSet(
-        [
-            Rule("there", Pattern(Op.LT, (x, y)), lambda m: make(Op.LE, (m["x"], m["y"])), why="-"),
-            Rule("back", Pattern(Op.LE, (x, y)), lambda m: make(Op.LT, (m["x"], m["y"])), why="-"),
-        ]
-    )
-    with pytest.raises(InternalError, match="circle"):
-        rewrite([make(Op.LT, (A, A))], rules)
-
-
-def test_a_rule_that_changes_the_type_is_an_internal_error() -> None:
-    wrong = Rule(
-        "wrong", Pattern(Op.NEG, (Pattern(name="x"),)), lambda m: reduce(m["x"], 0), why="-"
-    )
-    with pytest.raises(InternalError, match="'wrong' turned"):
-        rewrite([make(Op.NEG, (A,))], RuleSet([wrong]))
-
-
-def test_patterns() -> None:
-    x, y = leaf(0, (2,)), leaf(1, (2,))
-    pattern = Pattern(Op.ADD, (Pattern(Op.NEG, (Pattern(name="a"),)), Pattern(name="b")))
-    negative = make(Op.NEG, (y,))
-    assert pattern.match(make(Op.ADD, (x, negative))) == {"a": y, "b": x}
-    assert pattern.match(make(Op.SUB, (negative, x))) is None
-    twice = Pattern(Op.SUB, (Pattern(name="a"), Pattern(name="a")))
-    assert twice.match(make(Op.SUB, (x, y))) is None
-    assert twice.match(make(Op.SUB, (x, x))) == {"a": x}
-
-
-def test_random_graphs_keep_their_values(seed: int) -> None:
-    """Simplification of random integer graphs never changes a bit."""
-    for round_ in range(60):
-        rng = random.Random(seed + round_)
-        nodes = [leaf(0, (2, 3), dt.int8), leaf(1, (2, 3), dt.int8), parameter(5, dt.int8)]
-        nodes[2] = expand(reshape(nodes[2], (1, 1)), (2, 3))
-        nodes += [full(value, nodes[0]) for value in (0, 1, -1, 2)]
-        for _ in range(25):
-            a, b = rng.choice(nodes), rng.choice(nodes)
-            op = rng.choice(
-                [
-                    Op.ADD,
-                    Op.SUB,
-                    Op.MUL,
-                    Op.FLOORDIV,
-                    Op.MOD,
-                    Op.POW,
-                    Op.AND,
-                    Op.OR,
-                    Op.XOR,
-                    Op.SHL,
-                    Op.SHR,
-                    Op.MAXIMUM,
-                    Op.NEG,
-                    Op.ABS,
-                    Op.NOT,
-                    Op.WHERE,
-                    Op.FLIP,
-                    Op.UPDATE,
-                    Op.REDUCE,
-                    Op.RESHAPE,
-                ]
-            )
-            nodes.append(_random_node(op, a, b, rng))
-        values = np.random.default_rng(round_).integers(-128, 128, (2, 2, 3)).astype(np.int8)
-        arrays = {0: values[0], 1: values[1]}
-        simple = simplify(nodes[-5:])
-        before = interpret(nodes[-5:], arrays, {5: 3})
-        after = interpret(simple, arrays, {5: 3})
-        for a, b in zip(before, after, strict=True):
-            assert same_bits(a, b), seed + round_
-
-
-def _random_node(op: Op, a: Node, b: Node, rng: random.Random) -> Node:
-    if op in (Op.NEG, Op.ABS, Op.NOT):
-        return make(op, (a,))
-    if op is Op.WHERE:
-        return make(op, (make(rng.choice([Op.LT, Op.EQ, Op.LE]), (a, b)), a, b))
-    if op is Op.FLIP:
-        return flip(a, rng.randint(0, 1))
-    if op is Op.UPDATE:
-        column = rng.randint(0, 2)
-        return update(a, window(b, (0, rng.randint(0, 2)), (2, 1)), (0, column))
-    if op is Op.REDUCE:
-        summed = reduce(a, 1, combiner=rng.choice(list(Combiner)))
-        return expand(reshape(summed, (2, 1)), (2, 3))
-    if op is Op.RESHAPE:
-        return reshape(permute(reshape(a, (3, 2)), 1, 0), (2, 3))
-    return make(op, (a, b))
