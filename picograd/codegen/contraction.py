@@ -14,7 +14,22 @@ None where plain rows are the better schedule. `codegen.pipeline` calls it. The 
 
 Every result is one chain of multiply-adds over ascending k, so bits depend on neither threads nor
 blocks. Where rows do not divide evenly the last tile is moved up to end with the last row; rows
-that it shares with its neighbour are computed twice and stored once.
+that that it shares with its neighbour are computed twice and stored once.
+
+>>> from picograd.codegen.target import AVX512
+>>> from picograd.dtypes import float32
+>>> from picograd.graph.ops import Combiner
+>>> from picograd.schedule.kernel import Access, Compute, Memory, Pattern, Space, Stage, StageKind
+>>> m, n, k = (Var(name, 0, 63) for name in "mnk")
+>>> a = Access("a0", of(m) * 64 + of(k), float32)
+>>> b = Access("a1", of(k) * 64 + of(n), float32)
+>>> product, place = Compute(Op.MUL, (a, b), float32), of(m) * 64 + of(n)
+>>> total = Stage(StageKind.REDUCE, "a2", place, product, (), (k,), Combiner.SUM, float32)
+>>> memories = tuple(Memory(f"a{i}", float32, 4096, Space.ARGUMENT) for i in range(3))
+>>> kernel = Kernel("matmul", Pattern.CONTRACTION, (m, n), (total,), memories)
+>>> function = lower_contraction(kernel, AVX512)
+>>> [s.var.name for s in loops.statements(function.phases[0].body) if isinstance(s, loops.For)]
+['j', 'i', 'k']
 """
 
 from __future__ import annotations

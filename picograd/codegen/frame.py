@@ -2,6 +2,9 @@
 
 In: a kernel, its `Contraction` and `Tiles`. Out: a `Frame`, made by `codegen.contraction` and used
 by `packing`, `microkernel` and `epilogue`.
+
+>>> inside(of(Var("n", 0, 20)), 16)
+Mask(constraints=(n*-1 + 15,))
 """
 
 from __future__ import annotations

@@ -10,6 +10,9 @@ depth block. Called by `codegen.contraction`.
   or into panels of a few rows for each k.
 
 Packing is where elementwise producers of a factor are evaluated.
+
+>>> _panel_width(6, 16), _panel_width(12, 8)  # vectors that hold 6 or 12 rows
+((8, 8), (8, 16))
 """
 
 from __future__ import annotations
