@@ -138,7 +138,13 @@ def analyse(kernel: Kernel, target: Target) -> Contraction | None:
     change = _change(groups)
     memory = first.target if sums.space is Space.ARGUMENT else None
     names, store, following = (first.target,), first.store, kernel.stages[1:]
-    if memory is None and following and _is_copy(following[0], first.target):
+    arguments = {argument.name for argument in kernel.arguments}
+    if (
+        memory is None
+        and following
+        and following[0].target in arguments
+        and _is_copy(following[0], first.target)
+    ):
         # The sum is stored as it is: into that result directly.
         copy, *rest = following
         memory, names, store, following = copy.target, (*names, copy.target), copy.store, rest
