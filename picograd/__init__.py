@@ -20,8 +20,6 @@ from typing import TYPE_CHECKING, Any
 from picograd import dtype as _dtypes
 from picograd import frontend as _frontend
 from picograd.dtype import DType
-from picograd.frontend import derivatives as _derivatives
-from picograd.frontend import derivatives_structure as _derivatives_structure
 from picograd.frontend import operators as _operators
 from picograd.frontend import registry as _registry
 from picograd.frontend import special_methods as _special_methods

@@ -4,6 +4,8 @@
 """
 
 MODULES = (
+    "derivatives",
+    "derivatives_structure",
     "views",
     "slicing",
     "memory",

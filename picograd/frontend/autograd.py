@@ -16,18 +16,19 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
+from typing import cast
 
 from picograd.frontend import primitives, tape, view
 from picograd.frontend.grad_mode import enable_grad, no_grad, state
 from picograd.frontend.tape import AccumulateGrad, Edge, Gradients, GradNode
 from picograd.frontend.tensor import Tensor, wrap
 from picograd.frontend.view import Steps
-from picograd.graph.ops import Combiner, Op, Shape
+from picograd.graph.ops import Combiner, Op, Shape, ShapeAttr, SliceAttr
 
 Tensors = Tensor | Sequence[Tensor]
 
 
-# --- views on the tape ----------------------------------------------------------------------------
+# --- views on the tape --------------------------------------------------------------------------
 
 
 def followed(x: Tensor, steps: Steps) -> Tensor:
@@ -41,9 +42,11 @@ def pulled_back(gradient: Tensor, steps: Steps) -> Tensor:
     """The gradient of a view's source, given the view's."""
     for op, attr, inverse in reversed(steps):
         if op is Op.SLICE:
-            gradient = unsliced(gradient, attr.starts, attr.steps, inverse.shape)
+            part, whole = cast("SliceAttr", attr), cast("ShapeAttr", inverse).shape
+            starts = cast("tuple[int, ...]", part.starts)
+            gradient = unsliced(gradient, starts, part.steps, whole)
         elif op is Op.EXPAND:
-            gradient = unexpanded(gradient, inverse.shape)
+            gradient = unexpanded(gradient, cast("ShapeAttr", inverse).shape)
         else:
             gradient = primitives.primitive(op, (gradient,), inverse)
     return gradient
@@ -60,7 +63,8 @@ def erased(gradient: Tensor, steps: Steps) -> Tensor:
         if op is Op.SLICE:
             value = primitives.primitive(Op.UPDATE, (source, value), attr)
         elif op is Op.EXPAND:
-            value = primitives.primitive(Op.SLICE, (value,), view.first_of(inverse.shape))
+            first = view.first_of(cast("ShapeAttr", inverse).shape)
+            value = primitives.primitive(Op.SLICE, (value,), first)
         else:
             value = primitives.primitive(op, (value,), inverse)
     return value
@@ -96,7 +100,7 @@ def label(result: Tensor, name: str) -> Tensor:
     return result
 
 
-# --- the walk ----------------------------------------------------------------------------------------
+# --- the walk -----------------------------------------------------------------------------------
 
 
 def accumulate(variable: Tensor, gradient: Tensor) -> None:
@@ -178,7 +182,9 @@ class _Walk:
         """Serve nodes until none is left."""
         while self.ready:
             node = heapq.heappop(self.ready)[2]
-            gradients = self.arrived.pop(node, None) or [None] * len(node.outputs)
+            gradients = self.arrived.pop(node, None)
+            if gradients is None:
+                gradients = cast("list[Tensor | None]", [None] * len(node.outputs))
             self._observe(node, gradients)
             leaf = isinstance(node, AccumulateGrad)
             if leaf and not accumulating:
@@ -271,9 +277,10 @@ def _accumulate_captured(inputs: Sequence[Tensor], walk: _Walk) -> None:
     """`backward(inputs=...)`: non-leaf inputs collect their gradient as leaves do."""
     for x in inputs:
         edge = x._edge()
-        if edge is not None and not isinstance(edge[0], AccumulateGrad) and edge in walk.captured:
-            if x._meta is not None and not x._meta.retains:
-                accumulate(x, walk.captured[edge])
+        if edge is None or isinstance(edge[0], AccumulateGrad) or edge not in walk.captured:
+            continue
+        if x._meta is not None and not x._meta.retains:
+            accumulate(x, walk.captured[edge])
 
 
 def _initial(output: Tensor, gradient: Tensor | None, number: int) -> Tensor:

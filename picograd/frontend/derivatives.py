@@ -61,7 +61,7 @@ def derivative(
     return register
 
 
-# --- small vocabulary -----------------------------------------------------------------------------
+# --- small vocabulary ---------------------------------------------------------------------------
 
 
 def number(value: float, like: Tensor) -> Tensor:
@@ -104,7 +104,7 @@ def zero_like(a: Tensor) -> Tensor:
     return number(0, a)
 
 
-# --- elementwise: unary ---------------------------------------------------------------------------
+# --- elementwise: unary -------------------------------------------------------------------------
 
 
 @derivative(Op.NEG)
@@ -211,7 +211,7 @@ def _cast(ctx: PrimitiveGrad, grad: Tensor) -> Gradients:
     return (primitives.cast(grad, ctx.source_dtype),)
 
 
-# --- elementwise: binary and ternary ----------------------------------------------------------------
+# --- elementwise: binary and ternary ------------------------------------------------------------
 
 
 @derivative(Op.ADD)
@@ -306,7 +306,7 @@ def _where(ctx: PrimitiveGrad, grad: Tensor) -> Gradients:
     )
 
 
-# --- elementwise: complex numbers -------------------------------------------------------------------
+# --- elementwise: complex numbers ---------------------------------------------------------------
 
 
 @derivative(Op.COMPLEX)

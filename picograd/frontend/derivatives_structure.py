@@ -2,6 +2,7 @@
 
 In: nothing. Out: rows of `tape.RECORDERS`.
 
+>>> from picograd.frontend import tape
 >>> tape.RECORDERS[Op.REDUCE, Combiner.SUM].__name__
 'SumBackward0'
 """
@@ -12,7 +13,7 @@ import math
 from typing import cast
 
 from picograd.dtype import int64
-from picograd.frontend import primitives, tape
+from picograd.frontend import primitives
 from picograd.frontend.autograd import unexpanded, unsliced
 from picograd.frontend.derivatives import (
     add,
@@ -39,7 +40,7 @@ from picograd.graph.ops import (
     SliceAttr,
 )
 
-# --- reduce -----------------------------------------------------------------------------------------
+# --- reduce -------------------------------------------------------------------------------------
 
 
 def spread(x: Tensor, axes: tuple[int, ...], shape: tuple[int, ...]) -> Tensor:
@@ -250,7 +251,7 @@ def _scatter_product(ctx: PrimitiveGrad, grad: Tensor) -> Gradients:
     return (base_grad, value_grad, *[None] * len(indices))
 
 
-# --- movement ---------------------------------------------------------------------------------------
+# --- movement -----------------------------------------------------------------------------------
 
 
 @derivative(Op.RESHAPE, name="ReshapeBackward0")

@@ -114,7 +114,7 @@ class Size(tuple[int, ...]):
         found = tuple.__getitem__(self, index)
         return Size(found) if isinstance(found, tuple) else found
 
-    def __add__(self, other: tuple[int, ...]) -> Size:
+    def __add__(self, other: tuple[int, ...]) -> Size:  # pyright: ignore[reportIncompatibleMethodOverride]
         return Size(tuple.__add__(self, tuple(other)))
 
     def __radd__(self, other: tuple[int, ...]) -> Size:

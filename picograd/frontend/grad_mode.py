@@ -130,7 +130,7 @@ class enable_grad(_Mode):
 
 
 class inference_mode(_Mode):
-    """As `no_grad`. (Torch also forbids later use of the results in autograd; picograd allows it.)"""
+    """As `no_grad`. (Torch also forbids later use of the results in autograd.)"""
 
     def __new__(cls, mode: bool | Callable[..., object] = True) -> inference_mode:
         made = super().__new__(cls)

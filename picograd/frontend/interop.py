@@ -43,7 +43,7 @@ def owned(array: np.ndarray, place: str) -> Tensor:
 
 
 def _infer(data: object, depth: int) -> tuple[tuple[int, ...], DType | None]:
-    """Shape and dtype of nested sequences, from the first branch down; None if there's no number."""
+    """Shape and dtype of nested sequences; the dtype is None if there is no number."""
     if isinstance(data, Tensor):
         return data._shape, data.dtype
     if isinstance(data, np.ndarray):
@@ -114,9 +114,8 @@ def array_of(data: object, dtype: DType | None) -> np.ndarray:
             f"value cannot be converted to type {type_name(kind).lower()} without overflow"
         )
     try:
-        if kind.is_integer and inferred is not None and inferred.is_inexact:
-            array = np.array(_plain(data), dtype=np.float64).astype(kind.numpy)
-        elif kind.name in ("float16", "bfloat16") and inferred is not None:
+        truncates = kind.is_integer and inferred is not None and inferred.is_inexact
+        if truncates or kind.name in ("float16", "bfloat16"):
             array = np.array(_plain(data), dtype=np.float64).astype(kind.numpy)
         else:
             array = np.array(_plain(data), dtype=kind.numpy)
@@ -250,7 +249,7 @@ def scalar_tensor(
     return tensor(s, dtype=dtype or get_default_dtype(), device=device)
 
 
-def legacy_tensor(*args: object, dtype: DType | None = None, **kwargs: object) -> Tensor:
+def legacy_tensor(*args: object, dtype: DType | None = None) -> Tensor:
     """`Tensor(2, 3)` (that shape, contents unspecified) and `Tensor([1, 2])` (floats)."""
     kind = dtype or get_default_dtype()
     if len(args) == 1 and isinstance(args[0], Tensor):

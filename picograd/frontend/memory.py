@@ -19,11 +19,11 @@ import numpy as np
 from picograd import engine
 from picograd.dtype import DType
 from picograd.frontend import primitives, tape, view
+from picograd.frontend import storage as storages
 from picograd.frontend.device import Size, device_name
 from picograd.frontend.grad_mode import state
 from picograd.frontend.promotion import broadcast_pair, check_cast, type_name, wrap_dim
 from picograd.frontend.registry import attribute, operation
-from picograd.frontend import storage as storages
 from picograd.frontend.tensor import Tensor, wrap
 from picograd.frontend.views import expanded_to, transpose
 from picograd.graph.node import convert
@@ -44,7 +44,7 @@ LEGACY = {
     "complex128": "ComplexDouble",
 }
 
-# --- sizes ------------------------------------------------------------------------------------------
+# --- sizes --------------------------------------------------------------------------------------
 
 
 @operation(function=False)
@@ -189,7 +189,7 @@ def H(self: Tensor) -> Tensor:
     return adjoint(self) if self.ndim else self
 
 
-# --- numbers and arrays -------------------------------------------------------------------------------
+# --- numbers and arrays -------------------------------------------------------------------------
 
 
 def host_array(x: Tensor) -> np.ndarray:
@@ -228,12 +228,10 @@ def tolist(self: Tensor) -> list | Number:
 @operation(function=False)
 def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
     """An array over the same memory: writes to one are seen through the other."""
-    if self.requires_grad:
-        if not force:
-            raise RuntimeError(
-                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() "
-                "instead."
-            )
+    if self.requires_grad and not force:
+        raise RuntimeError(
+            "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
+        )
     if self.dtype.name == "bfloat16":
         raise TypeError("Got unsupported ScalarType BFloat16")
     array = self._storage.export(self._shape, self.stride(), self._offset)
@@ -277,7 +275,7 @@ def format_(self: Tensor, specification: str) -> str:
 def contains(self: Tensor, element: object) -> bool:
     """`element in x`."""
     if isinstance(element, (Tensor, bool, int, float, complex, np.generic)):
-        return bool((self == element).any().item())
+        return bool(cast("Tensor", self == element).any().item())
     raise RuntimeError(
         f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}."
     )
@@ -290,7 +288,7 @@ def iterate(self: Tensor) -> object:
     return iter(self.unbind(0))
 
 
-# --- copies and writes --------------------------------------------------------------------------------
+# --- copies and writes --------------------------------------------------------------------------
 
 
 @operation()
@@ -401,7 +399,7 @@ def set_(self: Tensor, source: Tensor) -> Tensor:
     return self
 
 
-# --- other dtypes and devices -------------------------------------------------------------------------
+# --- other dtypes and devices -------------------------------------------------------------------
 
 
 @operation(function=False)

@@ -12,7 +12,7 @@ operand's class gets its turn.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -78,13 +78,16 @@ def install(tables: dict[str, Callable[..., object]] = FUNCTIONS) -> None:
     for name, function_name in BINARY.items():
         function = tables.get(function_name)
         if function is not None:
-            methods[f"__{name}__"] = _forward(METHODS.get(function_name, function))
-            methods[f"__r{name}__"] = _reflected(METHODS.get(function_name, function))
-            methods[f"__i{name}__"] = _writing(METHODS.get(function_name, function))
+            plain = cast("Function", METHODS.get(function_name, function))
+            methods[f"__{name}__"] = _forward(plain)
+            methods[f"__r{name}__"] = _reflected(plain)
+            methods[f"__i{name}__"] = _writing(plain)
     for name, function_name in COMPARISONS.items():
         function = tables.get(function_name)
         if function is not None:
-            methods[f"__{name}__"] = _forward(METHODS.get(function_name, function))
+            methods[f"__{name}__"] = _forward(
+                cast("Function", METHODS.get(function_name, function))
+            )
     methods["__getitem__"] = slicing.getitem
     methods["__setitem__"] = slicing.setitem
     for name, method in methods.items():

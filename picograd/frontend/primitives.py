@@ -159,15 +159,27 @@ def update(
     return primitive(Op.UPDATE, (base, value), SliceAttr(starts, sizes, steps))
 
 
+# Programs use the same few numbers again and again; a known one costs a look-up.
+_constants: dict[tuple[str, DType, str, Shape], Node] = {}
+_CONSTANTS_KEPT = 1024
+
+
 def constant_node(
     value: int | float | complex | bool, dtype: DType, device: str, shape: Shape = ()
 ) -> Node:
     """The node of a constant of any shape."""
+    key = (repr(value), dtype, device, shape)
+    node = _constants.get(key)
+    if node is not None and node.buffer is None:
+        return node
     node = const(value, dtype, device)
     if shape:
         node = make(Op.RESHAPE, (node,), shape_attr((1,) * len(shape)))
         if node.shape != shape:
             node = make(Op.EXPAND, (node,), shape_attr(shape))
+    if len(_constants) >= _CONSTANTS_KEPT:
+        _constants.clear()
+    _constants[key] = node
     return node
 
 

@@ -105,7 +105,8 @@ class _Formatter:
 
 
 def _complex_format(values: np.ndarray, options: Options) -> tuple[int, Callable[..., str]]:
-    real, imaginary = _Formatter(values.real, options), _Formatter(values.imag, options)
+    real = _Formatter(np.real(values), options)
+    imaginary = _Formatter(np.imag(values), options)
 
     def show(value: complex) -> str:
         first = real.format(value.real)

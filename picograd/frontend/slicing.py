@@ -1,7 +1,7 @@
 """Parts of a tensor as views: basic indexing, `select`, `narrow`, `diagonal`, `split`, ...
 
-In: a tensor and integers or slices. Out: views; a basic `x[...]` is one slice and one reshape. Index
-tensors, lists and boolean masks are left to `frontend/indexing.py`.
+In: a tensor and integers or slices. Out: views; a basic `x[...]` is one slice and one reshape.
+Index tensors, lists and boolean masks are left to `frontend/indexing.py`.
 
 >>> import picograd
 >>> x = picograd.arange(12).view(3, 4)
@@ -11,6 +11,7 @@ tensors, lists and boolean masks are left to `frontend/indexing.py`.
 
 from __future__ import annotations
 
+import itertools
 import operator
 from collections.abc import Sequence
 from types import EllipsisType
@@ -187,7 +188,7 @@ def narrow(input: Tensor, dim: int, start: int | Tensor, length: int) -> Tensor:
     """`length` positions of an axis from `start` on."""
     if not input.ndim:
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
-    axis, first = wrap_dim(dim, input.ndim), int(start)
+    axis, first = wrap_dim(dim, input.ndim), int(cast("int", start))
     extent = input._shape[axis]
     if length < 0:
         raise RuntimeError("narrow(): length must be non-negative.")
@@ -265,9 +266,7 @@ def tensor_split(
         return split(input, [small + (n < more) for n in range(count)], axis)
     cuts = [0, *[int(cut) for cut in indices_or_sections], extent]
     lead = [slice(None)] * axis
-    return tuple(
-        [sliced(input, [*lead, slice(a, b)]) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
-    )
+    return tuple([sliced(input, [*lead, slice(a, b)]) for a, b in itertools.pairwise(cuts)])
 
 
 @operation()

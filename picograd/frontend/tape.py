@@ -16,18 +16,19 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from picograd.dtype import DType
 from picograd.graph.node import Node
 from picograd.graph.ops import REDUCES, Combiner, Op, ReduceAttr, ScanAttr, ScatterReduceAttr, Shape
 
 if TYPE_CHECKING:
-    from picograd.frontend.view import Steps
     from picograd.frontend.tensor import Tensor
+    from picograd.frontend.view import Steps
 
 Gradients = Sequence["Tensor | None"]
 Hook = Callable[["Tensor"], "Tensor | None"]
+NodeHook = Callable[[Gradients, Gradients], "Gradients | None"]
 
 _sequence = itertools.count()
 LAST = 1 << 62  # the sequence number of leaves: they are served first
@@ -62,7 +63,7 @@ class Meta:
 class RemovableHandle:
     """Returned by `register_hook`; `remove()` takes the hook away again."""
 
-    def __init__(self, hooks: dict[int, Callable[..., object]], key: int) -> None:
+    def __init__(self, hooks: dict[int, H], key: int) -> None:
         self._hooks = weakref.ref(hooks) if isinstance(hooks, _HookTable) else (lambda: hooks)
         self.id = key
 
@@ -79,6 +80,10 @@ class RemovableHandle:
         self.remove()
 
 
+H = TypeVar("H", bound=Callable[..., object])
+G = TypeVar("G", bound="GradNode")
+
+
 class _HookTable(dict):
     """A dictionary that can be referred to weakly."""
 
@@ -88,9 +93,7 @@ class _HookTable(dict):
 _hook_ids = itertools.count()
 
 
-def add_hook(
-    hooks: dict[int, Callable[..., object]], hook: Callable[..., object]
-) -> RemovableHandle:
+def add_hook(hooks: dict[int, H], hook: H) -> RemovableHandle:
     """Put a hook into a table and return its handle."""
     key = next(_hook_ids)
     hooks[key] = hook
@@ -112,8 +115,8 @@ class GradNode:
         self.edges = edges
         self.outputs = outputs
         self.sequence = next(_sequence)
-        self.hooks: dict[int, dict[int, Callable[..., object]]] | None = None
-        self.node_hooks: dict[int, Callable[..., object]] | None = None
+        self.hooks: dict[int, dict[int, Hook]] | None = None
+        self.node_hooks: dict[int, NodeHook] | None = None
         self.retained: dict[int, weakref.ref[Tensor]] | None = None
 
     def apply(self, gradients: list[Tensor | None]) -> Gradients:
@@ -136,15 +139,13 @@ class GradNode:
         """The nodes that come next in backward, one per input."""
         return tuple(edge if edge is not None else (None, 0) for edge in self.edges)
 
-    def register_hook(
-        self, hook: Callable[[Gradients, Gradients], Gradients | None]
-    ) -> RemovableHandle:
+    def register_hook(self, hook: NodeHook) -> RemovableHandle:
         """Call `hook(input gradients, output gradients)` after the node ran in backward."""
         if self.node_hooks is None:
             self.node_hooks = _HookTable()
         return add_hook(self.node_hooks, hook)
 
-    def hooks_of(self, number: int) -> dict[int, Callable[..., object]]:
+    def hooks_of(self, number: int) -> dict[int, Hook]:
         """The table of the hooks on one output's gradient."""
         if self.hooks is None:
             self.hooks = {}
@@ -376,9 +377,9 @@ class RuleGrad(GradNode):
 _named: dict[tuple[type[GradNode], str], type[GradNode]] = {}
 
 
-def named(kind: type[GradNode], name: str) -> type[GradNode]:
+def named(kind: type[G], name: str) -> type[G]:
     """The subclass of a tape node that carries the name torch would print."""
     found = _named.get((kind, name))
     if found is None:
         found = _named[kind, name] = type(name, (kind,), {"__slots__": ()})
-    return found
+    return cast("type[G]", found)

@@ -16,7 +16,7 @@ by the other modules of the frontend (see `frontend/registry.py`), its operators
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
 
@@ -37,9 +37,9 @@ LEAF_VIEW_WRITE = (
     "a view of a leaf Variable that requires grad is being used in an in-place operation."
 )
 NO_GRAD_WRITE = (
-    "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given "
-    "that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by "
-    "moving both the view and the inplace either both inside the no_grad block (if you don't want "
+    "A view was created in no_grad mode and is being modified inplace with grad mode enabled. "
+    "Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your "
+    "code by moving both the view and the inplace either both inside the no_grad block (if you don't want "
     "the inplace to be tracked) or both outside (if you want the inplace to be tracked)."
 )
 
@@ -113,13 +113,13 @@ class Tensor:
         def __getitem__(self, index: object) -> Tensor: ...
         def __setitem__(self, index: object, value: object) -> None: ...
 
-    def __new__(cls, *args: object, **kwargs: object) -> Tensor:
+    def __new__(cls, *args: object, dtype: DType | None = None) -> Tensor:
         from picograd.frontend.interop import legacy_tensor
 
-        made = legacy_tensor(*args, **kwargs)
+        made = legacy_tensor(*args, dtype=dtype)
         return made if cls is Tensor else made._as_class(cls)
 
-    # --- contents -----------------------------------------------------------------------------------
+    # --- contents -------------------------------------------------------------------------------
 
     @property
     def node(self) -> Node:
@@ -140,7 +140,7 @@ class Tensor:
         return storages.strided(flat, self._shape, self.stride(), self._offset)
 
     def _snapshot(self) -> Node:
-        """The node of the contents for somebody who keeps it: never memory the outside can write."""
+        """The node of the contents for somebody who keeps it: not memory the outside can write."""
         if storages._pinned and self._storage.is_pinned():
             return storages.copied(self._array(), self._storage.node.device)
         return self.node
@@ -217,7 +217,7 @@ class Tensor:
     def _signature(self) -> tuple[Shape, DType, str]:
         return (self._shape, self.dtype, self._storage.node.device)
 
-    # --- views ----------------------------------------------------------------------------------------
+    # --- views ----------------------------------------------------------------------------------
 
     def _derive(
         self,
@@ -228,7 +228,7 @@ class Tensor:
         name: str = "ViewBackward0",
         more: Step | None = None,
     ) -> Tensor:
-        """A view of this tensor: `step` (and `more`) further along the chain, sharing the storage."""
+        """A view of this tensor, `step` (and `more`) further along the chain."""
         steps = view.append(self._steps, step)
         if more is not None:
             steps = view.append(steps, more)
@@ -284,7 +284,7 @@ class Tensor:
             result.requires_grad_(True)
         return result
 
-    # --- autograd ---------------------------------------------------------------------------------
+    # --- autograd -------------------------------------------------------------------------------
 
     def _edge(self) -> Edge | None:
         """Where this tensor's gradient arrives; None if it doesn't require grad."""
@@ -377,7 +377,8 @@ class Tensor:
             raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
         if self.requires_grad and not value.dtype.is_inexact:
             raise RuntimeError(
-                "data set to a tensor that requires gradients must be floating point or complex dtype"
+                "data set to a tensor that requires gradients must be floating point or complex "
+                "dtype"
             )
         self._storage, self._steps, self.dtype = value._storage, value._steps, value.dtype
         self._shape, self._strides, self._offset = value._shape, value._strides, value._offset
@@ -394,7 +395,7 @@ class Tensor:
         """True if a non-leaf keeps its gradient (`retain_grad`)."""
         return self._meta is not None and self._meta.retains
 
-    # --- description ------------------------------------------------------------------------------
+    # --- description ----------------------------------------------------------------------------
 
     @property
     def shape(self) -> Size:
@@ -415,7 +416,11 @@ class Tensor:
     def _version(self) -> int:
         return self._storage.version
 
-    def stride(self, dim: int | None = None) -> tuple[int, ...] | int:
+    @overload
+    def stride(self, dim: None = None) -> Strides: ...
+    @overload
+    def stride(self, dim: int) -> int: ...
+    def stride(self, dim: int | None = None) -> Strides | int:
         """The distance in memory, in elements, between neighbours along each axis (or one)."""
         strides = self._strides
         if strides is None:

@@ -67,7 +67,7 @@ def append(steps: Steps, step: Step) -> Steps:
     """The chain with one more step; two neighbours of one kind become one, no-ops vanish."""
     if not steps:
         return () if _is_identity(step) else (step,)
-    op, attr, inverse = step
+    op, attr, _ = step
     last_op, last_attr, last_inverse = steps[-1]
     if op is last_op and op is not Op.BITCAST:
         if op is Op.PERMUTE:
@@ -123,7 +123,8 @@ def first_of(shape: Shape) -> SliceAttr:
 def written(base: Node, steps: Steps, value: Node, uniform: bool = False) -> Node:
     """The storage's contents after `value` was stored through the view.
 
-    All the elements of a `uniform` value are equal. For other values it raises torch's RuntimeError if several elements of the view share one memory location.
+    All the elements of a `uniform` value are equal. For other values it raises torch's
+    RuntimeError if several elements of the view share one memory location.
     """
     last_slice = -1
     for position, (op, _, _) in enumerate(steps):

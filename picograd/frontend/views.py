@@ -100,7 +100,7 @@ def _view_dtype(x: Tensor, dtype: DType) -> Tensor:
 
 @operation()
 def reshape(input: Tensor, *shape: object, **named: object) -> Tensor:
-    """The elements in row-major order in another shape: a view if strides can do it, else a copy."""
+    """The elements in row-major order in another shape: a view if strides allow, else a copy."""
     target = resolve(input, sizes_of(shape or (named["shape"],), "reshape"))
     strides = view.view_strides(input._shape, input.stride(), target)
     if strides is None:
@@ -183,7 +183,7 @@ def movedim(input: Tensor, source: int | Sequence[int], destination: int | Seque
     return ordered(input, filled, "PermuteBackward0")
 
 
-# --- axes of extent 1 ---------------------------------------------------------------------------------
+# --- axes of extent 1 ---------------------------------------------------------------------------
 
 
 @operation()
@@ -265,7 +265,7 @@ def reshape_as(self: Tensor, other: Tensor) -> Tensor:
     return reshape(self, other._shape)
 
 
-# --- repetition -------------------------------------------------------------------------------------
+# --- repetition ---------------------------------------------------------------------------------
 
 
 @operation(function=False)
@@ -334,7 +334,7 @@ def expanded_to(x: Tensor, shape: Shape) -> Tensor:
     return expand(x, shape)
 
 
-# --- copies -----------------------------------------------------------------------------------------
+# --- copies -------------------------------------------------------------------------------------
 
 
 @operation(function=False)

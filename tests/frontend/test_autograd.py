@@ -29,7 +29,7 @@ def leaf(m, *shape, shift=0.5):
 
 UNARY = {
     "neg": lambda m, x: -x,
-    "abs": lambda m, x: (x - 1).abs(),
+    "abs": lambda m, x: (x - 1).abs() * x,
     "sqrt": lambda m, x: x.sqrt(),
     "reciprocal": lambda m, x: x.reciprocal(),
     "exp": lambda m, x: x.exp(),

@@ -3,7 +3,7 @@
 import pytest
 
 pytest.importorskip("torch")
-from tests.frontend.twins import is_error, same  # noqa: E402
+from tests.frontend.twins import is_error, same
 
 
 def program_aliases_see_writes(m):

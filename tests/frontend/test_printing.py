@@ -58,9 +58,11 @@ def test_shapes(shape):
     same(lambda m: repr(m.tensor(data > 0)))
 
 
-@pytest.mark.parametrize(
-    "dtype", "bool uint8 int8 int16 int32 int64 float16 bfloat16 float32 float64".split()
-)
+INTEGERS = ["bool", "uint8", "int8", "int16", "int32", "int64"]
+FLOATS = ["float16", "bfloat16", "float32", "float64"]
+
+
+@pytest.mark.parametrize("dtype", INTEGERS + FLOATS)
 def test_dtypes(dtype):
     same(lambda m: repr(m.tensor([[0, 1], [2, 3]]).to(getattr(m, dtype))))
     same(lambda m: repr(m.tensor([], dtype=getattr(m, dtype))))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torch")
-from tests.frontend.twins import same  # noqa: E402
+from tests.frontend.twins import same
 
 
 def described(x):
