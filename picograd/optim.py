@@ -106,7 +106,7 @@ class Optimizer:
         """One parameter's step."""
         raise NotImplementedError(f"{type(self).__name__} has no update")
 
-    # --- saving -------------------------------------------------------------------------------------
+    # --- saving ----------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
         """The state, with parameters numbered instead of named by themselves."""

@@ -132,7 +132,7 @@ def allclose(
     return bool(isclose(input, other, rtol, atol, equal_nan).all().item())
 
 
-# --- logic and bits -------------------------------------------------------------------------------
+# --- logic and bits ------------------------------------------------------------------------------
 
 
 def truth(x: Tensor) -> Tensor:

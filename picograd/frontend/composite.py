@@ -14,6 +14,7 @@ tensor([0.2500])
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 from picograd.frontend.grad_mode import state
 from picograd.frontend.tape import FREED, Gradients, Meta, RuleGrad, named
@@ -53,11 +54,8 @@ def with_rule(
     Without `saved` the rule is called as `rule(gradient, result)`. `compute` must return fresh
     storage. `name` is the step's name as torch prints it.
     """
-    enabled = state.enabled
-    if enabled:
-        edges = tuple([x._edge() for x in inputs])
-        enabled = any(edge is not None for edge in edges)
-    if not enabled:
+    edges = tuple([x._edge() for x in inputs]) if state.enabled else ()
+    if not any(edge is not None for edge in edges):
         return compute()
     state.enabled = False
     try:
@@ -66,9 +64,10 @@ def with_rule(
         state.enabled = True
     outputs = (result._signature(),)
     if saved is None:
-        node = named(ResultRuleGrad, name)(edges, outputs, (), rule)
+        kind = cast("type[ResultRuleGrad]", named(ResultRuleGrad, name))
+        node = kind(edges, outputs, (), rule)
         node.save_result(result)
     else:
-        node = named(RuleGrad, name)(edges, outputs, saved, rule)
+        node = cast("type[RuleGrad]", named(RuleGrad, name))(edges, outputs, saved, rule)
     result._meta = Meta((node, 0))
     return result

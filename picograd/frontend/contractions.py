@@ -199,7 +199,7 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
     return mul(primitives.reshape(input, (*input._shape, 1)), vec2)
 
 
-# --- with something added ---------------------------------------------------------------------------------
+# --- with something added ------------------------------------------------------------------------
 
 
 def _plus(input: Tensor, product: Tensor, beta: Number, alpha: Number) -> Tensor:

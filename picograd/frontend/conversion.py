@@ -1,7 +1,7 @@
 """Conversions named after types: `x.float()`, `x.long()`, ...
 
-In: a tensor. Out: the tensor itself if it has the type, else a converted copy. `to` and `type` are in
-`memory.py`.
+In: a tensor. Out: the tensor itself if it has the type, else a converted copy. `to` and `type` are
+in `memory.py`.
 
 >>> import picograd
 >>> picograd.tensor([1.9, -1.9]).long()

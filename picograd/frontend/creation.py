@@ -275,7 +275,7 @@ def new_full(
     return _new(self, (size,), fill_value, dtype, device, requires_grad, "new_full")
 
 
-# --- ranges ---------------------------------------------------------------------------------------------
+# --- ranges --------------------------------------------------------------------------------------
 
 
 def _bound(value: object) -> Number:
@@ -315,10 +315,10 @@ def arange(
     count = -((low - high) // stride) if whole else math.ceil((high - low) / stride)
     place = device_name(device)
     if dtype.is_integer or dtype is bool_:
-        index = primitives.iota(count, int64, place)
+        index = primitives.iota(int(count), int64, place)
         result = primitives.cast(add(mul(index, int(stride)), int(low)), dtype)
     else:
-        index = primitives.iota(count, float64, place)
+        index = primitives.iota(int(count), float64, place)
         result = primitives.cast(add(mul(index, float(stride)), float(low)), dtype)
     return finish(result.detach(), requires_grad)
 

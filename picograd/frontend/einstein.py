@@ -58,7 +58,7 @@ def _diagonal(x: Tensor, labels: Labels) -> tuple[Tensor, Labels]:
                     f"{x._shape[second]} != {x._shape[first]}"
                 )
             x = x.diagonal(0, first, second)
-            rest = [l for n, l in enumerate(labels) if n not in (first, second)]
+            rest = [other for n, other in enumerate(labels) if n not in (first, second)]
             labels = (*rest, label)
     return x, labels
 
@@ -82,7 +82,7 @@ def contract(
         return (
             primitives.permute(x, tuple(labels.index(label) for label in output)) if labels else x
         )
-    summed = tuple(dict.fromkeys(l for _, labels in parts for l in labels if l not in output))
+    summed = tuple(dict.fromkeys(one for _, labels in parts for one in labels if one not in output))
     every = (*output, *summed)
     shape = tuple(sizes[label] for label in every)
     first, second = (_spread(x, labels, every, shape) for x, labels in parts)
@@ -229,7 +229,7 @@ def _path(tensors: list[Tensor], labels: list[Labels], output: Labels) -> list[t
 
 @operation(method=False, out=True)
 def tensordot(a: Tensor, b: Tensor, dims: int | Sequence[Sequence[int]] = 2) -> Tensor:
-    """The contraction of the last `dims` dimensions of `a` with the first of `b`, or of given lists."""
+    """Contract the last `dims` dimensions of `a` with the first of `b`, or given lists."""
     if isinstance(dims, int):
         if dims < 0:
             raise RuntimeError(f"tensordot expects dims >= 0, but got dims={dims}")

@@ -335,7 +335,7 @@ def lerp(input: Tensor, end: Tensor, weight: Operand) -> Tensor:
         raise RuntimeError(f"expected dtype {input.dtype} for `end` but got dtype {end.dtype}")
     difference = sub(end, input)
     if not isinstance(weight, Tensor):
-        if weight < 0.5:
+        if float(weight.real) < 0.5:
             return add(input, mul(difference, weight))
         return sub(end, mul(difference, 1 - weight))
     low = add(input, mul(weight, difference))

@@ -1,7 +1,7 @@
 """Named gathers and scatters along one dimension.
 
-In: a tensor, a dimension, an index tensor (and what to write). Out: tensors. All are the two by-table
-movements GATHER and SCATTER(_REDUCE), with the other dimensions' own positions as further indices.
+In: a tensor, a dimension, an index tensor (and what to write). Out: tensors. All are the movements
+GATHER and SCATTER(_REDUCE) by table, with the other dimensions' own positions as further indices.
 
 >>> import picograd
 >>> picograd.gather(picograd.tensor([[1, 2], [3, 4]]), 1, picograd.tensor([[1], [0]]))
@@ -41,7 +41,7 @@ REDUCTIONS = {
 
 
 def along_dim(x: Tensor, axis: int, index: Tensor, checked: bool = True) -> Tensor:
-    """`x` picked along one axis by an index of the same rank, whose other positions count as they are."""
+    """`x` picked along one axis by an index of the same rank."""
     axes, indices = _table(x, axis, index)
     return primitives.gather(x, axes, indices, checked)
 
@@ -218,7 +218,7 @@ def scatter_reduce(
     return div(total, clamp(number, min=1), rounding_mode=mode)
 
 
-# --- whole slices by index -----------------------------------------------------------------------------------
+# --- whole slices by index -----------------------------------------------------------------------
 
 
 def _vector(index: Tensor, name: str) -> Tensor:
@@ -300,7 +300,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Operand) -> Tensor
     return _slices(input, dim, index, filler, None, "index_fill")
 
 
-# --- the flattened tensor ---------------------------------------------------------------------------------------
+# --- the flattened tensor ------------------------------------------------------------------------
 
 
 @operation(out=True)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from typing import SupportsIndex, cast
 
 import numpy as np
 
@@ -35,7 +36,7 @@ SMALL = 65536
 _FULL = slice(None)
 
 
-# --- indices ----------------------------------------------------------------------------------------------
+# --- indices -------------------------------------------------------------------------------------
 
 
 def known_range(index: Tensor) -> tuple[int, int] | None:
@@ -118,7 +119,7 @@ def _complete(x: Tensor, index: Index) -> list[Index]:
         for item in items
     ]
     items = [
-        operator.index(item)
+        operator.index(cast("SupportsIndex", item))
         if not isinstance(item, (bool, Tensor)) and hasattr(item, "__index__")
         else item
         for item in items
@@ -259,7 +260,7 @@ def from_place(x: Tensor, number: int, place: int) -> Tensor:
     return primitives.permute(x, (*inside, *range(place), *range(place + number, x.ndim)))
 
 
-# --- x[...] and x[...] = v ------------------------------------------------------------------------------------
+# --- x[...] and x[...] = v -----------------------------------------------------------------------
 
 
 def advanced_getitem(x: Tensor, index: Index) -> Tensor:
@@ -364,7 +365,7 @@ def _lone_mask(x: Tensor, index: Index) -> Tensor | None:
     return primitives.cast(item, bool_)
 
 
-# --- index_put and what masks select --------------------------------------------------------------------------
+# --- index_put and what masks select -------------------------------------------------------------
 
 
 def _selection(x: Tensor, indices: Sequence[Tensor | None]) -> Selection:

@@ -11,6 +11,7 @@ tensor([1, 2, 3])
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from picograd.dtype import DType, int64, promote
 from picograd.frontend import primitives
@@ -132,8 +133,7 @@ def _at_least(x: Tensor, rank: int) -> Tensor:
 def _each_at_least(tensors: tuple[object, ...], rank: int) -> Tensor | tuple[Tensor, ...]:
     if len(tensors) == 1 and isinstance(tensors[0], Tensor):
         return _at_least(tensors[0], rank)
-    given = tensors[0] if len(tensors) == 1 else tensors
-    assert isinstance(given, Sequence)
+    given = cast("Sequence[Tensor]", tensors[0] if len(tensors) == 1 else tensors)
     return tuple(_at_least(x, rank) for x in given)
 
 
@@ -183,7 +183,7 @@ def column_stack(tensors: Sequence[Tensor]) -> Tensor:
     return cat(parts, 1)
 
 
-# --- repeating -------------------------------------------------------------------------------------------
+# --- repeating -----------------------------------------------------------------------------------
 
 
 def _flat_sizes(sizes: tuple[object, ...]) -> tuple[int, ...]:
@@ -227,7 +227,7 @@ def repeat_interleave(
     *,
     output_size: int | None = None,
 ) -> Tensor:
-    """Each element along a dimension several times in a row (`repeats` per element, if a tensor)."""
+    """Each element along a dimension several times in a row (a tensor: so often each)."""
     if dim is None:
         input, dim = input.reshape((-1,)), 0
     axis = wrap_dim(dim, input.ndim)
@@ -269,7 +269,7 @@ def front_to(x: Tensor, number: int, axis: int) -> Tensor:
     return primitives.permute(x, (*rest[:axis], *range(number), *rest[axis:]))
 
 
-# --- turning and shifting ----------------------------------------------------------------------------------
+# --- turning and shifting ------------------------------------------------------------------------
 
 
 @operation()
@@ -339,7 +339,7 @@ def roll(
     return result.clone() if result is input else result
 
 
-# --- triangles and diagonals -----------------------------------------------------------------------------------
+# --- triangles and diagonals ---------------------------------------------------------------------
 
 
 def _below(rows: int, columns: int, diagonal: int, place: str) -> Tensor:
@@ -422,7 +422,7 @@ def block_diag(*tensors: Tensor) -> Tensor:
     return cat(padded, 0)
 
 
-# --- grids ------------------------------------------------------------------------------------------------------
+# --- grids ---------------------------------------------------------------------------------------
 
 
 @operation(method=False)

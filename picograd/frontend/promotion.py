@@ -257,11 +257,8 @@ def convert(value: Operand, dtype: DType, shape: Shape, device: str) -> Tensor:
     """One operand as a tensor of the given dtype, shape and device."""
     if not isinstance(value, Tensor):
         return primitives.constant(value, dtype, device, shape)
-    if value.node.device != device:
-        value = value.to(device)
-    if value.dtype is not dtype:
-        value = primitives.cast(value, dtype)
-    return broadcast_to(value, shape)
+    here: Tensor = value if value.node.device == device else value.to(device)
+    return broadcast_to(primitives.cast(here, dtype), shape)
 
 
 def align(*operands: Operand, dtype: DType | None = None) -> tuple[Tensor, ...]:
@@ -277,9 +274,8 @@ def align(*operands: Operand, dtype: DType | None = None) -> tuple[Tensor, ...]:
         if isinstance(one, Tensor):
             shape = broadcast_pair(shape, one._shape) if shape else one._shape
     device = common_device(operands)
-    if dtype is None:
-        dtype = result_type(*operands)
-    return tuple(convert(one, dtype, shape, device) for one in operands)
+    wanted = result_type(*operands) if dtype is None else dtype
+    return tuple(convert(one, wanted, shape, device) for one in operands)
 
 
 def wrap_dim(dim: int, rank: int) -> int:

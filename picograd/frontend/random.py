@@ -110,7 +110,7 @@ def set_rng_state(new_state: Tensor) -> None:
     default_generator.set_state(new_state)
 
 
-# --- bits and the two basic distributions -----------------------------------------------------------------
+# --- bits and the two basic distributions --------------------------------------------------------
 
 
 def _words(shape: Shape, number: int, generator: Generator | None, place: str) -> list[Tensor]:

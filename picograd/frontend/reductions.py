@@ -112,7 +112,7 @@ def _inexact(x: Tensor, name: str, dtype: DType | None = None) -> Tensor:
     return x
 
 
-# --- sums and products ------------------------------------------------------------------------------
+# --- sums and products ---------------------------------------------------------------------------
 
 
 @operation(out=True)
@@ -179,7 +179,7 @@ def count_nonzero(input: Tensor, dim: Dims = None) -> Tensor:
     return sum(truth(input), dim)
 
 
-# --- truth -------------------------------------------------------------------------------------------
+# --- truth ---------------------------------------------------------------------------------------
 
 
 def _truth_fold(combiner: Combiner, x: Tensor, dim: Dims, keepdim: bool) -> Tensor:
@@ -201,7 +201,7 @@ def any(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     return _truth_fold(Combiner.MAX, input, dim, keepdim)
 
 
-# --- extremes ----------------------------------------------------------------------------------------
+# --- extremes ------------------------------------------------------------------------------------
 
 
 def _check_not_empty(x: Tensor, dims: tuple[int, ...], name: str, given: bool) -> None:
@@ -247,7 +247,7 @@ def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> 
 
 
 def first_position(x: Tensor, value: Tensor, axis: int) -> Tensor:
-    """Where along `axis` each extreme `value` (axis removed) stands first; NaN counts as extreme."""
+    """Where along `axis` each extreme `value` stands first; NaN counts as extreme."""
     hit = primitives.elementwise(Op.EQ, x, spread(value, x, (axis,)))
     if x.dtype.is_float:
         hit = primitives.elementwise(Op.OR, hit, primitives.elementwise(Op.NE, x, x))
@@ -308,7 +308,7 @@ def _extreme_pair(
     def rule(gradient: Tensor, found: Tensor) -> tuple[Tensor]:
         # The gradient of max(dim) belongs to one element, the first of the equal ones.
         shape = x._shape
-        kept = shape[:axis] + (1,) + shape[axis + 1 :]
+        kept = (*shape[:axis], 1, *shape[axis + 1 :])
         wide = [broadcast_to(primitives.reshape(t, kept), shape) for t in (found, gradient)]
         chosen = primitives.elementwise(Op.EQ, positions(x, axis), wide[0])
         return (primitives.elementwise(Op.WHERE, chosen, wide[1], filled_like(wide[1], 0)),)

@@ -101,7 +101,7 @@ def _default() -> Generator:
     return default_generator
 
 
-# --- orders and choices -----------------------------------------------------------------------------------
+# --- orders and choices --------------------------------------------------------------------------
 
 
 @operation(method=False, out=True)
@@ -142,7 +142,7 @@ def multinomial(
     """Indices drawn with the probabilities that each row's weights give.
 
     With replacement: how many cumulative sums lie at or below a uniform number. Without: an
-    exponential race, whose smallest `num_samples` times win. The weights are realised to be checked.
+    exponential race, whose smallest `num_samples` times win. The weights are realised for a check.
     """
     if not input.dtype.is_float:
         raise RuntimeError(
@@ -175,23 +175,23 @@ def _with_replacement(weights: Tensor, number: int, generator: Generator | None)
     edges = cumsum(weights, -1)
     count = weights._shape[-1]
     rows = weights._shape[:-1]
-    draw = uniform(rows + (number,), weights.dtype, generator, _place(weights))
+    draw = uniform((*rows, number), weights.dtype, generator, _place(weights))
     total = edges.narrow(-1, count - 1, 1)
     aims = mul(draw, total)
-    wide = rows + (number, count)
+    wide = (*rows, number, count)
     below = primitives.elementwise(
         Op.LE,
-        broadcast_to(primitives.reshape(edges, rows + (1, count)), wide),
-        broadcast_to(primitives.reshape(aims, rows + (number, 1)), wide),
+        broadcast_to(primitives.reshape(edges, (*rows, 1, count)), wide),
+        broadcast_to(primitives.reshape(aims, (*rows, number, 1)), wide),
     )
     found = sum(below, -1)
     # A rounded product may reach the last edge: it means the last index that has a weight.
     last = sum(primitives.elementwise(Op.LT, edges, broadcast_to(total, edges._shape)), -1)
-    last = broadcast_to(primitives.reshape(last, rows + (1,)), found._shape)
+    last = broadcast_to(primitives.reshape(last, (*rows, 1)), found._shape)
     return primitives.elementwise(Op.MINIMUM, found, last)
 
 
-# --- fills ---------------------------------------------------------------------------------------------------
+# --- fills ---------------------------------------------------------------------------------------
 
 
 def _fill(x: Tensor, value: Tensor) -> Tensor:

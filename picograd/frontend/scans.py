@@ -142,7 +142,8 @@ def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float = 1.0, dim: int =
     pairs = add(y.narrow(axis, 1, extent - 1), y.narrow(axis, 0, extent - 1))
     if x is None:
         return mul(sum(pairs, axis), dx / 2)
+    grid: Tensor = x
     if x.ndim == 1 and y.ndim > 1:
-        x = x.reshape(tuple(-1 if n == axis else 1 for n in range(y.ndim)))
-    where = wrap_dim(axis - y.ndim, x.ndim)
-    return mul(sum(mul(pairs, diff(x, dim=where)), axis), 0.5)
+        grid = x.reshape(tuple(-1 if n == axis else 1 for n in range(y.ndim)))
+    where = wrap_dim(axis - y.ndim, grid.ndim)
+    return mul(sum(mul(pairs, diff(grid, dim=where)), axis), 0.5)

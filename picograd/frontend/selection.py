@@ -108,11 +108,11 @@ def masked_fill(input: Tensor, mask: Tensor, value: Operand) -> Tensor:
     return choose(mask, filler, input)
 
 
-# --- bounds ---------------------------------------------------------------------------------------
+# --- bounds --------------------------------------------------------------------------------------
 
 
 def _bounded(x: Tensor, bound: Tensor, below: bool) -> Tensor:
-    """`max(x, bound)` (below) or `min(x, bound)`; NaN in either wins; at equality x has the gradient."""
+    """`max(x, bound)` (below) or `min(x, bound)`; at equality x has the gradient."""
     outside = (
         primitives.elementwise(Op.LT, x, bound)
         if below
@@ -205,7 +205,7 @@ def nan_to_num(
     return choose(binary(Op.EQ, "eq", input, -math.inf), low, result)
 
 
-# --- rounding and sign ------------------------------------------------------------------------------
+# --- rounding and sign ---------------------------------------------------------------------------
 
 
 def _rounded(op: Op, x: Tensor) -> Tensor:

@@ -45,7 +45,7 @@ def order(x: np.ndarray, axis: int, descending: bool) -> np.ndarray:
 def sort(
     input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool = False
 ) -> ValuesIndices:
-    """The elements in order along a dimension, and where they were (equal ones keep their order)."""
+    """The elements in order along a dimension, and where they were (stable)."""
     axis = wrap_dim(dim, input.ndim)
     if not input.ndim:
         return ValuesIndices(input.clone(), filled_like(input, 0, int64))
@@ -226,7 +226,7 @@ def quantile(
     return stack(results, 0)
 
 
-# --- distinct values and counts ----------------------------------------------------------------------------
+# --- distinct values and counts ------------------------------------------------------------------
 
 
 @operation()
@@ -333,7 +333,7 @@ def histogram(
     )
 
 
-# --- searching ------------------------------------------------------------------------------------------------
+# --- searching -----------------------------------------------------------------------------------
 
 
 @operation(out=True)

@@ -16,7 +16,18 @@ from picograd.dtype import DType
 from picograd.frontend import primitives
 from picograd.frontend.comparison import isfinite, ne
 from picograd.frontend.composite import with_rule
-from picograd.frontend.elementwise import abs, add, div, filled_like, mul, neg, pow, square, sub
+from picograd.frontend.elementwise import (
+    abs,
+    add,
+    div,
+    filled_like,
+    mul,
+    neg,
+    pow,
+    reciprocal,
+    square,
+    sub,
+)
 from picograd.frontend.promotion import Number, get_default_dtype, type_name, wrap_dim, wrap_dims
 from picograd.frontend.reductions import (
     Dims,
@@ -52,7 +63,7 @@ def _moments(
     average = div(total, number) if number else mul(total, math.nan)
     centred = sub(x, spread(average, x, dims) if x.ndim else average)
     scatter = fold(Combiner.SUM, square(centred), dims, False)
-    freedom = max(number - float(correction), 0.0)
+    freedom = max(number - float(correction.real), 0.0)
     if freedom:
         return average, div(scatter, freedom), dims
     return average, div(scatter, filled_like(scatter, 0)), dims
@@ -140,7 +151,7 @@ def norm(
         )
     if p == "nuc":
         raise NotImplementedError("norm(): the nuclear norm needs singular values")
-    order = 2.0 if p in ("fro", None) else float(p)
+    order = 2.0 if p is None or isinstance(p, (str, complex)) else float(p)
     dims = wrap_dims(dim, x.ndim)
     if order == 2 and x.dtype.is_float:
         return safe_sqrt(fold(Combiner.SUM, square(x), dims, keepdim))
@@ -174,10 +185,10 @@ def renorm(input: Tensor, p: Number, dim: int, maxnorm: float) -> Tensor:
     axis = wrap_dim(dim, input.ndim)
     size = norm(input, p, tuple(n for n in range(input.ndim) if n != axis), keepdim=True)
     too_long = primitives.elementwise(Op.LT, filled_like(size, maxnorm), size)
-    return mul(input, choose(too_long, div(maxnorm, add(size, 1e-7)), 1.0))
+    return mul(input, choose(too_long, mul(reciprocal(add(size, 1e-7)), maxnorm), 1.0))
 
 
-# --- softmax and its relatives -----------------------------------------------------------------------
+# --- softmax and its relatives -------------------------------------------------------------------
 
 
 def shift(x: Tensor, dims: tuple[int, ...]) -> Tensor:

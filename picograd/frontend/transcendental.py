@@ -123,7 +123,7 @@ def xlogy(input: Tensor, other: Operand) -> Tensor:
     return mul(a, log(safe))
 
 
-# --- trigonometry ---------------------------------------------------------------------------------
+# --- trigonometry --------------------------------------------------------------------------------
 
 
 @operation(inplace=True, out=True)
@@ -226,7 +226,7 @@ def sinc(input: Tensor) -> Tensor:
     return choose(at_zero, filled_like(x, 1), div(sin(safe), safe))
 
 
-# --- hyperbolic functions ---------------------------------------------------------------------------
+# --- hyperbolic functions ------------------------------------------------------------------------
 
 
 @operation(inplace=True, out=True)
@@ -277,7 +277,7 @@ def atanh(input: Tensor) -> Tensor:
     return mul(sub(log1p(x), log1p(neg(x))), 0.5)
 
 
-# --- the error function and its relatives -------------------------------------------------------------
+# --- the error function and its relatives --------------------------------------------------------
 
 
 @operation(inplace=True, out=True)
@@ -288,7 +288,7 @@ def erf(input: Tensor) -> Tensor:
 
 @operation(inplace=True, out=True)
 def erfc(input: Tensor) -> Tensor:
-    """`1 - erf(input)`; relatively exact to about 1e-7 for large inputs (a rational Chebyshev fit)."""
+    """`1 - erf(input)`; relatively exact to about 1e-7 for large inputs (a Chebyshev fit)."""
     x = floating(input)
     tail = binary(Op.LT, "lt", filled_like(x, 0.5), x)
     z = choose(tail, x, filled_like(x, 1))
@@ -366,7 +366,7 @@ def _inverse_erf(x: Tensor) -> Tensor:
     return choose(inside, root, edge)
 
 
-# --- activations that are tensor methods ---------------------------------------------------------------
+# --- activations that are tensor methods ---------------------------------------------------------
 
 
 @operation(inplace=True, out=True)

@@ -221,7 +221,7 @@ def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, dim: int 
     return add(sub(one, soft.detach()), soft)
 
 
-# --- dropout -----------------------------------------------------------------------------------------------
+# --- dropout -------------------------------------------------------------------------------------
 
 
 def dropout(

@@ -147,7 +147,7 @@ __all__ = [
 ]
 
 
-# --- weights --------------------------------------------------------------------------------------------------
+# --- weights -------------------------------------------------------------------------------------
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -218,7 +218,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     return primitives.cast(same, int64)
 
 
-# --- normalisation -----------------------------------------------------------------------------------------
+# --- normalisation -------------------------------------------------------------------------------
 
 
 def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
@@ -303,7 +303,8 @@ def batch_norm(
         number = x.numel() // x._shape[1]
         if number == 1:
             raise ValueError(
-                f"Expected more than 1 value per channel when training, got input size {input.shape}"
+                "Expected more than 1 value per channel when training, got input size "
+                f"{input.shape}"
             )
         variance, average = var_mean(x, dims, correction=0, keepdim=True)
         if running_mean is not None and running_var is not None:
@@ -378,7 +379,7 @@ def normalize(
     return result if out is None else out._store_out(result)
 
 
-# --- attention ---------------------------------------------------------------------------------------------------
+# --- attention -----------------------------------------------------------------------------------
 
 
 def scaled_dot_product_attention(
@@ -415,7 +416,7 @@ def scaled_dot_product_attention(
     return matmul(dropout(weights, dropout_p, dropout_p > 0), value)
 
 
-# --- padding -----------------------------------------------------------------------------------------------------
+# --- padding -------------------------------------------------------------------------------------
 
 
 def pad(

@@ -127,7 +127,7 @@ def huber_loss(
     return reduced(loss if weight is None else mul(loss, weight), reduction)
 
 
-# --- classification -------------------------------------------------------------------------------------------
+# --- classification ------------------------------------------------------------------------------
 
 
 def _class_axis(input: Tensor) -> int:
@@ -201,8 +201,8 @@ def _picked(
     if weight is not None:
         if weight._shape != (input._shape[axis],):
             raise RuntimeError(
-                f"weight tensor should be defined either for all {input._shape[axis]} classes or no "
-                f"classes but got weight tensor of shape: {list(weight._shape)}"
+                "weight tensor should be defined either for all "
+                f"{input._shape[axis]} classes or no classes but got weight tensor of shape: {list(weight._shape)}"
             )
         weights = primitives.gather(weight, (0,), (classes,), bounds is not None)
         losses = mul(losses, weights)
@@ -272,7 +272,7 @@ def _soft_entropy(
     return div(sum(losses), max(losses.numel(), 1))
 
 
-# --- probabilities -----------------------------------------------------------------------------------------------
+# --- probabilities -------------------------------------------------------------------------------
 
 
 def binary_cross_entropy(
@@ -377,7 +377,7 @@ def gaussian_nll_loss(
     return reduced(add(loss, 0.5 * math.log(2 * math.pi)) if full else loss, reduction)
 
 
-# --- distances ---------------------------------------------------------------------------------------------------
+# --- distances -----------------------------------------------------------------------------------
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:

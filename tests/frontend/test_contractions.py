@@ -79,7 +79,7 @@ def test_einsum_errors(equation, shapes):
     check(lambda t, *x: t.einsum(equation, *x), *shapes)
 
 
-M, N, I = (2, 3), (3, 4), ("int64", (2, 3))
+M, N, INT = (2, 3), (3, 4), ("int64", (2, 3))
 CASES = {
     "mm": (lambda t, a, b: (t.mm(a, b), a.mm(b), a.matmul(b)), M, N),
     "mm_vector": (lambda t, a, b: a.mm(b), M, (3,)),
@@ -90,7 +90,7 @@ CASES = {
     "outer": (lambda t, a, b: (t.outer(a, b), a.ger(b)), (2,), (3,)),
     "addmm": (lambda t, c, a, b: t.addmm(c, a, b, beta=0.5, alpha=2), (4,), M, N),
     "baddbmm": (lambda t, c, a, b: t.baddbmm(c, a, b, alpha=0.5), (5, 2, 4), (5, 2, 3), (5, 3, 4)),
-    "int": (lambda t, a, b: (a @ b.T, a.int() @ b.T.int()), I, I),
+    "int": (lambda t, a, b: (a @ b.T, a.int() @ b.T.int()), INT, INT),
     "mixed": (lambda t, a, b: a @ b, M, ("int64", N)),
     "bool": (lambda t, a, b: a @ b, ("bool", M), ("bool", N)),
     "tensordot": (lambda t, a, b: (t.tensordot(a, b, 1), t.tensordot(a, b, ([1], [0]))), M, N),

@@ -63,7 +63,18 @@ def test_case(name):
 
 
 def test_result_type_of_all_pairs():
-    names = ["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64"]
+    names = [
+        "bool",
+        "uint8",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "float16",
+        "bfloat16",
+        "float32",
+        "float64",
+    ]
     pairs = [(a, b) for a in names for b in names]
     for a, b in pairs:
         for left, right in (((2,), (2,)), ((2,), ()), ((), (2,)), ((), ())):

@@ -14,7 +14,44 @@ INT = ("int64", S)
 POS = ("positive", S)
 UNIT = ("unit", S)
 
-UNARY = ["abs", "neg", "exp", "exp2", "expm1", "sin", "cos", "tan", "tanh", "sinh", "cosh", "atan", "asinh", "sigmoid", "relu", "sign", "floor", "ceil", "trunc", "round", "frac", "square", "reciprocal", "erf", "erfc", "isnan", "isinf", "isfinite", "logical_not", "isposinf", "isneginf", "signbit", "deg2rad", "rad2deg", "nan_to_num", "positive"]
+UNARY = [
+    "abs",
+    "neg",
+    "exp",
+    "exp2",
+    "expm1",
+    "sin",
+    "cos",
+    "tan",
+    "tanh",
+    "sinh",
+    "cosh",
+    "atan",
+    "asinh",
+    "sigmoid",
+    "relu",
+    "sign",
+    "floor",
+    "ceil",
+    "trunc",
+    "round",
+    "frac",
+    "square",
+    "reciprocal",
+    "erf",
+    "erfc",
+    "isnan",
+    "isinf",
+    "isfinite",
+    "logical_not",
+    "isposinf",
+    "isneginf",
+    "signbit",
+    "deg2rad",
+    "rad2deg",
+    "nan_to_num",
+    "positive",
+]
 UNARY_POSITIVE = ["log", "log2", "log10", "log1p", "sqrt", "rsqrt"]
 UNARY_UNIT = ["asin", "acos", "atanh", "erfinv"]
 
@@ -53,7 +90,34 @@ def test_acosh():
     check(lambda t, x: t.acosh(x + 1), POS)
 
 
-BINARY = ["add", "sub", "mul", "div", "maximum", "minimum", "fmax", "fmin", "eq", "ne", "lt", "le", "gt", "ge", "pow", "atan2", "hypot", "logaddexp", "copysign", "remainder", "fmod", "floor_divide", "logical_and", "logical_or", "logical_xor", "true_divide"]
+BINARY = [
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "maximum",
+    "minimum",
+    "fmax",
+    "fmin",
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "pow",
+    "atan2",
+    "hypot",
+    "logaddexp",
+    "copysign",
+    "remainder",
+    "fmod",
+    "floor_divide",
+    "logical_and",
+    "logical_or",
+    "logical_xor",
+    "true_divide",
+]
 
 
 @pytest.mark.parametrize("name", BINARY)

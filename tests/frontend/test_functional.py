@@ -14,7 +14,28 @@ KNEES = np.array([-6.0, -3.0, -1.0, -0.5, 0.5, 1.0, 3.0, 6.0, 7.0], np.float32) 
 Y = np.array([1, 4, 0])
 IGNORE = np.array([1, -100, 0])
 
-ACTIVATIONS = ["relu", "relu6", "sigmoid", "tanh", "gelu", "silu", "mish", "softplus", "logsigmoid", "elu", "selu", "celu", "leaky_relu", "hardtanh", "hardsigmoid", "hardswish", "softsign", "tanhshrink", "softshrink", "hardshrink"]
+ACTIVATIONS = [
+    "relu",
+    "relu6",
+    "sigmoid",
+    "tanh",
+    "gelu",
+    "silu",
+    "mish",
+    "softplus",
+    "logsigmoid",
+    "elu",
+    "selu",
+    "celu",
+    "leaky_relu",
+    "hardtanh",
+    "hardsigmoid",
+    "hardswish",
+    "softsign",
+    "tanhshrink",
+    "softshrink",
+    "hardshrink",
+]
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
