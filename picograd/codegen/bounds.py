@@ -40,8 +40,7 @@ def proves(index: Index, mask: Mask) -> bool:
         return True
     if _greedy(index, mask.constraints):
         return True
-    closer = _with_closer_quotients(index, mask)
-    if closer != index and proves(closer, mask):
+    if _greedy(index, mask.constraints + _quotients(index, mask)):
         return True
     return _splits(index, mask) or _divides(index, mask) or _tries(index, mask)
 
@@ -67,23 +66,24 @@ def _greedy(index: Index, constraints: tuple[Index, ...], depth: int = 8) -> boo
     return False
 
 
-def _with_closer_quotients(index: Index, mask: Mask) -> Index:
-    """`x // d` where the mask says `b <= x <= c` is from `b // d` to `c // d`: such quotients become
-    variables with those bounds (a masked vector reaches beyond the last column of joined axes)."""
-    for atom, factor in index.terms:
+def _quotients(index: Index, mask: Mask) -> tuple[Index, ...]:
+    """What the mask says of the quotients in an index. For whole t and k: where `x + d*t + k >= 0`,
+    `x // d + t >= -k // d`; where `x <= d*t + k`, `x // d <= t + k // d`."""
+    derived: list[Index] = []
+    for atom, _ in index.terms:
         if not isinstance(atom, FloorDiv):
             continue
-        low, high = atom.bounds
+        quotient, divisor = Index(((atom, 1),)), atom.divisor
         for constraint in mask.constraints:
-            above, below = atom.numerator + constraint, atom.numerator - constraint
-            if above.is_constant:
-                high = min(high, above.constant // atom.divisor)
-            if below.is_constant:
-                low = max(low, below.constant // atom.divisor)
-        if (low, high) != atom.bounds and low <= high:
-            quotient = Var(f"({atom})", low, high)
-            index = index - Index(((atom, factor),)) + Index(((quotient, factor),))
-    return index
+            above = constraint - atom.numerator
+            if all(factor % divisor == 0 for _, factor in above.terms):
+                whole = Index(tuple((a, f // divisor) for a, f in above.terms))
+                derived.append(quotient + whole - (-above.constant // divisor))
+            below = constraint + atom.numerator
+            if all(factor % divisor == 0 for _, factor in below.terms):
+                whole = Index(tuple((a, f // divisor) for a, f in below.terms))
+                derived.append(whole + below.constant // divisor - quotient)
+    return tuple(derived)
 
 
 def _splits(index: Index, mask: Mask) -> bool:

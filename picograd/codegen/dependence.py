@@ -20,6 +20,7 @@ from picograd.codegen.loops import (
     Alu,
     Fail,
     For,
+    Home,
     If,
     IndexValue,
     Let,
@@ -38,6 +39,8 @@ from picograd.graph.index import FloorDiv, Index, Mod, Var
 from picograd.graph.ops import Op
 
 Body = tuple[Statement, ...]
+
+NEAR, FAR = 24 << 10, 768 << 10  # bytes of a memory that is in the first, the second cache
 
 HEAVY = {
     **dict.fromkeys((Op.EXP, Op.EXP2, Op.LOG, Op.LOG2), 14.0),
@@ -183,7 +186,9 @@ def statement_cycles(statement: Statement, var: Var | None, lanes: int) -> float
         case If():
             total += cycles(statement.body, var, lanes)
         case Store():
-            total += 2 * _access(statement.index, var, lanes, not statement.mask.always)
+            masked = not statement.mask.always
+            wide = max(lanes, statement.value.lanes)
+            total += 2 * _access(statement.memory, statement.index, var, wide, masked)
         case _:
             pass
     return total
@@ -192,7 +197,8 @@ def statement_cycles(statement: Statement, var: Var | None, lanes: int) -> float
 def _value_cycles(value: Value, var: Var | None, lanes: int) -> float:
     match value:
         case Load():
-            return _access(value.index, var, max(lanes, 1), not value.mask.always)
+            masked = not value.mask.always
+            return _access(value.memory, value.index, var, max(lanes, value.lanes), masked)
         case Alu():
             return HEAVY.get(value.op, 1.0) * max(1, value.lanes * value.dtype.itemsize // 64)
         case IndexValue() | Predicate():
@@ -201,7 +207,13 @@ def _value_cycles(value: Value, var: Var | None, lanes: int) -> float:
             return 0.0
 
 
-def _access(index: Index, var: Var | None, lanes: int, masked: bool) -> float:
+def _access(memory: Memory, index: Index, var: Var | None, lanes: int, masked: bool) -> float:
+    """Cycles of a load. `var` is the variable that is to be in lanes; in a body that is vector
+    code already, the lane variable."""
+    if var is None and lanes > 1:
+        var = next((a for a in index.atoms() if isinstance(a, Var) and a.lanes > 1), None)
+        if var is None:
+            return 0.5
     if var is None or lanes == 1:
         return 1.0 + sum(4.0 for atom, _ in index.terms if isinstance(atom, FloorDiv | Mod))
     if var not in index.atoms():
@@ -209,4 +221,8 @@ def _access(index: Index, var: Var | None, lanes: int, masked: bool) -> float:
     step = stride(index, var)
     if step is None:
         return 4.0 * lanes
-    return (1.5 if masked else 1.0) if step == 1 else 1.2 * lanes
+    if step != 1:
+        return 1.2 * lanes
+    size = memory.size * memory.dtype.itemsize
+    far = 1.0 if memory.home is not Home.ARGUMENT or size < NEAR else 2.0 if size < FAR else 6.0
+    return far * max(1, lanes * memory.dtype.itemsize // 64) + 0.5 * masked

@@ -38,6 +38,8 @@ from picograd.graph.index import ZERO, Index, Var, constant, of
 
 BIG = 1 << 16  # points of all loops together that make a split worth its phases
 PART = 1 << 14  # points of one block, at least
+COLUMN_BLOCKS = 64  # at most this many blocks where a block leaves a whole row of results
+COMBINED = ".all"  # ends the names of accumulators of partial results
 FEW_ROWS = 16  # fewer rows than this are split
 FEW_COLUMNS = 2048  # fewer columns (along memory) than this are split
 
@@ -162,6 +164,8 @@ class _Splitter:
         var, count = _longest(reduction)
         if len(reduction.carried) != 1 or count < 16:
             return False
+        if reduction.carried[0].name.endswith(COMBINED):
+            return False
         if var != reduction.var and not _only_accumulates(reduction):
             return False
         if domain.points == 1:
@@ -184,7 +188,8 @@ class _Splitter:
         (carried,) = reduction.carried
         combiner = combiner_of(carried, reduction)
         others = max(1, _points(reduction) // count) * domain.points
-        blocks = block_count(count, max(1, PART // others))
+        least = max(1, PART // others, count // COLUMN_BLOCKS if domain.points > 1 else 1)
+        blocks = block_count(count, least)
         size = count // blocks
         rest = count - size * blocks
         total = blocks + (rest > 0)
@@ -205,7 +210,7 @@ class _Splitter:
             return body + (part(constant(blocks), rest, prologue) if rest else ())
 
         block = Var("block", 0, total - 1)
-        name = f"{carried.name}.all"
+        name = f"{carried.name}{COMBINED}"
         load = Load(memory, of(block) * domain.points + domain.position)
         following = combine(combiner, Ref(name, carried.dtype), load)
         final = Carried(name, carried.dtype, carried.init, following)
