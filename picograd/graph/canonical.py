@@ -50,6 +50,7 @@ def analyse(order: Sequence[Node], outputs: Sequence[Node], donated: Sequence[in
     cells: list[int] = []
     key: list[Hashable] = []
     streams: dict[tuple[int, ...], int] = {}
+    windows: dict[tuple[int, SliceAttr], int] = {}
     for position, node in enumerate(order):
         number[id(node)] = position
         buffer = node.buffer
@@ -70,7 +71,12 @@ def analyse(order: Sequence[Node], outputs: Sequence[Node], donated: Sequence[in
             constants.append((len(cells), attr))
             cells.append(cell_of(attr))
         elif isinstance(attr, SliceAttr):
-            cells.extend(attr.values())
+            # `x[i] += v` reads and writes one window: it has one set of cells.
+            window = (id(node.srcs[0]), attr)
+            known = windows.setdefault(window, len(cells))
+            key.append(known)
+            if known == len(cells):
+                cells.extend(attr.values())
         elif isinstance(attr, RandomAttr):
             # Words of one block share their cells, so that a kernel computes the block once.
             known = streams.setdefault(attr.values(), len(cells))
@@ -120,6 +126,7 @@ def canonicalise(
     slots = {id(buffer): slot for slot, buffer in enumerate(structure.leaves)}
     replaced: dict[int, Node] = {}
     streams: dict[tuple[int, ...], int] = {}
+    windows: dict[tuple[int, SliceAttr], int] = {}
     value_slot = 0
     for node in order:
         attr = node.attr
@@ -136,9 +143,10 @@ def canonicalise(
                 value_slot += 1
                 continue
         elif isinstance(attr, SliceAttr):
-            count = len(attr.starts)
-            base_shape = node.srcs[0].shape
-            attr = _with_parameters(attr, base_shape, value_slot)
+            base = node.srcs[0]
+            first = windows.setdefault((id(base), attr), value_slot)
+            count = len(attr.starts) if first == value_slot else 0
+            attr = _with_parameters(attr, base.shape, first)
         elif isinstance(attr, RandomAttr):
             first = streams.setdefault(attr.values(), value_slot)
             count = 2 if first == value_slot else 0

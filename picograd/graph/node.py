@@ -93,7 +93,16 @@ class Node:
         return f"<{self.op.name} {self.dtype.name}{list(self.shape)} on {self.device}{state}>"
 
 
-_nodes: weakref.WeakValueDictionary[tuple[object, ...], Node] = weakref.WeakValueDictionary()
+class _Entry(weakref.ref[Node]):
+    """A weak reference that knows its place in the table."""
+
+    __slots__ = ("key",)
+
+    key: tuple[object, ...]
+
+
+# The table of known nodes. Spelled out because `WeakValueDictionary` costs several microseconds.
+_nodes: dict[tuple[object, ...], _Entry] = {}
 _structures: dict[tuple[object, ...], int] = {}
 
 
@@ -104,9 +113,11 @@ def make(op: Op, srcs: tuple[Node, ...], attr: Attr = NO_ATTR, device: str | Non
     `device` is needed for leaves only.
     """
     key = (op, attr, device, *map(id, srcs))
-    found = _nodes.get(key)
-    if found is not None and found.buffer is None:
-        return found
+    entry = _nodes.get(key)
+    if entry is not None:
+        found = entry()
+        if found is not None and found.buffer is None:
+            return found
     node = Node()
     node.op, node.srcs, node.attr, node.buffer, node.origin = op, srcs, attr, None, None
     node.dtype, node.shape, node.device = infer(op, srcs, attr, device)
@@ -115,8 +126,16 @@ def make(op: Op, srcs: tuple[Node, ...], attr: Attr = NO_ATTR, device: str | Non
     if structure is None:
         structure = _structures[signature] = len(_structures)
     node.structure = structure
-    _nodes[key] = node
+    entry = _Entry(node, _forget)
+    entry.key = key
+    _nodes[key] = entry
     return node
+
+
+def _forget(entry: weakref.ref[Node]) -> None:
+    assert isinstance(entry, _Entry)
+    if _nodes.get(entry.key) is entry:
+        del _nodes[entry.key]
 
 
 def leaf(buffer: BufferLike, shape: Shape) -> Node:

@@ -71,6 +71,8 @@ class Family(Enum):
 class Op(Enum):
     """Every operation of the graph."""
 
+    __hash__ = object.__hash__  # members are single objects; Enum would hash their names in Python
+
     # --- leaves -----------------------------------------------------------------------------
     BUFFER = auto()  # realised memory; the graph sees it as an opaque value
     CONST = auto()  # a 0-d number baked into the kernel
@@ -143,6 +145,8 @@ class Op(Enum):
 
 class Combiner(Enum):
     """The associative operation of a reduce."""
+
+    __hash__ = object.__hash__
 
     SUM = auto()
     PROD = auto()
