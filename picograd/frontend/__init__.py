@@ -9,6 +9,7 @@ MODULES = (
     "views",
     "slicing",
     "memory",
+    "storage_view",
     "gradients",
     "interop",
     "conversion",

@@ -49,6 +49,8 @@ def setitem(self: Tensor, index: object, value: object) -> None:
         advanced_setitem(self, index, value)
         return
     target = sliced(self, basic)
+    if isinstance(value, Tensor) and _is_same(value, target):
+        return  # the end of `x[i] += y`: the view was written already
     if isinstance(value, Tensor) or not isinstance(value, (bool, int, float, complex)):
         source = value if isinstance(value, Tensor) else _as_tensor(value, self)
         while source.ndim > target.ndim and source._shape[0] == 1:
@@ -56,6 +58,11 @@ def setitem(self: Tensor, index: object, value: object) -> None:
         target.copy_(source)
     else:
         target.fill_(value)
+
+
+def _is_same(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors are the same view of the same memory."""
+    return a._storage is b._storage and a._steps == b._steps and a.dtype is b.dtype
 
 
 def _as_tensor(value: object, like: Tensor) -> Tensor:

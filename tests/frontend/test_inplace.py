@@ -188,3 +188,11 @@ def test_saved_values_are_not_spoiled():
     y.zero_()
     z.sum().backward()
     assert x.grad is not None and x.grad.tolist() == [4.0, 6.0]
+
+
+def test_augmented_assignment_of_an_element_writes_once():
+    import picograd
+
+    x = picograd.zeros(2, 2)
+    x[0, 1] += 5
+    assert x._version == 1 and x.tolist() == [[0.0, 5.0], [0.0, 0.0]]

@@ -36,7 +36,8 @@ def program_size(m):
     s = m.zeros(2, 3).shape
     return [
         s == (2, 3), s + m.Size((4,)), tuple(s[1:]), repr(s[1:]), list(s), s.numel(),
-        hash(s) == hash((2, 3)), isinstance(s, tuple), isinstance(s[0], int), m.Size([4, 5]).numel(),
+        hash(s) == hash((2, 3)), isinstance(s, tuple), isinstance(s[0], int),
+        m.Size([4, 5]).numel(),
     ]  # fmt: skip
 
 
@@ -119,6 +120,12 @@ def program_training_by_hand(m):
     return losses, w, b
 
 
+def program_storage(m):
+    x = m.arange(6.0).view(2, 3)
+    shared = x.t().storage()
+    return [repr(shared), list(shared), len(shared), shared[2], shared.data_ptr() == x.data_ptr()]
+
+
 def program_iteration(m):
     x = m.arange(6).view(3, 2)
     a, b, c = x
@@ -129,6 +136,7 @@ def program_iteration(m):
 PROGRAMS = {name: value for name, value in globals().items() if name.startswith("program_")}
 
 
+@pytest.mark.filterwarnings("ignore:TypedStorage")
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_programs(name):
     assert not is_error(same(PROGRAMS[name]))

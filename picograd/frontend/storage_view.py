@@ -1,0 +1,68 @@
+"""`x.storage()`: the flat memory behind a tensor and its views, for looking at.
+
+In: a tensor. Out: `StorageView`, a read-only sequence of the elements of the whole storage.
+
+>>> import picograd
+>>> list(picograd.arange(4).view(2, 2).t().storage())
+[0, 1, 2, 3]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+from picograd.dtype import DType
+from picograd.frontend.memory import Number
+from picograd.frontend.registry import operation
+from picograd.frontend.storage import Storage
+from picograd.frontend.tensor import Tensor
+
+
+class StorageView:
+    """The elements of a storage in memory order."""
+
+    def __init__(self, storage: Storage, dtype: DType) -> None:
+        self._storage = storage
+        self.dtype = dtype
+
+    @property
+    def device(self) -> str:
+        """The name of the device."""
+        return self._storage.node.device
+
+    def __len__(self) -> int:
+        return self._storage.node.size
+
+    def size(self) -> int:
+        """The number of elements."""
+        return len(self)
+
+    def nbytes(self) -> int:
+        """The number of bytes."""
+        return len(self) * self.dtype.itemsize
+
+    def data_ptr(self) -> int:
+        """The address of the memory; computes the contents."""
+        return self._storage.buffer.address
+
+    def tolist(self) -> list[Number]:
+        """The elements as Python numbers."""
+        return cast("list[Number]", self._storage.buffer.array.view(self.dtype.numpy).tolist())
+
+    def __getitem__(self, index: int) -> Number:
+        return self.tolist()[index]
+
+    def __iter__(self) -> Iterator[Number]:
+        return iter(self.tolist())
+
+    def __repr__(self) -> str:
+        rows = "\n".join(f" {value}" for value in self.tolist())
+        kind = f"torch.storage.TypedStorage(dtype={self.dtype}, device={self.device})"
+        return f"{rows}\n[{kind} of size {len(self)}]"
+
+
+@operation(function=False, aliases=("untyped_storage",))
+def storage(self: Tensor) -> StorageView:
+    """The memory that this tensor and its views share."""
+    return StorageView(self._storage, self.dtype)
