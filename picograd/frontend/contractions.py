@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from picograd.dtype import DType, bool_
 from picograd.frontend import primitives
+from picograd.frontend.autograd import label
 from picograd.frontend.elementwise import add, mul
 from picograd.frontend.promotion import Number, broadcast_pair, broadcast_to, type_name
 from picograd.frontend.registry import operation
@@ -91,8 +92,17 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
         _refuse(input, other, a, b)
     result = multiply(a, b)
     if input.ndim == 1:
-        return primitives.reshape(result, result._shape[:-2] + result._shape[-1:])
-    return result if other.ndim > 1 else primitives.reshape(result, result._shape[:-1])
+        result = primitives.reshape(result, result._shape[:-2] + result._shape[-1:])
+    elif other.ndim == 1:
+        result = primitives.reshape(result, result._shape[:-1])
+    return label(result, _step_name(input.ndim, other.ndim))
+
+
+def _step_name(left: int, right: int) -> str:
+    """The name that torch gives the step of a product of tensors of these ranks."""
+    if left <= 2 and right <= 2:
+        return "MmBackward0" if left == right == 2 else "MvBackward0"
+    return "UnsafeViewBackward0"
 
 
 def _refuse(input: Tensor, other: Tensor, a: Tensor, b: Tensor) -> None:
@@ -134,7 +144,7 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
             "Expected size for first two dimensions of batch2 tensor to be: "
             f"[{input._shape[0]}, {input._shape[2]}] but got: [{mat2._shape[0]}, {mat2._shape[1]}]."
         )
-    return matmul(input, mat2)
+    return label(matmul(input, mat2), "BmmBackward0")
 
 
 @operation(out=True)
@@ -163,7 +173,7 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
             f"and {tensor._shape[0]} elements respectively"
         )
     product = primitives.elementwise(Op.MUL, input, tensor)
-    return primitives.reduce(Combiner.SUM, product, (0,))
+    return label(primitives.reduce(Combiner.SUM, product, (0,)), "DotBackward0")
 
 
 @operation(out=True)

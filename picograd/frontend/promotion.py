@@ -14,6 +14,7 @@ A dtype belongs to a category (bool < integer < float < complex). Operands of ra
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeGuard
 
 import numpy as np
 
@@ -261,6 +262,12 @@ def convert(value: Operand, dtype: DType, shape: Shape, device: str) -> Tensor:
     return broadcast_to(primitives.cast(here, dtype), shape)
 
 
+def _keeps_type(number: object, dtype: DType) -> TypeGuard[int | float]:
+    """Whether a Python number is certain not to change the type of a tensor of `dtype`."""
+    kind = type(number)
+    return (kind is float and dtype.is_float) or (kind is int and dtype is not bool_)
+
+
 def align(*operands: Operand, dtype: DType | None = None) -> tuple[Tensor, ...]:
     """The operands as tensors of one dtype (by default `result_type`), shape and device."""
     if len(operands) == 2:
@@ -269,6 +276,8 @@ def align(*operands: Operand, dtype: DType | None = None) -> tuple[Tensor, ...]:
             same = a.dtype is b.dtype and a.shape == b.shape
             if same and a.node.device == b.node.device and dtype in (None, a.dtype):
                 return a, b
+        elif isinstance(a, Tensor) and dtype is None and _keeps_type(b, a.dtype):
+            return a, primitives.constant(b, a.dtype, a._storage.node.device, a._shape)
     shape: Shape = ()
     for one in operands:
         if isinstance(one, Tensor):

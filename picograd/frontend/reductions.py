@@ -18,6 +18,7 @@ from typing import NamedTuple, TypeVar, cast
 
 from picograd.dtype import DType, int64
 from picograd.frontend import primitives
+from picograd.frontend.autograd import label
 from picograd.frontend.comparison import isnan, truth
 from picograd.frontend.composite import with_rule
 from picograd.frontend.elementwise import div, filled_like, mul
@@ -142,7 +143,7 @@ def mean(
     """The arithmetic mean of a float tensor."""
     x = _inexact(input, "mean", dtype)
     dims = wrap_dims(dim, x.ndim)
-    return _average(fold(Combiner.SUM, x, dims, keepdim), count(x, dims))
+    return label(_average(fold(Combiner.SUM, x, dims, keepdim), count(x, dims)), "MeanBackward0")
 
 
 def _average(total: Tensor, number: float) -> Tensor:

@@ -16,6 +16,7 @@ import ml_dtypes
 
 from picograd.dtype import DType, bool_
 from picograd.frontend import primitives
+from picograd.frontend.autograd import label
 from picograd.frontend.comparison import isnan, logical_or
 from picograd.frontend.elementwise import abs, binary, div, filled_like, mul, neg, sub
 from picograd.frontend.promotion import (
@@ -307,7 +308,8 @@ def relu(input: Tensor) -> Tensor:
     if input.dtype is bool_:
         raise RuntimeError("Boolean inputs not supported for relu")
     zero = filled_like(input, 0)
-    return primitives.elementwise(Op.WHERE, primitives.elementwise(Op.LE, input, zero), zero, input)
+    bounded = primitives.elementwise(Op.LE, input, zero)
+    return label(primitives.elementwise(Op.WHERE, bounded, zero, input), "ReluBackward0")
 
 
 @operation()

@@ -202,7 +202,8 @@ def _picked(
         if weight._shape != (input._shape[axis],):
             raise RuntimeError(
                 "weight tensor should be defined either for all "
-                f"{input._shape[axis]} classes or no classes but got weight tensor of shape: {list(weight._shape)}"
+                f"{input._shape[axis]} classes or no classes but got weight tensor of shape: "
+                f"{list(weight._shape)}"
             )
         weights = primitives.gather(weight, (0,), (classes,), bounds is not None)
         losses = mul(losses, weights)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.frontend.parity import check
+import picograd
+from tests.frontend.parity import check, torch
 
 RANKS = [
     ((3,), (3,)),
@@ -109,3 +110,13 @@ CASES = {
 def test_case(name):
     function, *specs = CASES[name]
     check(function, *specs)
+
+
+def test_names_of_steps():
+    for a, b in ((M, N), (M, (3,)), ((5, 2, 3), (5, 3, 4)), ((3,), (3,))):
+        names = []
+        for module in (picograd, torch):
+            x = module.ones(a, requires_grad=True)
+            names.append((x @ module.ones(b)).grad_fn.name())
+            names.append(x.mean().grad_fn.name() + (x**2).grad_fn.name() + x.relu().grad_fn.name())
+        assert names[:2] == names[2:], (a, b)
