@@ -11,8 +11,9 @@ tensor([[2],
 
 from __future__ import annotations
 
+from picograd.dtype import int64
 from picograd.frontend import primitives
-from picograd.frontend.elementwise import div, filled_like, mul
+from picograd.frontend.elementwise import add, div, filled_like, mul
 from picograd.frontend.indexing import from_place, prepared, to_place
 from picograd.frontend.promotion import (
     Number,
@@ -319,3 +320,30 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
     value = source.reshape((-1,))
     result = _combine(combiner, input.reshape((-1,)), value, (0,), (flat,), checked)
     return result.reshape(input._shape)
+
+
+# --- windows ---------------------------------------------------------------------------------------
+
+
+@operation(function=False)
+def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
+    """All windows of `size` elements along a dimension, `step` apart, in a new last dimension.
+
+    The result is a copy; torch's is a view.
+    """
+    axis = wrap_dim(dimension, self.ndim)
+    extent = self._shape[axis] if self.ndim else 1
+    if size < 0 or size > extent:
+        raise RuntimeError(
+            f"maximum size for tensor at dimension {axis} is {extent} but size is {size}"
+        )
+    if step <= 0:
+        raise RuntimeError(f"step is {step} but must be > 0")
+    number = (extent - size) // step + 1
+    device = self._storage.node.device
+    starts = mul(primitives.iota(number, int64, device), step)
+    inside = primitives.iota(size, int64, device)
+    table = add(primitives.reshape(starts, (number, 1)), inside)
+    found = to_place(primitives.gather(self, (axis,), (table,), True), 2, axis)
+    order = [n for n in range(found.ndim) if n != axis + 1]
+    return primitives.permute(found, (*order, axis + 1))

@@ -56,6 +56,8 @@ CASES = {
     ),
     "cartesian": (lambda t, x, y: t.cartesian_prod(x, y), (2,), (3,)),
     "broadcast_tensors": (lambda t, x, y: t.broadcast_tensors(x, y), (2, 1), (3,)),
+    "unfold": (lambda t, x: (x.unfold(1, 2, 1), x.unfold(0, 2, 2), x.unfold(-1, 3, 2)), (4, 5)),
+    "unfold_wrong": (lambda t, x: x.unfold(0, 9, 1), S),
     "views": (
         lambda t, x: (
             x.movedim(0, 1),
