@@ -98,15 +98,15 @@ def show_kernel(kernel: Kernel) -> str:
 
 
 def show_program(program: Program) -> str:
-    """A program: its kernels in order with the slots they run on, then the decisions."""
+    """A program: its kernels' names in order with the slots they run on, then the decisions."""
     lines: list[str] = []
     for step in program.steps:
         names = [
             f"{memory.name}={_slot_name(program, slot)}"
             for memory, slot in zip(step.kernel.arguments, step.slots, strict=True)
         ]
-        lines.append(show_kernel(step.kernel))
-        lines.append(f"  with {' '.join(names)} values {list(step.scalars)}")
+        values = f" values {list(step.scalars)}" if step.scalars else ""
+        lines.append(f"{step.kernel.name}  {' '.join(names)}{values}")
     lines.append(f"outputs {[_slot_name(program, slot) for slot in program.outputs]}")
     lines.append(f"arena {program.arena} bytes")
     lines += [f"{d.subject}: {d.verdict} ({d.reason})" for d in program.decisions]
