@@ -322,7 +322,7 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
     return result.reshape(input._shape)
 
 
-# --- windows ---------------------------------------------------------------------------------------
+# --- windows --------------------------------------------------------------------------------------
 
 
 @operation(function=False)

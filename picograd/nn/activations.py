@@ -16,7 +16,6 @@ from picograd.dtype import DType
 from picograd.frontend.comparison import lt
 from picograd.frontend.elementwise import add, div, filled_like, mul, neg, square, sub
 from picograd.frontend.random import Generator
-from picograd.frontend.registry import operation
 from picograd.frontend.sampling import bernoulli_
 from picograd.frontend.selection import choose
 from picograd.frontend.selection import relu as _relu
@@ -281,10 +280,3 @@ def dropout3d(
 ) -> Tensor:
     """Zero whole channels of a volume."""
     return _channel_dropout(input, p, training, inplace, 3)
-
-
-operation(method=False, name="dropout")(dropout)
-operation(method=False, name="celu")(celu)
-operation(method=False, name="selu")(selu)
-operation(method=False, name="prelu")(prelu)
-operation(method=False, name="hardshrink")(hardshrink)

@@ -23,7 +23,6 @@ from picograd.frontend.indexing import known_range, prepared
 from picograd.frontend.movement import cat
 from picograd.frontend.promotion import broadcast_to, type_name
 from picograd.frontend.reductions import mean, positions
-from picograd.frontend.registry import operation
 from picograd.frontend.selection import choose, clamp, threshold
 from picograd.frontend.statistics import norm, var_mean
 from picograd.frontend.statistics import softmax as _softmax
@@ -483,10 +482,3 @@ def _pad_axis(x: Tensor, axis: int, before: int, after: int, mode: str) -> Tenso
 
 def _repeated(x: Tensor, axis: int, times: int) -> Tensor:
     return primitives.expand(x, (*x._shape[:axis], times, *x._shape[axis + 1 :]))
-
-
-operation(method=False, name="layer_norm")(layer_norm)
-operation(method=False, name="group_norm")(group_norm)
-operation(method=False, name="rms_norm")(rms_norm)
-operation(method=False, name="cosine_similarity")(cosine_similarity)
-operation(method=False, name="pairwise_distance")(pairwise_distance)
