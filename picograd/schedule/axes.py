@@ -102,8 +102,12 @@ def rename(stage: Stage, names: dict[Var, Var]) -> Stage:
 
 
 def _replaced(axes: tuple[Var, ...], old: tuple[Var, ...], new: Iterable[Var]) -> tuple[Var, ...]:
-    """`axes` with the run `old` replaced, unchanged when it is not there."""
-    if old[0] not in axes:
-        return axes
-    at = axes.index(old[0])
-    return (*axes[:at], *new, *axes[at + len(old) :])
+    """`axes` with `new` where the first of `old` stood, and without the others of `old`. These need
+    not be neighbours: a reduction over a kernel's domain may run through its axes in any order."""
+    made: list[Var] = []
+    for axis in axes:
+        if axis == old[0]:
+            made += new
+        elif axis not in old:
+            made.append(axis)
+    return tuple(made)

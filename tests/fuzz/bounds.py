@@ -78,6 +78,10 @@ def _bound(
         return evaluate_node(node, [*moved, *sources[len(moved) :]], bindings)
     if op is Op.REDUCE or op is Op.SCAN or op is Op.SCATTER_REDUCE:
         return _combined(node, value, sources, errors, bindings, exact)
+    if op in (Op.MAXIMUM, Op.MINIMUM) and node.dtype.is_float:
+        # Of 0 and -0 either may come out.
+        either = (value == 0) & (np.signbit(sources[0]) != np.signbit(sources[1]))
+        return np.maximum(np.maximum(*errors), tiny(node.dtype) * either)
     if exact:
         return ULPS * ulp(value, node.dtype) if op in APPROXIMATE else np.zeros(value.shape)
     return _elementwise(node, value, sources, errors)
@@ -111,11 +115,16 @@ def _combined(
     if not node.dtype.is_float:
         clean = np.zeros(value.shape)
         return clean if exact else np.full(value.shape, np.inf)
-    if op_is_selection := combiner in (Combiner.MAX, Combiner.MIN):
-        worst = max((float(error.max(initial=0.0)) for error in errors), default=0.0)
-        return np.full(value.shape, worst if op_is_selection else np.inf)
     if node.op is Op.SCATTER_REDUCE and any(error.any() for error in errors[2:]):
         return np.full(value.shape, np.inf)
+    if combiner in (Combiner.MAX, Combiner.MIN):
+        numbers = len(sources) if node.op is not Op.SCATTER_REDUCE else 2
+        worst = max(float(error.max(initial=0.0)) for error in errors[:numbers])
+        zeros = any(((x == 0) & np.signbit(x)).any() for x in sources[:numbers])
+        return worst + tiny(node.dtype) * (zeros & (value == 0))
+    if node.op is Op.REDUCE and sources[0].size == value.size:
+        # The sum of one number is that number, but for the sign of a zero.
+        return errors[0].reshape(value.shape) + tiny(node.dtype) * (value == 0)
     wide = [np.abs(source.astype(np.float64)) for source in sources[:1]]
     count = sources[0].size / max(value.size, 1) if node.op is Op.REDUCE else sources[-1].size + 1
     if node.op is Op.SCAN:
@@ -134,8 +143,18 @@ def _combined(
     carried = evaluate_node(plain, [errors[0].astype(np.float64)], bindings)
     accumulator = epsilon(node.dtype) if node.dtype.itemsize > 2 else 2.0**-23
     rounding = 2 * (count + 1) * accumulator * size + ulp(value, node.dtype)
+    if node.dtype.itemsize == 2 and node.op is Op.REDUCE and _adds_products(node):
+        rounding = rounding + epsilon(node.dtype) / 2 * size + count * tiny(node.dtype)
     overflow = size > float(ml_dtypes.finfo(node.dtype.numpy).max) / 4
-    return np.where(overflow, np.inf, carried + rounding if count > 1 or not exact else 0.0)
+    return np.where(overflow, np.inf, carried + rounding)
+
+
+def _adds_products(node: Node) -> bool:
+    """Whether a sum adds up the results of a MUL, which it may take before they are rounded."""
+    source = node.srcs[0]
+    while source.op in STRUCTURAL:
+        source = source.srcs[0]
+    return source.op is Op.MUL
 
 
 def _float64(node: Node) -> Node:
@@ -161,8 +180,6 @@ def _elementwise(node: Node, value: np.ndarray, sources: Arrays, errors: Arrays)
         return np.where(room > 0, quotient + own, np.inf)
     if op in (Op.NEG, Op.ABS, Op.REAL, Op.IMAG):
         return errors[0]
-    if op in (Op.MAXIMUM, Op.MINIMUM):
-        return np.maximum(errors[0], errors[1])
     if op is Op.WHERE:
         chosen = np.where(sources[0], errors[1], errors[2])
         return np.where(errors[0] > 0, np.inf, chosen)

@@ -7,7 +7,7 @@ import pytest
 
 from picograd.dtype import float16, float32, int64
 from picograd.graph.node import make
-from picograd.graph.ops import Combiner, LeafAttr, Op
+from picograd.graph.ops import AxesAttr, Combiner, LeafAttr, Op, ScanAttr
 from picograd.schedule.kernel import Pattern, Program, SlotKind, Space, StageKind
 from picograd.schedule.plan import plan
 from picograd.schedule.show import show_program
@@ -248,3 +248,11 @@ def test_names_are_plain() -> None:
 def test_decisions_give_reasons() -> None:
     program = plan([softmax(leaf(0, 64, 64))])
     assert any(d.verdict == "stored" and "recomputing" in d.reason for d in program.decisions)
+
+
+def test_a_reduction_over_the_domain_in_another_order_keeps_its_other_axes() -> None:
+    """The scan's axes (3, 16) merge; the sum runs through them as (16, 5, 3)."""
+    scan = make(Op.SCAN, (leaf(0, 5, 3, 16),), ScanAttr(Combiner.MAX, 0))
+    turned = make(Op.PERMUTE, (scan,), AxesAttr((2, 1, 0)))
+    program = check([reduce(turned)], {0: floats(5, 3, 16)})
+    assert kernels(program) == 1
