@@ -130,7 +130,10 @@ def trip(loop: For) -> int | None:
 def trips(loop: For) -> int:
     """How often a loop runs, at most."""
     found = trip(loop)
-    return (loop.var.high - loop.var.low) // loop.step + 1 if found is None else found
+    if found is not None:
+        return found
+    longest = min((loop.end - loop.begin).bounds()[1], loop.var.high - loop.var.low + 1)
+    return -(-longest // loop.step)
 
 
 def memories_read(body: Body) -> set[Memory]:
@@ -177,21 +180,32 @@ def cycles(body: Body, var: Var | None = None, lanes: int = 1) -> float:
     return sum(statement_cycles(statement, var, lanes) for statement in body)
 
 
+def value_cycles(values: Iterable[Value], var: Var | None, lanes: int) -> float:
+    """Estimated cycles of some values."""
+    return sum(_value_cycles(value, var, lanes) for value in walk(values))
+
+
+def round_cycles(loop: For, var: Var | None, lanes: int) -> float:
+    """Estimated cycles that an iteration of a loop needs besides its body."""
+    return 1 + value_cycles((carried.next for carried in loop.carried), var, lanes)
+
+
 def statement_cycles(statement: Statement, var: Var | None, lanes: int) -> float:
     """Estimated cycles of one statement."""
-    total = sum(_value_cycles(value, var, lanes) for value in walk(roots(statement)))
     match statement:
         case For():
-            total += trips(statement) * (cycles(statement.body, var, lanes) + 1)
+            start = value_cycles((carried.init for carried in statement.carried), var, lanes)
+            each = cycles(statement.body, var, lanes) + round_cycles(statement, var, lanes)
+            return start + trips(statement) * each
         case If():
-            total += cycles(statement.body, var, lanes)
+            return cycles(statement.body, var, lanes)
         case Store():
-            masked = not statement.mask.always
             wide = max(lanes, statement.value.lanes)
-            total += 2 * _access(statement.memory, statement.index, var, wide, masked)
+            masked = not statement.mask.always
+            cost = 2 * _access(statement.memory, statement.index, var, wide, masked)
+            return cost + value_cycles((statement.value,), var, lanes)
         case _:
-            pass
-    return total
+            return value_cycles(roots(statement), var, lanes)
 
 
 def _value_cycles(value: Value, var: Var | None, lanes: int) -> float:

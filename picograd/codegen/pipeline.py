@@ -16,6 +16,7 @@ from picograd.codegen.lower import lower
 from picograd.codegen.passes.choose_axes import choose_axes
 from picograd.codegen.passes.parallelise import parallelise
 from picograd.codegen.passes.split_reduction import split_reduction
+from picograd.codegen.passes.tile import tile
 from picograd.codegen.passes.vectorise import vectorise
 from picograd.codegen.show import show
 from picograd.codegen.target import Target
@@ -28,6 +29,7 @@ Pass = Callable[[Function, Target], Function]
 PASSES: tuple[tuple[str, Pass], ...] = (
     ("split_reduction", split_reduction),
     ("choose_axes", choose_axes),
+    ("tile", tile),
     ("vectorise", vectorise),
     ("parallelise", parallelise),
 )

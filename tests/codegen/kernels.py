@@ -366,6 +366,7 @@ def all_kernels() -> list[Kernel]:
         flat_bias(9, 5),
         transpose(20, 35),
         transpose(64, 48),
+        transpose(40, 53),
         pad(5, 20),
         window(40, 100),
         random(50),

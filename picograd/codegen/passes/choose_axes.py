@@ -16,6 +16,7 @@ from picograd.codegen.dependence import (
     all_values,
     cycles,
     dependent_names,
+    round_cycles,
     statement_cycles,
     trip,
     walk,
@@ -75,14 +76,15 @@ def _loop(loop: For, target: Target, names: frozenset[str]) -> tuple[float, Stat
     within = frozenset(carried.name for carried in loop.carried)
     cost, body = _body(loop.body, target, within if loop.reduces else frozenset())
     many = (loop.var.high - loop.var.low + 1) if count is None else count
-    inner = LOOP + many * (cost + 1)
+    inner = LOOP + many * (cost + round_cycles(loop, None, 1))
     if count is None or count < 2 or not can_vectorise(loop):
         return inner, replace(loop, body=body)
     lanes = lanes_of(loop.body, target, count)
     if lanes < 2:
         return inner, replace(loop, body=body)
     runs = -(-count // lanes)
-    outer = LOOP + runs * (cycles(loop.body, loop.var, lanes) + 1)
+    each = cycles(loop.body, loop.var, lanes) + round_cycles(loop, loop.var, lanes)
+    outer = LOOP + runs * each
     continued = any(isinstance(c.init, Ref) and c.init.name in names for c in loop.carried)
     if loop.reduces is not None and not continued:
         outer += FOLD

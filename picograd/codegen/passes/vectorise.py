@@ -64,13 +64,14 @@ def lanes_of(body: Body, target: Target, count: int) -> int:
 def copies_of(loop: For, lanes: int) -> int:
     """Vectors side by side: enough to hide latency, few where the body is long."""
     weight = sum(HEAVY.get(v.op, 1.0) for v in all_values(loop.body) if isinstance(v, Alu))
-    nested = any(isinstance(inner, For) for inner in statements(loop.body))
+    inner = [statement for statement in statements(loop.body) if isinstance(statement, For)]
+    nested = any(statement.carried for statement in inner)
     if loop.reduces is not None and not nested:
         most = 4 if weight <= 60 else 2
     elif nested:
         most = 8 if weight <= 3 else 4 if weight <= 12 else 2 if weight <= 30 else 1
     else:
-        most = 2 if weight <= 12 else 1
+        most = 2 if weight <= 12 and not inner else 1
     while most > 1 and trips(loop) < most * lanes:
         most //= 2
     return most
