@@ -1,0 +1,141 @@
+"""What the passes promise beyond keeping the meaning: vectors, pieces of work, bounds, code size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from picograd.codegen.bounds import proves_within
+from picograd.codegen.dependence import all_values
+from picograd.codegen.loops import (
+    Alu,
+    Broadcast,
+    Carried,
+    For,
+    Function,
+    Home,
+    Kind,
+    Let,
+    Literal,
+    Load,
+    Memory,
+    Phase,
+    Ref,
+    Store,
+    statements,
+)
+from picograd.codegen.lower import lower
+from picograd.codegen.passes.split_reduction import split_reduction
+from picograd.codegen.pipeline import compile_function
+from picograd.codegen.target import AVX2, AVX512
+from picograd.codegen.verify import verify
+from picograd.dtype import float32, int64
+from picograd.errors import InternalError
+from picograd.graph.index import Mask, Param, Var, constant, of, variable
+from picograd.graph.ops import Op
+from tests.codegen import kernels
+
+X = Memory("x", float32, 16, Home.ARGUMENT, 0)
+Y = Memory("y", float32, 16, Home.ARGUMENT, 1, 0, True)
+I = Var("i", 0, 15)
+ONE = Literal.of(1.0, float32)
+
+
+def function(*body: For | Let | Store) -> Function:
+    return Function("f", (X, Y), (), (Phase(None, constant(1), body),))
+
+
+def over(*body: Let | Store, end: int = 16) -> For:
+    return For(I, constant(0), constant(end), body)
+
+
+def broken() -> list[tuple[str, Function]]:
+    load = Load(X, of(I))
+    wide = replace(load, index=of(Var("lane", 0, 15, 16)), lanes=16)
+    carried = Carried("sum", float32, Literal.of(0, int64), ONE)
+    return [
+        ("used before", function(over(Store(Y, of(I), Ref("v", float32))))),
+        ("may lie outside", function(over(Store(Y, of(I) + 1, load)))),
+        ("may lie outside", function(over(Store(Y, of(I), Load(X, of(I) - 1))))),
+        ("ends outside", function(over(Store(Y, of(I), load), end=17))),
+        ("not defined here", function(Store(Y, of(I), ONE))),
+        ("not marked as written", function(over(Store(X, of(I), load)))),
+        ("is stored as", function(over(Store(Y, of(I), Literal.of(1, int64))))),
+        ("lanes", function(Store(Y, constant(0), Alu(Op.ADD, (wide, ONE), float32, 16)))),
+        ("one place", function(Store(Y, constant(0), wide))),
+        ("has lanes", function(Store(Y, constant(0), replace(wide, lanes=1)))),
+        ("broadcast", function(Store(Y, constant(0), Broadcast(wide, 16)))),
+        ("not float32", function(replace(over(), carried=(carried,)))),
+        ("no scalar", function(Store(Y, of(Param(0, 0, 1)), ONE))),
+    ]
+
+
+@pytest.mark.parametrize(("problem", "made"), broken(), ids=[p for p, _ in broken()])
+def test_the_verifier_names_what_is_wrong(problem: str, made: Function) -> None:
+    with pytest.raises(InternalError, match=problem):
+        verify(made)
+
+
+def test_bounds_are_proved_through_masks_quotients_and_last_blocks() -> None:
+    i, j, start = variable("i", 20), variable("j", 130), of(Param(0, 0, 3))
+    inside = Mask().require(i - 3).require(10 - i)
+    assert proves_within(i - 3, 8, inside)
+    assert not proves_within(i - 3, 7, inside)
+    every_other = Mask().require(j - start).require(6 + start - j)
+    assert proves_within((j - start) // 2, 4, every_other)
+    assert not proves_within((j - start) // 2, 3, every_other)
+    piece = variable("p", 8)
+    end = piece * 3 + 3 - (piece // 7) * 2
+    assert proves_within(end, 23, Mask())
+    assert not proves_within(end, 22, Mask())
+
+
+@pytest.mark.parametrize(("target", "lanes"), [(AVX512, 16), (AVX2, 8)])
+def test_rows_are_vectors_with_four_accumulators(target, lanes: int) -> None:
+    made = compile_function(kernels.softmax(2, 1024), target)
+    body = made.phases[0].body
+    assert {v.lanes for v in all_values(body) if isinstance(v, Alu) and v.op is Op.EXP} == {lanes}
+    first = next(s for s in statements(body) if isinstance(s, For) and s.carried)
+    assert len(first.carried) == 4
+    assert all(s.kind is Kind.SERIAL for s in statements(body) if isinstance(s, For))
+
+
+def test_columns_are_vectors_over_the_kept_axis() -> None:
+    made = compile_function(kernels.reduction(4096, 20, True), AVX512)
+    loads = [v for v in all_values(made.phases[0].body) if isinstance(v, Load)]
+    lane = Var("lane", 0, 15, 16)
+    assert loads and all(load.index.coefficient(lane) == 1 for load in loads)
+
+
+def test_big_work_is_cut_into_pieces_and_small_work_is_not() -> None:
+    assert compile_function(kernels.elementwise(100), AVX512).phases[0].var is None
+    (phase,) = compile_function(kernels.elementwise(1_000_003), AVX512).phases
+    assert phase.var is not None and phase.extent.constant > 16
+    assert phase.work > 1000
+
+
+def test_a_big_sum_is_blocks_that_depend_on_its_size_alone() -> None:
+    made = compile_function(kernels.total(1 << 20), AVX512)
+    assert len(made.phases) == 2 and made.phases[0].var is not None
+    assert compile_function(kernels.total(1 << 20), replace(AVX512, threads=64)) == made
+    small = lower(kernels.total(1 << 10))
+    assert split_reduction(small, AVX512) is small
+
+
+def test_transpositions_are_tiled() -> None:
+    made = compile_function(kernels.transpose(640, 480), AVX512)
+    names = [s.var.name for p in made.phases for s in statements(p.body) if isinstance(s, For)]
+    assert names.index("i1v") < names.index("i0")
+
+
+@pytest.mark.parametrize("kernel", kernels.all_kernels(), ids=lambda kernel: kernel.name)
+def test_code_stays_small(kernel) -> None:
+    made = compile_function(kernel, AVX512)
+    count = sum(isinstance(v, Alu) for phase in made.phases for v in all_values(phase.body))
+    assert count < 2000
+
+
+def test_equal_kernels_get_equal_names_and_different_ones_do_not() -> None:
+    names = {compile_function(kernels.softmax(2, size), AVX512).name for size in (40, 40, 41)}
+    assert len(names) == 2
