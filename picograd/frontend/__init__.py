@@ -30,4 +30,5 @@ MODULES = (
     "indexing",
     "hostdata",
     "sorting",
+    "system",
 )
