@@ -15,8 +15,9 @@ SEMANTICS (what every backend must compute; the interpreter is the executable fo
 
 * Integers wrap around (two's complement). Bool arithmetic: ADD is or, MUL is and, SUB is xor.
 * Floats follow IEEE 754 with round-to-nearest-even; each node rounds to its dtype, even when it
-  is fused, except inside the accumulator of a reduce. float16 and bfloat16 compute in float32
-  and round once per node. No fast-math: NaN, infinities and -0 are kept.
+  is fused, except inside the accumulator of a reduce: that of a SUM may take the products of a
+  MUL unrounded. float16 and bfloat16 compute in float32 and round once per node. No fast-math:
+  NaN, infinities and -0 are kept (a SUM of zeros may have either sign).
 * DIV is true division of floats. FLOORDIV and MOD round towards minus infinity (torch's
   `floor_divide` and `remainder`; Python's `//` and `%`); for integers a zero divisor gives 0, and
   INT_MIN // -1 wraps to INT_MIN. Float MOD is `r = fmod(a, b)`, then `r + b` where r is not 0 and
