@@ -17,11 +17,14 @@ False
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
-from picograd.graph.index import FloorDiv, Index, Mask, Param, Var, constant
+from picograd.graph.index import FloorDiv, Index, Mask, Mod, Param, Var, constant, of
 
 CASES = 4096  # an index of at most this many values is tried out
+ROUNDS = 3  # of narrowing: smaller ranges of some variables may leave less to others
+NEVER = Mask((constant(-1),))
 
 
 def proves_within(index: Index, size: int, mask: Mask) -> bool:
@@ -41,6 +44,9 @@ def proves(index: Index, mask: Mask) -> bool:
     if _greedy(index, mask.constraints):
         return True
     if _greedy(index, mask.constraints + _quotients(index, mask)):
+        return True
+    narrow, index, mask = _narrowed(index, mask)
+    if narrow and (mask.never or index.bounds()[0] >= 0 or _greedy(index, mask.constraints)):
         return True
     return _splits(index, mask) or _divides(index, mask) or _tries(index, mask)
 
@@ -86,6 +92,38 @@ def _quotients(index: Index, mask: Mask) -> tuple[Index, ...]:
     return tuple(derived)
 
 
+def _narrowed(index: Index, mask: Mask) -> tuple[bool, Index, Mask]:
+    """The same question over the smaller ranges that the constraints, each on its own, leave to
+    variables: where `lane - 17*p >= 0` and lane is below 16, p is at most 0. False as the first
+    when no range gets smaller."""
+    narrow = False
+    for _ in range(ROUNDS):
+        ranges: dict[Var | Param, tuple[int, int]] = {}
+        for constraint in mask.constraints:
+            highest = constraint.bounds()[1]
+            for atom, factor in constraint.terms:
+                if isinstance(atom, FloorDiv | Mod):
+                    continue
+                low, high = ranges.get(atom, atom.bounds)
+                room = highest - factor * atom.bounds[factor > 0]  # what the rest can add
+                if factor > 0:
+                    low = max(low, -(room // factor))
+                else:
+                    high = min(high, room // -factor)
+                ranges[atom] = low, high
+        smaller = {atom: found for atom, found in ranges.items() if found != atom.bounds}
+        if not smaller:
+            break
+        if any(low > high for low, high in smaller.values()):
+            return True, index, NEVER
+        values: dict[Var | Param, Index] = {}
+        for atom, (low, high) in smaller.items():
+            part = constant(low) if low == high else of(replace(atom, low=low, high=high))
+            values[atom] = part
+        narrow, index, mask = True, index.substitute(values), mask.substitute(values)
+    return narrow, index, mask
+
+
 def _splits(index: Index, mask: Mask) -> bool:
     """`v // d` with v's highest value d is 1 for that value and 0 below: the shorter last block
     of a parallel loop. Both cases are proved on their own."""
@@ -98,7 +136,10 @@ def _splits(index: Index, mask: Mask) -> bool:
         if var.low < 0 or var.high != atom.divisor:
             continue
         below = Var(var.name, var.low, var.high - 1, var.lanes)
-        cases = ({var: constant(var.high)}, {var: Index(((below, 1),))})
+        cases: tuple[dict[Var | Param, Index], ...] = (
+            {var: constant(var.high)},
+            {var: Index(((below, 1),))},
+        )
         return all(proves(index.substitute(case), mask.substitute(case)) for case in cases)
     return False
 
