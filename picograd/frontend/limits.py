@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import ml_dtypes
@@ -45,7 +46,8 @@ class finfo:  # torch's spelling  # noqa: N801
             "min": float(limits.min),
             "tiny": float(limits.tiny),
             "smallest_normal": float(limits.smallest_normal),
-            "resolution": float(limits.resolution),
+            # the power of ten that the mantissa's bits can tell apart
+            "resolution": 10.0 ** -int(limits.nmant * math.log10(2)),
             "dtype": real.name,
         }
         for name, value in values.items():
