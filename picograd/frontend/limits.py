@@ -16,7 +16,7 @@ from picograd.dtypes import DType, float32, real_of
 
 
 @dataclass(frozen=True, init=False)
-class finfo:  # torch's spelling  # noqa: N801
+class finfo:  # torch spells it so
     """The limits of a floating-point type (for complex types, of their parts).
 
     Raises TypeError for other types.
@@ -55,7 +55,7 @@ class finfo:  # torch's spelling  # noqa: N801
 
 
 @dataclass(frozen=True, init=False)
-class iinfo:  # torch's spelling  # noqa: N801
+class iinfo:  # torch spells it so
     """The limits of an integer type. Raises TypeError for other types."""
 
     bits: int
