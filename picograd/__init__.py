@@ -15,11 +15,11 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from picograd import dtype as _dtypes
+from picograd import dtypes as _dtypes
 from picograd import frontend as _frontend
-from picograd.dtype import DType
+from picograd.dtypes import DType
 from picograd.frontend import operators as _operators
 from picograd.frontend import registry as _registry
 from picograd.frontend import special_methods as _special_methods
@@ -71,9 +71,7 @@ def _export() -> None:
 
 _export()
 
-if not TYPE_CHECKING:
-    # The package's own dtype is a class, as in torch; the module stays importable by its path.
-    dtype = DType
+dtype = DType
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,7 @@ torch.float32
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import ml_dtypes
 import numpy as np
@@ -144,7 +144,7 @@ def from_numpy(numpy_dtype: np.dtype) -> DType:
     return found
 
 
-@lru_cache(maxsize=None)
+@cache
 def promote(first: DType, second: DType) -> DType:
     """The type of a binary operation on two tensors of equal rank category (torch's lattice).
 

@@ -22,7 +22,7 @@ import time
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, cast
 
 from picograd import env, reporter
 from picograd.graph.canonical import Structure, analyse, canonicalise, is_simple
@@ -174,10 +174,11 @@ def _run(requested: list[Node]) -> None:
 def _execute(variant: Variant, structure: Structure) -> list[Buffer]:
     """Run a program; under DEBUG=2, kernel by kernel with the time of each."""
     run = variant.executable.run
+    leaves = cast("list[Buffer]", structure.leaves)
     if variant.report is None or env.debug_level() < 2:
-        return run(structure.leaves, structure.cells)
+        return run(leaves, structure.cells)
     timings: list[Timing] = []
-    buffers = run(structure.leaves, structure.cells, timings)
+    buffers = run(leaves, structure.cells, timings)
     variant.report.ran(timings)
     return buffers
 

@@ -41,7 +41,7 @@ def pytest_sessionfinish() -> None:
     folder = os.environ.get("CUDA_SOURCES")
     if not folder:
         return
-    from picograd.codegen.cuda import cuda_kernel
+    from picograd.codegen.cuda.render import cuda_kernel
     from picograd.runtime.kernels import CACHE
 
     root = Path(folder)

@@ -3,7 +3,7 @@
 In: pairs of real values (real and imaginary part). Out: pairs, or real values. Called by
 `passes/split_complex.py`; `Parts` makes the values.
 
->>> from picograd.dtype import float32
+>>> from picograd.dtypes import float32
 >>> on = Parts(float32, 1)
 >>> real, imaginary = negate(on, (on.number(1.0), on.zero))
 >>> isinstance(real, Alu) and real.op is Op.NEG
@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable
 
 from picograd.codegen.loops import Alu, Broadcast, Literal, Value
-from picograd.dtype import DType, bool_, float64
+from picograd.dtypes import DType, bool_, float64
 from picograd.graph.ops import Op
 
 Pair = tuple[Value, Value]

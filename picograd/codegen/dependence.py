@@ -4,7 +4,7 @@ In: loop IR statements. Out: dependent names, vector widths, estimated cycles. C
 that choose, vectorise, tile and parallelise.
 
 >>> from picograd.codegen.loops import Let, Load, Memory, Home
->>> from picograd.dtype import float32
+>>> from picograd.dtypes import float32
 >>> from picograd.graph.index import of
 >>> i = Var("i", 0, 3)
 >>> x = Memory("x", float32, 4, Home.ARGUMENT)
@@ -34,7 +34,7 @@ from picograd.codegen.loops import (
     children,
     statements,
 )
-from picograd.dtype import DType
+from picograd.dtypes import DType
 from picograd.graph.index import FloorDiv, Index, Mod, Var
 from picograd.graph.ops import Op
 

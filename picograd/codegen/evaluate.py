@@ -6,7 +6,7 @@ elementwise meanings are the graph interpreter's. It checks every access it make
 
 >>> import numpy as np
 >>> from picograd.codegen.loops import Literal, Memory
->>> from picograd.dtype import float32
+>>> from picograd.dtypes import float32
 >>> from picograd.graph.index import constant
 >>> y = Memory("y", float32, 2, Home.ARGUMENT, written=True)
 >>> body = (Store(y, constant(1), Literal.of(3.0, float32)),)
@@ -51,9 +51,10 @@ from picograd.codegen.loops import (
     Value,
     Wide,
 )
-from picograd.dtype import DType
+from picograd.dtypes import DType
 from picograd.graph.index import FloorDiv, Index, Mask, Mod, Param, Var
 from picograd.graph.interpret import MEANING
+from picograd.graph.meaning_structure import Bindings
 from picograd.graph.node import Node
 from picograd.graph.ops import NO_ATTR, CastAttr, Op
 
@@ -79,7 +80,7 @@ def compute(op: Op, dtype: DType, args: Sequence[np.ndarray], types: Sequence[DT
     shape = np.broadcast_shapes(*(arg.shape for arg in args))
     srcs = tuple(SimpleNamespace(dtype=kind, shape=shape) for kind in types)
     node = SimpleNamespace(op=op, dtype=dtype, srcs=srcs, attr=attr, shape=shape)
-    return np.asarray(MEANING[op](cast(Node, node), args, cast("dict", {})), dtype.numpy)
+    return np.asarray(MEANING[op](cast(Node, node), args, Bindings({}, {})), dtype.numpy)
 
 
 class _State:

@@ -1,12 +1,12 @@
 """Lower one stage's scalar expressions to loop IR values.
 
 In: the `schedule.kernel` expressions of a stage. Out: the statements of an innermost body and the
-value they end in. `codegen.lower` and `codegen.contraction` call it.
+value they end in. `codegen.lower` and `codegen.contraction.lower` call it.
 
 Loop IR values stay small trees: an expression that is used twice, or sits on a very deep chain,
 becomes a `Let`, so that no later pass walks a shared value again and again.
 
->>> from picograd.dtype import float32
+>>> from picograd.dtypes import float32
 >>> from picograd.graph.ops import Op
 >>> two = kernel.Literal.of(2.0, float32)
 >>> body = Body(lambda access: Literal.of(0.0, float32), Names())
@@ -30,7 +30,7 @@ from picograd.codegen.loops import (
     Value,
     Wide,
 )
-from picograd.dtype import DType, int64, uint32, uint64
+from picograd.dtypes import DType, int64, uint32, uint64
 from picograd.graph.index import Index
 from picograd.graph.ops import Combiner, Op
 from picograd.schedule import kernel

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from picograd.dtypes import DType, bool_
-from picograd.graph.index import Index, Mask, Var
+from picograd.graph.index import EVERYWHERE, Index, Mask, Var
 from picograd.graph.ops import Combiner, Op
 
 
@@ -96,7 +96,7 @@ class Load:
     memory: Memory
     index: Index
     lanes: int = 1
-    mask: Mask = Mask()
+    mask: Mask = EVERYWHERE
 
     @property
     def dtype(self) -> DType:
@@ -278,7 +278,7 @@ class Store:
     memory: Memory
     index: Index
     value: Value
-    mask: Mask = Mask()
+    mask: Mask = EVERYWHERE
     streaming: bool = False
 
 

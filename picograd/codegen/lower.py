@@ -8,7 +8,7 @@ which loops are independent and which only accumulate. Called by `codegen.pipeli
 * LOCAL targets are `Let`s, SCRATCH rows are per-thread memory, closing stages (reductions over the
   domain itself) leave partial results in the workspace, which the next phase combines.
 
->>> from picograd.dtype import float32
+>>> from picograd.dtypes import float32
 >>> from picograd.graph.index import Index, Var, of
 >>> i = Var("i0", 0, 3)
 >>> stage = kernel.Stage(kernel.StageKind.MAP, "a1", of(i), kernel.Access("a0", of(i), float32))
@@ -42,7 +42,7 @@ from picograd.codegen.loops import (
     Store,
     Value,
 )
-from picograd.dtype import DType
+from picograd.dtypes import DType
 from picograd.errors import InternalError
 from picograd.graph.index import Index, Var, constant, of
 from picograd.graph.ops import Combiner, Op

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 
-from picograd.codegen.contraction import lower_contraction
+from picograd.codegen.contraction.lower import lower_contraction
 from picograd.codegen.loops import Function
 from picograd.codegen.lower import lower
 from picograd.codegen.passes.choose_axes import choose_axes

@@ -31,9 +31,9 @@ from picograd.codegen.loops import (
     Value,
     Wide,
 )
-from picograd.dtype import bool_
+from picograd.dtypes import bool_
 from picograd.errors import InternalError
-from picograd.graph.index import Index, Mask, Var
+from picograd.graph.index import EVERYWHERE, Index, Mask, Param, Var
 from picograd.graph.ops import Op
 
 
@@ -43,7 +43,7 @@ class Copy:
 
     index: Index
     suffix: str
-    mask: Mask = Mask()
+    mask: Mask = EVERYWHERE
 
 
 def widen(value: Value, lanes: int) -> Value:
@@ -128,7 +128,7 @@ class Replicate:
         )
 
     def store(self, store: Store, copy: Copy) -> Store:
-        values = {self.var: copy.index}
+        values = self.place(copy)
         mask = store.mask.substitute(values) & copy.mask
         value = self.wide(store.value, copy)
         return replace(store, index=store.index.substitute(values), value=value, mask=mask)
@@ -139,6 +139,10 @@ class Replicate:
             inside = Predicate(copy.mask, self.lanes)
             condition = Alu(Op.AND, (inside, condition), bool_, self.lanes)
         return Fail(condition)
+
+    def place(self, copy: Copy) -> dict[Var | Param, Index]:
+        """What takes the variable's place in a copy."""
+        return {self.var: copy.index}
 
     def depends(self, value: Value) -> bool:
         return depends(value, self.var, self.names)
@@ -155,7 +159,7 @@ class Replicate:
         return self.memo[key]
 
     def rewrite(self, value: Value, copy: Copy) -> Value:
-        values, lanes = {self.var: copy.index}, self.lanes
+        values, lanes = self.place(copy), self.lanes
         match value:
             case Ref():
                 if value.name not in self.names:
@@ -189,7 +193,7 @@ class Replicate:
         return tuple(widen(arg, lanes) for arg in made)
 
     def load(self, load: Load, copy: Copy) -> Value:
-        values = {self.var: copy.index}
+        values = self.place(copy)
         if self.var in load.index.atoms():
             mask = load.mask.substitute(values) & copy.mask
             return Load(load.memory, load.index.substitute(values), self.lanes, mask)

@@ -4,7 +4,7 @@ In: a `loops.Function`. Out: text, one statement a line. `DEBUG=5` shows it afte
 its hash names the compiled functions (equal text is equal meaning).
 
 >>> from picograd.codegen.loops import Let, Literal
->>> from picograd.dtype import float32
+>>> from picograd.dtypes import float32
 >>> print("\\n".join(lines((Let("x", Literal.of(1.0, float32)),), 0)))
 x = 1.0
 """

@@ -3,7 +3,7 @@
 In: nothing. Out: `Target`, and presets for tests. `runtime.cpu` fills one in for the host;
 `codegen.lower` and every pass read it.
 
->>> from picograd.dtype import float32, float64
+>>> from picograd.dtypes import float32, float64
 >>> AVX512.lanes(float32), AVX512.lanes(float64), SCALAR.lanes(float32)
 (16, 8, 1)
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from picograd.dtype import DType
+from picograd.dtypes import DType
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ Names are defined before use, lanes and dtypes agree, loops stay within their va
 and every access is proved (`codegen.bounds`) to lie in its memory.
 
 >>> from picograd.codegen.loops import Load, Memory, Phase
->>> from picograd.dtype import float32
+>>> from picograd.dtypes import float32
 >>> from picograd.graph.index import constant
 >>> x = Memory("x", float32, 4, Home.ARGUMENT, written=True)
 >>> bad = Store(x, constant(9), Load(x, constant(0)))
@@ -44,7 +44,7 @@ from picograd.codegen.loops import (
     Wide,
     children,
 )
-from picograd.dtype import DType, bool_
+from picograd.dtypes import DType, bool_
 from picograd.errors import InternalError
 from picograd.graph.index import Index, Mask, Param, Var
 from picograd.graph.ops import COMPARISONS, Op

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 
-from picograd.dtype import bool_
+from picograd.dtypes import bool_
 from picograd.frontend import primitives
 from picograd.frontend.elementwise import abs, add, binary, filled_like, mul, sub
 from picograd.frontend.promotion import Operand, align, operand, type_name

@@ -11,7 +11,7 @@ tensor([[11]])
 
 from __future__ import annotations
 
-from picograd.dtype import DType, bool_
+from picograd.dtypes import DType, bool_
 from picograd.frontend import primitives
 from picograd.frontend.autograd import label
 from picograd.frontend.elementwise import add, mul

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-from picograd import dtype as dtypes
-from picograd.dtype import DType
+from picograd import dtypes
+from picograd.dtypes import DType
 from picograd.frontend import primitives, promotion
 from picograd.frontend.promotion import Operand, align
 from picograd.frontend.registry import METHODS, operation

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from picograd.dtype import DType, bool_, float64, int64
+from picograd.dtypes import DType, bool_, float64, int64
 from picograd.frontend import primitives
 from picograd.frontend.device import device, device_name
 from picograd.frontend.elementwise import add, mul, pow

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from typing import cast
 
-from picograd.dtype import int64
+from picograd.dtypes import int64
 from picograd.frontend import primitives
 from picograd.frontend.autograd import unexpanded, unsliced
 from picograd.frontend.derivatives import (

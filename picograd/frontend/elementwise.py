@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 
-from picograd.dtype import DType, bool_, float64, int64
+from picograd.dtypes import DType, bool_, float64, int64
 from picograd.frontend import primitives
 from picograd.frontend.autograd import label
 from picograd.frontend.promotion import (

@@ -11,7 +11,7 @@ tensor([[2],
 
 from __future__ import annotations
 
-from picograd.dtype import int64
+from picograd.dtypes import int64
 from picograd.frontend import primitives
 from picograd.frontend.elementwise import add, div, filled_like, mul
 from picograd.frontend.indexing import from_place, prepared, to_place

@@ -22,7 +22,7 @@ from typing import SupportsIndex, cast
 
 import numpy as np
 
-from picograd.dtype import bool_, int64, uint8
+from picograd.dtypes import bool_, int64, uint8
 from picograd.frontend import primitives
 from picograd.frontend.elementwise import filled_like
 from picograd.frontend.hostdata import from_array, values

@@ -19,8 +19,8 @@ from typing import cast
 
 import numpy as np
 
-from picograd import dtype as dtypes
-from picograd.dtype import DType, bool_, int64
+from picograd import dtypes
+from picograd.dtypes import DType, bool_, int64
 from picograd.frontend.device import device, device_name
 from picograd.frontend.promotion import default_complex, get_default_dtype, type_name
 from picograd.frontend.registry import operation

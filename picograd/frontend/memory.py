@@ -17,7 +17,7 @@ from typing import cast
 import numpy as np
 
 from picograd import engine
-from picograd.dtype import DType
+from picograd.dtypes import DType
 from picograd.frontend import primitives, tape, view
 from picograd.frontend import storage as storages
 from picograd.frontend.device import Size, device_name
@@ -471,7 +471,7 @@ def type_(self: Tensor, dtype: DType | str | None = None) -> str | Tensor:
         return f"torch.{LEGACY.get(self.dtype.name, self.dtype.name)}Tensor"
     if isinstance(dtype, DType):
         return primitives.cast(self, dtype)
-    from picograd.dtype import BY_NAME
+    from picograd.dtypes import BY_NAME
 
     wanted = str(dtype).removeprefix("torch.").removesuffix("Tensor")
     for name, legacy in LEGACY.items():

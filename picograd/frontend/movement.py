@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-from picograd.dtype import DType, int64, promote
+from picograd.dtypes import DType, int64, promote
 from picograd.frontend import primitives
 from picograd.frontend.elementwise import filled_like
 from picograd.frontend.promotion import (

@@ -69,12 +69,25 @@ def _writing(function: Function) -> Function:
     return method
 
 
+def _inverting(function: Function) -> Function:
+    def method(self: Tensor) -> Tensor:
+        if self.dtype.is_inexact:
+            raise TypeError(
+                "~ (operator.invert) is only implemented on integer and Boolean-type tensors, not "
+                f"{self.dtype}"
+            )
+        return function(self)
+
+    return method
+
+
 def install(tables: dict[str, Callable[..., object]] = FUNCTIONS) -> None:
     """Give `Tensor` its special methods."""
     methods: dict[str, Callable[..., object]] = {}
     for name, function_name in UNARY.items():
         if function_name in tables:
-            methods[f"__{name}__"] = tables[function_name]
+            function = cast("Function", tables[function_name])
+            methods[f"__{name}__"] = _inverting(function) if name == "invert" else function
     for name, function_name in BINARY.items():
         function = tables.get(function_name)
         if function is not None:

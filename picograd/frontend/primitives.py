@@ -14,7 +14,7 @@ Shapes and dtypes are checked by `graph.infer` alone, so its errors are the user
 
 from __future__ import annotations
 
-from picograd.dtype import DType, int64
+from picograd.dtypes import DType, int64
 from picograd.frontend import storage, tape
 from picograd.frontend.grad_mode import state
 from picograd.frontend.tensor import Tensor, wrap

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from picograd.dtype import bool_, complex64, int64
+from picograd.dtypes import bool_, complex64, int64
 from picograd.frontend.tensor import Tensor
 
 

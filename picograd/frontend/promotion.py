@@ -18,7 +18,7 @@ from typing import TypeGuard
 
 import numpy as np
 
-from picograd.dtype import (
+from picograd.dtypes import (
     DType,
     bool_,
     complex64,

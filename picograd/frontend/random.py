@@ -17,7 +17,7 @@ import math
 import secrets
 from collections.abc import Sequence
 
-from picograd.dtype import DType, float32, float64, int64
+from picograd.dtypes import DType, float32, float64, int64
 from picograd.frontend import primitives
 from picograd.frontend.creation import Device, as_shape, finish
 from picograd.frontend.device import device as make_device
@@ -58,7 +58,7 @@ class Generator:
         from picograd.frontend.interop import tensor
 
         raw = self._seed.to_bytes(8, "little") + self._call.to_bytes(8, "little")
-        from picograd.dtype import uint8
+        from picograd.dtypes import uint8
 
         return tensor(list(raw), dtype=uint8)
 

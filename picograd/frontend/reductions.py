@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar, cast
 
-from picograd.dtype import DType, int64
+from picograd.dtypes import DType, int64
 from picograd.frontend import primitives
 from picograd.frontend.autograd import label
 from picograd.frontend.comparison import isnan, truth

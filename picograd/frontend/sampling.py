@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from picograd.dtype import DType, float32, float64, int64
+from picograd.dtypes import DType, float32, float64, int64
 from picograd.frontend import primitives
 from picograd.frontend.creation import Device, as_shape, finish
 from picograd.frontend.device import device_name

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 
-from picograd.dtype import DType, int64
+from picograd.dtypes import DType, int64
 from picograd.frontend import primitives
 from picograd.frontend.composite import with_rule
 from picograd.frontend.elementwise import add, filled_like, mul, sub

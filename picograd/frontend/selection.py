@@ -14,7 +14,7 @@ import math
 
 import ml_dtypes
 
-from picograd.dtype import DType, bool_
+from picograd.dtypes import DType, bool_
 from picograd.frontend import primitives
 from picograd.frontend.autograd import label
 from picograd.frontend.comparison import isnan, logical_or
@@ -278,7 +278,7 @@ def signbit(input: Tensor) -> Tensor:
     """Where the sign bit is set (-0.0 included)."""
     if not input.dtype.is_float:
         return primitives.elementwise(Op.LT, input, filled_like(input, 0))
-    from picograd.dtype import BY_NAME
+    from picograd.dtypes import BY_NAME
 
     bits = primitives.bitcast(input, BY_NAME[f"int{input.dtype.bits}"])
     return primitives.elementwise(Op.LT, bits, filled_like(bits, 0))

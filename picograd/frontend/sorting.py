@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from picograd.dtype import DType, bool_, int32, int64
+from picograd.dtypes import DType, bool_, int32, int64
 from picograd.frontend import primitives
 from picograd.frontend.elementwise import filled_like, lerp
 from picograd.frontend.gathering import along_dim

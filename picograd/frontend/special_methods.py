@@ -15,7 +15,7 @@ from typing import cast
 
 import numpy as np
 
-from picograd.dtype import BY_NAME
+from picograd.dtypes import BY_NAME
 from picograd.frontend import memory, printing
 from picograd.frontend.storage import Storage, copied
 from picograd.frontend.tensor import Tensor, wrap

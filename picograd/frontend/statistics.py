@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 
-from picograd.dtype import DType
+from picograd.dtypes import DType
 from picograd.frontend import primitives
 from picograd.frontend.comparison import isfinite, ne
 from picograd.frontend.composite import with_rule

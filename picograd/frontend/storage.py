@@ -8,7 +8,7 @@ Memory that the outside can see (`numpy()`, `from_numpy`) pins its storage: writ
 that memory before they return, and results computed from it are computed before they return
 (`settle`), so that nobody can observe laziness.
 
->>> from picograd.dtype import float32
+>>> from picograd.dtypes import float32
 >>> from picograd.graph.node import const
 >>> Storage(const(2.0, float32, "cpu")).version
 0
@@ -24,7 +24,7 @@ from typing import cast
 import numpy as np
 
 from picograd import engine
-from picograd.dtype import from_numpy
+from picograd.dtypes import from_numpy
 from picograd.graph.node import Node, leaf
 from picograd.graph.ops import Shape
 from picograd.runtime import buffer as buffers

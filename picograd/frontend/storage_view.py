@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
-from picograd.dtype import DType
+from picograd.dtypes import DType
 from picograd.frontend.memory import Number
 from picograd.frontend.registry import operation
 from picograd.frontend.storage import Storage

@@ -18,7 +18,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from picograd.dtype import DType
+from picograd.dtypes import DType
 from picograd.graph.node import Node
 from picograd.graph.ops import REDUCES, Combiner, Op, ReduceAttr, ScanAttr, ScatterReduceAttr, Shape
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, cast, overload
 import numpy as np
 
 from picograd import engine
-from picograd.dtype import DType
+from picograd.dtypes import DType
 from picograd.frontend import storage as storages
 from picograd.frontend import tape, view
 from picograd.frontend.device import Size, device

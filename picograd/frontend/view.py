@@ -18,7 +18,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import cast
 
-from picograd.dtype import DType
+from picograd.dtypes import DType
 from picograd.graph.node import Node, make
 from picograd.graph.ops import AxesAttr, CastAttr, Op, Shape, ShapeAttr, SliceAttr
 

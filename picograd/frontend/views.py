@@ -16,7 +16,7 @@ import operator
 from collections.abc import Sequence
 from typing import cast
 
-from picograd.dtype import DType
+from picograd.dtypes import DType
 from picograd.frontend import primitives, view
 from picograd.frontend.promotion import broadcast_pair, wrap_dim, wrap_dims
 from picograd.frontend.registry import operation

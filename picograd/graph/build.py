@@ -3,14 +3,14 @@
 In: nodes and plain Python values. Out: nodes. Each is `make` with the attribute filled in; those
 that would change nothing give back their source.
 
->>> from picograd.dtype import int32
+>>> from picograd.dtypes import int32
 >>> uniform_constant(full(const(3, int32, "cpu"), (2, 5))).value
 3
 """
 
 from __future__ import annotations
 
-from picograd.dtype import DType
+from picograd.dtypes import DType
 from picograd.graph.index import Index
 from picograd.graph.node import Node, const, make
 from picograd.graph.ops import (

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from picograd.dtype import DType
+from picograd.dtypes import DType
 from picograd.graph.ops import Attr, Combiner, Op, Shape
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ the schedule, which knows no complex numbers. The memory stays as it is: a compl
 is read as a real leaf of the same slot and shape S + (2,), and a complex output becomes a real
 output of shape S + (2,). A complex64 parameter is read as the uint64 cell that holds its bits.
 
->>> from picograd.dtype import complex64
+>>> from picograd.dtypes import complex64
 >>> z = make(Op.BUFFER, (), LeafAttr(0, (3,), complex64), "cpu")
 >>> split_complex([make(Op.MUL, (z, z))])[0]
 <WHERE float32[3, 2] on cpu>
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from picograd.dtype import complex64, float32, int32, real_of, uint32, uint64
+from picograd.dtypes import complex64, float32, int32, real_of, uint32, uint64
 from picograd.graph import complex_math
 from picograd.graph.build import (
     cast,

@@ -3,7 +3,7 @@
 In: pairs of real nodes (one shape, one dtype). Out: pairs, or real nodes for questions such as
 `absolute`. Called by `complex.split_complex`, which finds the function of an op here.
 
->>> from picograd.dtype import float32
+>>> from picograd.dtypes import float32
 >>> i = Pair(const(0.0, float32, "cpu"), const(1.0, float32, "cpu"))
 >>> from picograd.graph.interpret import interpret
 >>> [part.item() for part in interpret(multiply(i, i))]

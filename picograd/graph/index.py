@@ -495,3 +495,7 @@ class Mask:
 
     def __str__(self) -> str:
         return " and ".join(f"{c} >= 0" for c in self.constraints) or "true"
+
+
+# The mask that excludes nothing.
+EVERYWHERE = Mask()

@@ -6,7 +6,7 @@ are those that a user sees: torch's exception types, naming the shapes and dtype
 
 One small rule per op stands in `RULES`.
 
->>> from picograd.dtype import float32
+>>> from picograd.dtypes import float32
 >>> from picograd.graph.node import const, make
 >>> from picograd.graph.ops import Op
 >>> make(Op.LT, (const(1, float32, "cpu"), const(2, float32, "cpu"))).dtype
@@ -15,7 +15,7 @@ torch.bool
 
 from __future__ import annotations
 
-from picograd.dtype import DType, bool_, uint32
+from picograd.dtypes import DType, bool_, uint32
 from picograd.graph.checks import (
     Rule,
     Sources,

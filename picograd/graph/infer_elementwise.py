@@ -2,7 +2,7 @@
 
 In: op, sources, attribute. Out: `(DType, Shape)`. `infer.RULES` lists the rules by op.
 
->>> from picograd.dtype import float32
+>>> from picograd.dtypes import float32
 >>> from picograd.graph.node import const, make
 >>> make(Op.LT, (const(1, float32, "cpu"), const(2, float32, "cpu"))).dtype
 torch.bool
@@ -10,7 +10,7 @@ torch.bool
 
 from __future__ import annotations
 
-from picograd.dtype import DType, complex64, complex128, float32, float64, real_of
+from picograd.dtypes import DType, complex64, complex128, float32, float64, real_of
 from picograd.graph.checks import (
     TORCH_NAMES,
     Rule,

@@ -2,7 +2,7 @@
 
 In: op, sources, attribute. Out: `(DType, Shape)`. `infer.RULES` lists the rules by op.
 
->>> from picograd.dtype import float32
+>>> from picograd.dtypes import float32
 >>> from picograd.graph.node import const, make
 >>> make(Op.RESHAPE, (const(1, float32, "cpu"),), ShapeAttr((1, 1))).shape
 (1, 1)
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from math import prod
 
-from picograd.dtype import DType
+from picograd.dtypes import DType
 from picograd.graph.checks import (
     Sources,
     attribute,

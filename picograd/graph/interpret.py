@@ -4,7 +4,7 @@ In: outputs of a graph, the arrays of its numbered leaves and its run-time numbe
 array per output. It is the oracle of every compiled kernel, constant folding, and the device
 "numpy". `MEANING` has one row per op.
 
->>> from picograd.dtype import int64
+>>> from picograd.dtypes import int64
 >>> from picograd.graph.node import const, make
 >>> from picograd.graph.ops import Op
 >>> three = const(3, int64, "cpu")

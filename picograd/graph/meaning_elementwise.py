@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from picograd.dtype import DType, bfloat16, float16, real_of
+from picograd.dtypes import DType, bfloat16, float16, real_of
 from picograd.graph.node import Node
 from picograd.graph.ops import CastAttr
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from picograd.dtype import DType
+from picograd.dtypes import DType
 from picograd.graph.index import Index, Param, Var
 from picograd.graph.meaning_elementwise import rounded
 from picograd.graph.node import Node

@@ -6,7 +6,7 @@ composes these maps, so a chain of views costs no memory; codegen sees only thei
 
 GATHER and SCATTER depend on data: their maps stand in the schedule.
 
->>> from picograd.dtype import float32
+>>> from picograd.dtypes import float32
 >>> from picograd.graph.index import variable
 >>> from picograd.graph.node import make
 >>> from picograd.graph.ops import LeafAttr, Op, ShapeAttr

@@ -4,7 +4,7 @@ In: the outputs of a graph and a `RuleSet`. Out: equivalent outputs to which no 
 `Rule` says what it matches, what it gives, when, and why that is valid; the tables stand in
 `rules.py`. A recorder, where given, sees every step (DEBUG=5).
 
->>> from picograd.dtype import int32
+>>> from picograd.dtypes import int32
 >>> from picograd.graph.ops import IotaAttr
 >>> double = Rule(
 ...     "negate twice",

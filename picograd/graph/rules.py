@@ -3,7 +3,7 @@
 In: the outputs of a canonical graph. Out: equivalent outputs, simpler or as they were. Called by
 the schedule before anything is cut. Each rule says why it is valid; each has a test.
 
->>> from picograd.dtype import float32
+>>> from picograd.dtypes import float32
 >>> from picograd.graph.node import const, make
 >>> from picograd.graph.ops import Op
 >>> two = const(2.0, float32, "cpu")

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from picograd.dtype import DType
+from picograd.dtypes import DType
 from picograd.graph.build import full, full_like, uniform_constant
 from picograd.graph.interpret import evaluate_node
 from picograd.graph.node import Node, const, make

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from picograd.dtype import int64
+from picograd.dtypes import int64
 from picograd.graph.build import (
     cast,
     expand,

@@ -9,7 +9,7 @@ True
 
 from __future__ import annotations
 
-from picograd.dtype import DType
+from picograd.dtypes import DType
 from picograd.graph.build import (
     expand,
     full,

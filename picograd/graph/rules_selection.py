@@ -2,14 +2,14 @@
 
 In: nothing. Out: `RULES`, which `rules.py` joins with the other tables.
 
->>> from picograd.dtype import float32, int16
+>>> from picograd.dtypes import float32, int16
 >>> holds_all(float32, int16), holds_all(int16, float32)
 (True, False)
 """
 
 from __future__ import annotations
 
-from picograd.dtype import DType, real_of
+from picograd.dtypes import DType, real_of
 from picograd.graph.build import cast, uniform_constant
 from picograd.graph.node import make
 from picograd.graph.ops import CastAttr, Op

@@ -2,7 +2,7 @@
 
 In: the outputs of a graph. Out: its text, printed by DEBUG=5.
 
->>> from picograd.dtype import float32
+>>> from picograd.dtypes import float32
 >>> from picograd.graph.node import make
 >>> from picograd.graph.ops import LeafAttr, Op
 >>> x = make(Op.BUFFER, (), LeafAttr(0, (4, 5), float32), "cpu")
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from picograd.dtype import DType
+from picograd.dtypes import DType
 from picograd.graph.node import Node, topological
 from picograd.graph.ops import (
     Attr,

@@ -4,7 +4,7 @@ In: the outputs of a graph, and whether it claims to be canonical. Out: nothing,
 naming the node that breaks a rule. Called after every pass over graphs when checks are on, and by
 tests.
 
->>> from picograd.dtype import float32
+>>> from picograd.dtypes import float32
 >>> from picograd.graph.node import const
 >>> verify([const(1.0, float32, "cpu")], canonical=True)
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from picograd.dtype import ALL
+from picograd.dtypes import ALL
 from picograd.errors import InternalError
 from picograd.graph.index import Index, Param
 from picograd.graph.infer import infer

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 
-from picograd.dtype import DType
+from picograd.dtypes import DType
 from picograd.frontend.comparison import lt
 from picograd.frontend.elementwise import add, div, filled_like, mul, neg, square, sub
 from picograd.frontend.random import Generator

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from picograd.dtype import bool_, int64
+from picograd.dtypes import bool_, int64
 from picograd.frontend import primitives
 from picograd.frontend.contractions import matmul
 from picograd.frontend.einstein import bilinear
@@ -239,7 +239,7 @@ def _standardised(x: Tensor, dims: tuple[int, ...], eps: float) -> Tensor:
 
 def _wide(x: Tensor) -> Tensor:
     """16-bit floats as float32: statistics are computed in float32."""
-    from picograd.dtype import float32
+    from picograd.dtypes import float32
 
     return primitives.cast(x, float32) if x.dtype.itemsize == 2 else x
 

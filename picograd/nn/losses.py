@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 
-from picograd.dtype import int64
+from picograd.dtypes import int64
 from picograd.frontend import primitives
 from picograd.frontend.comparison import eq, lt
 from picograd.frontend.elementwise import abs, add, div, filled_like, mul, neg, rsub, square, sub

@@ -4,7 +4,7 @@ In: a dtype and a size, or a NumPy array. Out: `Buffer`, which nodes hold (`node
 executables read and write, and whose `array` the frontend copies from. A buffer is flat and
 row-major; shapes and strides belong to the tensors above it.
 
->>> from picograd.dtype import float32
+>>> from picograd.dtypes import float32
 >>> buffer = empty(float32, 3)
 >>> buffer.array[:] = [1, 2, 3]
 >>> buffer.size, buffer.address % 64, float(buffer.array.sum())
@@ -17,7 +17,7 @@ import sys
 
 import numpy as np
 
-from picograd.dtype import ALL, DType, from_numpy
+from picograd.dtypes import ALL, DType, from_numpy
 from picograd.runtime.allocator import HOST, Block
 
 

@@ -64,7 +64,7 @@ class KernelCache:
             return list(dict.fromkeys(kernel for kernel, _ in self._known))
 
     def _compile(self, kernels: list[Kernel], target: Target, observer: Observer | None) -> None:
-        from picograd.codegen.llvm import render_module
+        from picograd.codegen.llvm.render import render_module
 
         functions = [_function(kernel, target, observer) for kernel in kernels]
         if observer is not None:
@@ -91,7 +91,7 @@ def _function(kernel: Kernel, target: Target, observer: Observer | None) -> Func
 
 def _show(kernel: Kernel, function: Function, target: Target, observer: Observer) -> None:
     """Tell the observer of the source and, if it asks, the assembly of one kernel."""
-    from picograd.codegen.llvm import render_module
+    from picograd.codegen.llvm.render import render_module
 
     text = render_module((function,), target)
     observer.saw_source(kernel, text)

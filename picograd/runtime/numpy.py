@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from picograd.dtype import DType, int64
+from picograd.dtypes import DType, int64
 from picograd.graph.interpret import interpret
 from picograd.graph.node import Node, topological
 from picograd.graph.ops import LeafAttr, Op
@@ -52,7 +52,7 @@ class NumpyExecutable:
 def decode(cell: int, dtype: DType) -> int | float | bool:
     """The number of a program value: `dtype`'s own bits at the low end of 8 bytes.
 
-    >>> from picograd.dtype import float32, int8
+    >>> from picograd.dtypes import float32, int8
     >>> decode(0x3FC00000, float32), decode(-1, int8)
     (1.5, -1)
     """

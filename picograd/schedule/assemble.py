@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 from math import prod
 
-from picograd.dtype import DType, int64, uint64
+from picograd.dtypes import DType, int64, uint64
 from picograd.graph.index import ZERO, Index, Param, Var, linearize, of
 from picograd.schedule.axes import extent, fresh, join, merge_axes, pairs_that_merge, rename
 from picograd.schedule.groups import Group, digits, value_axes

@@ -4,7 +4,7 @@ In: a node and the index of an element. Out: an `Expr` that reads stored values 
 become index arithmetic, padding and updates become masks, gathers become bound variables, so that
 a whole region of the graph turns into one expression. Called by `schedule.stages`.
 
->>> from picograd.dtype import float32
+>>> from picograd.dtypes import float32
 >>> from picograd.graph.index import variable
 >>> from picograd.graph.node import make
 >>> from picograd.graph.ops import AxesAttr, LeafAttr, Op
@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import count
 
-from picograd.dtype import DType, real_of
+from picograd.dtypes import DType, real_of
 from picograd.graph.index import (
     ZERO,
     Index,

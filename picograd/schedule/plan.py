@@ -12,7 +12,7 @@ values become pairs of real ones; then the way through the stages is:
     assemble  kernels with canonical names
     memory    slots and the arena
 
->>> from picograd.dtype import float32
+>>> from picograd.dtypes import float32
 >>> from picograd.graph.node import make
 >>> from picograd.graph.ops import LeafAttr
 >>> x = make(Op.BUFFER, (), LeafAttr(0, (4, 8), float32), "cpu")

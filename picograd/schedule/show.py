@@ -2,7 +2,7 @@
 
 In: kernels and programs. Out: text. Called by whoever looks.
 
->>> from picograd.dtype import float32
+>>> from picograd.dtypes import float32
 >>> from picograd.graph.index import variable
 >>> show_expr(Access("a0", variable("i0", 8), float32))
 'a0[i0]'

@@ -5,7 +5,7 @@ what `schedule.kernel` says that stages mean, point by point, so that schedules 
 without codegen and compiled kernels against their own notation. For tests and debugging: slow.
 Programs overwrite donated inputs, here too.
 
->>> from picograd.dtype import float32
+>>> from picograd.dtypes import float32
 >>> from picograd.graph.node import const, make
 >>> from picograd.graph.ops import Op
 >>> from picograd.schedule.plan import plan
@@ -21,7 +21,7 @@ from itertools import product
 
 import numpy as np
 
-from picograd.dtype import DType
+from picograd.dtypes import DType
 from picograd.graph.index import Index, Mask, Param, Var
 from picograd.graph.interpret import evaluate_node
 from picograd.graph.meaning_structure import philox

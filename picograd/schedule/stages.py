@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 
-from picograd.dtype import DType, bfloat16, bool_, float16, float32
+from picograd.dtypes import DType, bfloat16, bool_, float16, float32
 from picograd.graph.index import ZERO, Index, Mask, Var, linearize, of
 from picograd.graph.movement import window_index
 from picograd.graph.node import Node

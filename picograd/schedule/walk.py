@@ -4,7 +4,7 @@ In: expressions and stages of `schedule.kernel`. Out: their parts, or changed co
 file of the schedule. Expressions are small (`decide` bounds them), so recursion is safe; shared
 parts are visited once.
 
->>> from picograd.dtype import float32
+>>> from picograd.dtypes import float32
 >>> from picograd.graph.index import variable
 >>> from picograd.graph.ops import Op
 >>> load = Access("a0", variable("i", 8), float32)

@@ -10,7 +10,8 @@ import re
 import pytest
 
 import picograd
-from picograd.codegen import cuda_ops, llvm_ops
+from picograd.codegen.cuda import ops as cuda_ops
+from picograd.codegen.llvm import ops as llvm_ops
 from picograd.frontend import tape
 from picograd.frontend.derivatives import NOT_DIFFERENTIABLE
 from picograd.graph import infer, interpret, ops

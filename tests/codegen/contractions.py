@@ -268,7 +268,7 @@ def size(case: Case) -> int:
 
 def run(function: Function, target: Target, arrays: Sequence[np.ndarray], parts: int = 1) -> None:
     """Compile a function without scalars and run it, each phase in `parts` pieces, last first."""
-    from picograd.codegen.llvm import render
+    from picograd.codegen.llvm.render import render
     from picograd.runtime.jit import compile_ir
 
     library = compile_ir(render(function, target))

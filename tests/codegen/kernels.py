@@ -12,7 +12,7 @@ import numpy as np
 
 from picograd.codegen.evaluate import compute
 from picograd.codegen.expressions import COMBINE, identity
-from picograd.dtype import DType, bool_, float16, float32, float64, int32, int64, uint32, uint64
+from picograd.dtypes import DType, bool_, float16, float32, float64, int32, int64, uint32, uint64
 from picograd.graph.index import Index, Mask, Param, Var, of
 from picograd.graph.ops import Combiner, Op
 from picograd.schedule.kernel import (
@@ -293,7 +293,7 @@ def product_sum(rows: int, columns: int, depth: int) -> Kernel:
     return Kernel("product", Pattern.CONTRACTION, (i, j), stages, memories)
 
 
-# --- scans and data-dependent indices ---------------------------------------------------------------
+# --- scans and data-dependent indices -------------------------------------------------------------
 
 
 def scan(rows: int, columns: int, outer: bool) -> Kernel:
@@ -429,7 +429,7 @@ def inputs(kernel: Kernel, seed: int) -> tuple[list[np.ndarray], list[int | floa
     return arrays, scalars
 
 
-# --- the meaning of a kernel ------------------------------------------------------------------------
+# --- the meaning of a kernel ----------------------------------------------------------------------
 
 
 class Reference:
@@ -454,7 +454,7 @@ class Reference:
         domain = tuple(v for v in self.kernel.domain if v not in stage.reduce)
         loops = (*domain, *stage.inner, *stage.reduce)
         for point in product(*(range(v.low, v.high + 1) for v in loops)):
-            self.values = dict(zip(loops, point, strict=True))
+            self.values: dict[Var | Param, int] = dict(zip(loops, point, strict=True))
             self.values |= {atom: int(self.scalars[atom.slot]) for atom in self.params(stage)}
             for bind in stage.binds:
                 self.values[bind.var] = int(self.value(bind.value))

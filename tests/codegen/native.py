@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from picograd.codegen.llvm import render_module
+from picograd.codegen.llvm.render import render_module
 from picograd.codegen.loops import Function
 from picograd.codegen.target import AVX2, AVX512, Target
 from picograd.graph.index import Param, Var

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from picograd.codegen import loops, tiles
-from picograd.codegen.contraction import lower_contraction
+from picograd.codegen import loops
+from picograd.codegen.contraction import tiles
+from picograd.codegen.contraction.lower import lower_contraction
 from picograd.codegen.evaluate import evaluate
 from picograd.codegen.target import AVX2, AVX512, NEON, SCALAR, Target
 from picograd.codegen.verify import verify
@@ -159,7 +160,7 @@ TINY = Target("cpu", "", "", 16, 16, 400, 1500, 6000, 3)
 
 @pytest.mark.parametrize("equation", ["mk,kn->mn", "km,nk->mn", "bmk,bnk->bmn"])
 def test_blocks_and_parts(equation: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("picograd.codegen.tiles.TASK_NANOSECONDS", 100)
+    monkeypatch.setattr("picograd.codegen.contraction.tiles.TASK_NANOSECONDS", 100)
     extents = {"b": 2, "m": 31, "n": 27, "k": 35}
     case = contractions.product(equation, extents)
     function = lower_contraction(case.kernel, TINY)
@@ -192,8 +193,8 @@ def test_partial_sums_are_kept_in_an_output_or_in_the_workspace() -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_random_shapes(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("picograd.codegen.tiles.TASK_NANOSECONDS", 100)
-    monkeypatch.setattr("picograd.codegen.contraction.SMALL", 1)
+    monkeypatch.setattr("picograd.codegen.contraction.tiles.TASK_NANOSECONDS", 100)
+    monkeypatch.setattr("picograd.codegen.contraction.lower.SMALL", 1)
     rng = np.random.default_rng(seed)
     extents = {axis: int(rng.integers(2, 40)) for axis in "mnk"} | {"b": int(rng.integers(1, 3))}
     left, right = rng.choice(["bmk", "bkm", "mk"]), rng.choice(["bkn", "bnk", "kn"])

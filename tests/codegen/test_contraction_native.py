@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from picograd.codegen.contraction import lower_contraction
+from picograd.codegen.contraction.lower import lower_contraction
 from picograd.codegen.target import AVX2, AVX512, Target
 from picograd.codegen.verify import verify
 from picograd.dtypes import DType, bfloat16, float16, float32, float64, int32, int64

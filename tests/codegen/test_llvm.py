@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from picograd.codegen.evaluate import evaluate
-from picograd.codegen.llvm import render
+from picograd.codegen.llvm.render import render
 from picograd.codegen.loops import (
     Alu,
     Argument,
@@ -34,7 +34,7 @@ from picograd.codegen.loops import (
 )
 from picograd.codegen.pipeline import compile_function
 from picograd.codegen.target import AVX2, AVX512, SCALAR
-from picograd.dtype import BY_NAME, DType, bool_, float16, float32, int32, int64
+from picograd.dtypes import BY_NAME, DType, bool_, float16, float32, int32, int64
 from picograd.graph.index import Index, Mask, Param, Var, constant, of
 from picograd.graph.ops import Combiner, Op
 from tests.codegen import kernels

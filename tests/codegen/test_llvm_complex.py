@@ -20,7 +20,7 @@ from picograd.codegen.loops import (
     Value,
 )
 from picograd.codegen.passes.split_complex import split_complex
-from picograd.dtype import DType, bool_, complex64, complex128, float32, int32, real_of
+from picograd.dtypes import DType, bool_, complex64, complex128, float32, int32, real_of
 from picograd.graph.index import Var, constant, of
 from picograd.graph.ops import Op
 from tests.codegen.native import Native

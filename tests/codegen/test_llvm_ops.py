@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from picograd.codegen import llvm_math, llvm_ops
 from picograd.codegen.evaluate import compute
+from picograd.codegen.llvm import math as llvm_math
+from picograd.codegen.llvm import ops as llvm_ops
 from picograd.codegen.loops import (
     Alu,
     Fold,
@@ -22,7 +23,7 @@ from picograd.codegen.loops import (
     Value,
     Wide,
 )
-from picograd.dtype import ALL, DType, bfloat16, bool_, float16, float32, float64, uint32
+from picograd.dtypes import ALL, DType, bfloat16, bool_, float16, float32, float64, uint32
 from picograd.graph.index import Var, constant, of
 from picograd.graph.ops import COMPARISONS, ELEMENTWISE, Combiner, Op
 from tests.codegen.native import Native, compile_all

@@ -14,10 +14,10 @@ import os
 import numpy as np
 import pytest
 
-from picograd.codegen.llvm_math import FLOAT32, UNARY
+from picograd.codegen.llvm.math import FLOAT32, UNARY
 from picograd.codegen.loops import Alu, Function, Home, Load, Memory, Phase, Store
 from picograd.codegen.target import AVX2, AVX512
-from picograd.dtype import float32, float64
+from picograd.dtypes import float32, float64
 from picograd.graph.index import Param, Var, of
 from picograd.graph.ops import Op
 from tests.codegen.native import Native, compile_all

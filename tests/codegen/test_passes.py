@@ -1,4 +1,4 @@
-"""What the passes promise beyond keeping the meaning: vectors, pieces of work, bounds, code size."""
+"""What passes promise beyond keeping the meaning: vectors, pieces, bounds, code size."""
 
 from __future__ import annotations
 
@@ -28,17 +28,18 @@ from picograd.codegen.loops import (
 from picograd.codegen.lower import lower
 from picograd.codegen.passes.split_reduction import split_reduction
 from picograd.codegen.pipeline import compile_function
-from picograd.codegen.target import AVX2, AVX512
+from picograd.codegen.target import AVX2, AVX512, Target
 from picograd.codegen.verify import verify
-from picograd.dtype import float32, int64
+from picograd.dtypes import float32, int64
 from picograd.errors import InternalError
 from picograd.graph.index import Mask, Param, Var, constant, of, variable
 from picograd.graph.ops import Op
+from picograd.schedule.kernel import Kernel
 from tests.codegen import kernels
 
 X = Memory("x", float32, 16, Home.ARGUMENT, 0)
 Y = Memory("y", float32, 16, Home.ARGUMENT, 1, 0, True)
-I = Var("i", 0, 15)
+AXIS = Var("i", 0, 15)
 ONE = Literal.of(1.0, float32)
 
 
@@ -47,21 +48,21 @@ def function(*body: For | Let | Store) -> Function:
 
 
 def over(*body: Let | Store, end: int = 16) -> For:
-    return For(I, constant(0), constant(end), body)
+    return For(AXIS, constant(0), constant(end), body)
 
 
 def broken() -> list[tuple[str, Function]]:
-    load = Load(X, of(I))
+    load = Load(X, of(AXIS))
     wide = replace(load, index=of(Var("lane", 0, 15, 16)), lanes=16)
     carried = Carried("sum", float32, Literal.of(0, int64), ONE)
     return [
-        ("used before", function(over(Store(Y, of(I), Ref("v", float32))))),
-        ("may lie outside", function(over(Store(Y, of(I) + 1, load)))),
-        ("may lie outside", function(over(Store(Y, of(I), Load(X, of(I) - 1))))),
-        ("ends outside", function(over(Store(Y, of(I), load), end=17))),
-        ("not defined here", function(Store(Y, of(I), ONE))),
-        ("not marked as written", function(over(Store(X, of(I), load)))),
-        ("is stored as", function(over(Store(Y, of(I), Literal.of(1, int64))))),
+        ("used before", function(over(Store(Y, of(AXIS), Ref("v", float32))))),
+        ("may lie outside", function(over(Store(Y, of(AXIS) + 1, load)))),
+        ("may lie outside", function(over(Store(Y, of(AXIS), Load(X, of(AXIS) - 1))))),
+        ("ends outside", function(over(Store(Y, of(AXIS), load), end=17))),
+        ("not defined here", function(Store(Y, of(AXIS), ONE))),
+        ("not marked as written", function(over(Store(X, of(AXIS), load)))),
+        ("is stored as", function(over(Store(Y, of(AXIS), Literal.of(1, int64))))),
         ("lanes", function(Store(Y, constant(0), Alu(Op.ADD, (wide, ONE), float32, 16)))),
         ("one place", function(Store(Y, constant(0), wide))),
         ("has lanes", function(Store(Y, constant(0), replace(wide, lanes=1)))),
@@ -92,7 +93,7 @@ def test_bounds_are_proved_through_masks_quotients_and_last_blocks() -> None:
 
 
 @pytest.mark.parametrize(("target", "lanes"), [(AVX512, 16), (AVX2, 8)])
-def test_rows_are_vectors_with_four_accumulators(target, lanes: int) -> None:
+def test_rows_are_vectors_with_four_accumulators(target: Target, lanes: int) -> None:
     made = compile_function(kernels.softmax(2, 1024), target)
     body = made.phases[0].body
     assert {v.lanes for v in all_values(body) if isinstance(v, Alu) and v.op is Op.EXP} == {lanes}
@@ -130,7 +131,7 @@ def test_transpositions_are_tiled() -> None:
 
 
 @pytest.mark.parametrize("kernel", kernels.all_kernels(), ids=lambda kernel: kernel.name)
-def test_code_stays_small(kernel) -> None:
+def test_code_stays_small(kernel: Kernel) -> None:
     made = compile_function(kernel, AVX512)
     count = sum(isinstance(v, Alu) for phase in made.phases for v in all_values(phase.body))
     assert count < 2000

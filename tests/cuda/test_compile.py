@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from picograd import dtypes
-from picograd.codegen.cuda import cuda_kernel, cuda_source
-from picograd.codegen.cuda_ops import FORMS, PRELUDE
+from picograd.codegen.cuda.ops import FORMS, PRELUDE
+from picograd.codegen.cuda.render import cuda_kernel, cuda_source
 from picograd.graph.node import Node, make
 from picograd.graph.ops import ELEMENTWISE, Op, ReduceAttr, ShapeAttr
 from picograd.graph.ops import Combiner as C

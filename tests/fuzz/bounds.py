@@ -4,9 +4,9 @@ In: a node, the interpreted values of its sources, and how far each may be off. 
 node's value may be off, elementwise, as float64. 0 means bitwise equal; infinity means that nothing
 can be said (a comparison of two numbers whose errors overlap, say).
 
-The bound of an op is the usual first-order one: the sources' errors through the op, plus the op's own
-rounding (half an ulp, which is 0 when the sources are exact and the op is correctly rounded; a few
-ulps for the transcendental functions, whose implementation may differ; n additions for a sum).
+The bound of an op is the usual first-order one: the sources' errors through the op, plus the op's
+own rounding (half an ulp, which is 0 when the sources are exact and the op is correctly rounded; a
+few ulps for the transcendental functions, whose implementation may differ; n additions for a sum).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from picograd.dtypes import DType, float64
 from picograd.graph.interpret import evaluate_node
 from picograd.graph.meaning_structure import Bindings
-from picograd.graph.node import Node, make
+from picograd.graph.node import Node
 from picograd.graph.ops import COMPARISONS, Combiner, Op, PadAttr
 
 Arrays = Sequence[np.ndarray]

@@ -1,22 +1,16 @@
-"""Random canonical graphs, their arrays, and their text as a runnable snippet."""
+"""Random canonical graphs with the arrays and numbers that they need to run."""
 
 from __future__ import annotations
-
-import random
-from collections.abc import Callable
-from dataclasses import dataclass, fields
 
 import numpy as np
 
 from picograd import dtypes
-from picograd.dtypes import DType
 from picograd.graph import index
 from picograd.graph.index import Index, Param
-from picograd.graph.node import Node, const, make, topological
+from picograd.graph.node import Node, const, make
 from picograd.graph.ops import (
     COMPARISONS,
     AxesAttr,
-    CastAttr,
     Combiner,
     ConstAttr,
     GatherAttr,
@@ -31,8 +25,8 @@ from picograd.graph.ops import (
     ShapeAttr,
     SliceAttr,
 )
+from tests.fuzz.parts import MOST_ELEMENTS, Case, Parts
 
-REAL = tuple(d for d in dtypes.ALL if not d.is_complex)
 FLOAT_UNARY = (
     Op.SQRT, Op.RECIPROCAL, Op.EXP, Op.EXP2, Op.EXPM1, Op.LOG, Op.LOG2, Op.LOG1P, Op.SIN, Op.COS,
     Op.TANH, Op.ATAN, Op.ERF,
@@ -41,112 +35,10 @@ ROUNDING = (Op.FLOOR, Op.CEIL, Op.TRUNC, Op.ROUND)
 ARITHMETIC = (Op.ADD, Op.SUB, Op.MUL, Op.MAXIMUM, Op.MINIMUM)
 DIVISION = (Op.FLOORDIV, Op.MOD)
 BITS = (Op.AND, Op.OR, Op.XOR)
-EXTENTS = (0, 1, 1, 2, 3, 4, 5, 7, 8, 16, 17, 33, 64, 130)
-MOST_ELEMENTS = 6000
 
 
-@dataclass
-class Case:
-    """A graph with everything that it needs to run."""
-
-    outputs: list[Node]
-    arrays: list[np.ndarray]
-    values: list[int]
-
-
-class Generator:
+class Generator(Parts):
     """Grows one graph, node by node."""
-
-    def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)
-        self.numpy = np.random.default_rng(seed)
-        self.arrays: list[np.ndarray] = []
-        self.values: list[int] = []
-        self.pool: list[Node] = []
-        self.small_extents = self.random.random() < 0.5
-        self.dtypes = self.random.choices(REAL, k=3) + [dtypes.float32]
-
-    # --- parts -----------------------------------------------------------------------------
-
-    def extent(self) -> int:
-        choices = EXTENTS[1:8] if self.small_extents else EXTENTS
-        return self.random.choice(choices)
-
-    def shape(self) -> tuple[int, ...]:
-        while True:
-            shape = tuple(
-                self.extent() for _ in range(self.random.choice((0, 1, 1, 2, 2, 2, 3, 4)))
-            )
-            if int(np.prod(shape)) <= MOST_ELEMENTS:
-                return shape
-
-    def array(self, shape: tuple[int, ...], dtype: DType) -> np.ndarray:
-        if dtype.is_bool:
-            return self.numpy.random(shape) < 0.5
-        if dtype.is_integer:
-            small = self.numpy.integers(0 if dtype.kind == "uint" else -9, 10, shape)
-            extremes = self.numpy.choice(
-                np.array([dtype.lowest, dtype.highest, 0, 1], object), shape
-            )
-            return np.where(self.numpy.random(shape) < 0.05, extremes, small).astype(dtype.numpy)
-        normal = self.numpy.standard_normal(shape) * self.random.choice((0.5, 2.0, 30.0))
-        if self.random.random() < 0.3:
-            special = self.numpy.choice([0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0], shape)
-            normal = np.where(self.numpy.random(shape) < 0.1, special, normal)
-        return normal.astype(dtype.numpy)
-
-    def leaf(self, shape: tuple[int, ...], dtype: DType) -> Node:
-        self.arrays.append(self.array(shape, dtype))
-        return make(Op.BUFFER, (), LeafAttr(len(self.arrays) - 1, shape, dtype), "cpu")
-
-    def value(self, number: int) -> int:
-        self.values.append(number)
-        return len(self.values) - 1
-
-    def pick(self, accept: Callable[[Node], bool] = lambda node: True) -> Node:
-        """A node of the pool, recent ones rather; a new leaf when none will do."""
-        found = [node for node in self.pool if accept(node)]
-        if not found or self.random.random() < 0.1:
-            for _ in range(50):
-                node = self.leaf(self.shape(), self.random.choice(self.dtypes))
-                if accept(node):
-                    self.pool.append(node)
-                    return node
-        if not found:
-            node = self.leaf((3,), dtypes.float32)
-            return node
-        recent = found[-3:]
-        return self.random.choice(recent if self.random.random() < 0.6 else found)
-
-    def as_dtype(self, node: Node, dtype: DType) -> Node:
-        return node if node.dtype is dtype else make(Op.CAST, (node,), CastAttr(dtype))
-
-    def broadcast_to(self, node: Node, shape: tuple[int, ...]) -> Node | None:
-        if len(node.shape) > len(shape):
-            return None
-        padded = (1,) * (len(shape) - len(node.shape)) + node.shape
-        if any(a not in (1, b) for a, b in zip(padded, shape, strict=True)):
-            return None
-        if padded != node.shape:
-            node = make(Op.RESHAPE, (node,), ShapeAttr(padded))
-        return node if padded == shape else make(Op.EXPAND, (node,), ShapeAttr(shape))
-
-    def like(self, node: Node, dtype: DType | None = None) -> Node:
-        """Some other node, converted and broadcast to a node's shape and dtype."""
-        dtype = dtype or node.dtype
-        candidates = [self.broadcast_to(other, node.shape) for other in self.pool]
-        usable = [c for c in candidates if c is not None]
-        if usable and self.random.random() < 0.7:
-            return self.as_dtype(self.random.choice(usable), dtype)
-        if self.random.random() < 0.3:
-            number = const(self.random.choice((0, 1, 2, 3, -1, 0.5)), dtype, "cpu")
-            result = self.broadcast_to(number, node.shape)
-            assert result is not None
-            return result
-        shape = tuple(1 if self.random.random() < 0.3 else extent for extent in node.shape)
-        result = self.broadcast_to(self.leaf(shape, dtype), node.shape)
-        assert result is not None
-        return result
 
     # --- one node of each kind -----------------------------------------------------------------
 
@@ -379,60 +271,3 @@ class Generator:
         ends = ends or [n for n in self.pool if n.op is not Op.BUFFER] or self.pool
         outputs = self.random.sample(ends, min(len(ends), self.random.randint(1, 3)))
         return Case(list(dict.fromkeys(outputs)), self.arrays, self.values)
-
-
-# --- text -----------------------------------------------------------------------------------------
-
-
-def snippet(case: Case) -> str:
-    """Python that builds and compares the case again."""
-    order = topological(case.outputs)
-    names = {id(node): f"n{position}" for position, node in enumerate(order)}
-    slots = sorted({node.attr.slot for node in order if isinstance(node.attr, LeafAttr)})
-    lines = [
-        "import numpy as np, ml_dtypes",
-        "from picograd import dtypes",
-        "from picograd.graph import index",
-        "from picograd.graph.index import Param",
-        "from picograd.graph.node import make",
-        "from picograd.graph.ops import *",
-        "from tests.fuzz.compare import compare",
-        "from tests.fuzz.graphs import Case",
-        "nan, inf = np.nan, np.inf",
-        f"arrays = [np.zeros(())] * {len(case.arrays)}",
-    ]
-    for slot in slots:
-        array = case.arrays[slot]
-        wide = array.astype(np.float64) if array.dtype.kind not in "biu" else array
-        lines.append(
-            f"arrays[{slot}] = np.array({wide.tolist()!r}, dtype={array.dtype.name!r})"
-            f".reshape({array.shape})"
-        )
-    for node in order:
-        sources = "".join(f"{names[id(src)]}, " for src in node.srcs)
-        device = ", 'cpu'" if not node.srcs else ""
-        lines.append(
-            f"{names[id(node)]} = make({node.op}, ({sources}), {_text(node.attr)}{device})"
-        )
-    outputs = ", ".join(names[id(node)] for node in case.outputs)
-    lines.append(f"print(compare(Case([{outputs}], arrays, {case.values!r})))")
-    return "\n".join(lines)
-
-
-def _text(value: object) -> str:
-    """An attribute as Python."""
-    if isinstance(value, DType):
-        return "dtypes.bool_" if value.is_bool else f"dtypes.{value.name}"
-    if isinstance(value, Combiner):
-        return str(value)
-    if isinstance(value, Index):
-        atoms = list(value.atoms())
-        if not atoms:
-            return f"index.constant({value.constant})"
-        return f"index.of({atoms[0]!r})"
-    if isinstance(value, tuple):
-        return f"({''.join(_text(item) + ', ' for item in value)})"
-    if hasattr(value, "__dataclass_fields__"):
-        inside = ", ".join(_text(getattr(value, f.name)) for f in fields(value))  # type: ignore
-        return f"{type(value).__name__}({inside})"
-    return repr(value)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import pytest
 
 from tests.fuzz.compare import compare, shrink
-from tests.fuzz.graphs import Generator, snippet
+from tests.fuzz.graphs import Generator
+from tests.fuzz.text import snippet
 
 PARTS = 10
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-
 import numpy as np
 
-from picograd.dtype import DType, float32
+from picograd.dtypes import DType, float32
 from picograd.graph.node import Node, convert, make
 from picograd.graph.ops import (
     AxesAttr,
@@ -21,9 +19,6 @@ from picograd.graph.ops import (
     ShapeAttr,
     SliceAttr,
 )
-
-# The module of the element types (`picograd.dtype` itself is torch's name of the class).
-dt = importlib.import_module("picograd.dtype")
 
 
 def leaf(slot: int, shape: tuple[int, ...], dtype: DType = float32) -> Node:

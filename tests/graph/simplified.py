@@ -6,16 +6,14 @@ from math import inf
 
 import numpy as np
 
-from picograd.dtype import DType
+from picograd import dtypes as dt
+from picograd.dtypes import DType
 from picograd.graph.interpret import interpret
 from picograd.graph.node import Node, topological
 from picograd.graph.ops import LeafAttr
 from picograd.graph.rules import simplify
 from picograd.graph.verify import verify
-from tests.graph.builders import (
-    dt,
-    same_bits,
-)
+from tests.graph.builders import same_bits
 
 
 def edge_values(dtype: DType) -> np.ndarray:

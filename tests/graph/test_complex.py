@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from picograd import dtypes as dt
 from picograd.graph.complex import split_complex
 from picograd.graph.index import Param, of
 from picograd.graph.interpret import interpret
@@ -26,7 +27,6 @@ from picograd.graph.verify import verify
 from tests.graph.builders import (
     cast,
     const,
-    dt,
     expand,
     flip,
     leaf,

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from picograd.dtype import ALL
+from picograd import dtypes as dt
+from picograd.dtypes import ALL
 from picograd.graph.index import Param, of
 from picograd.graph.infer import RULES, infer
 from picograd.graph.node import Node, const, make
@@ -28,7 +29,7 @@ from picograd.graph.ops import (
     ShapeAttr,
     SliceAttr,
 )
-from tests.graph.builders import cast, dt, leaf, pad, permute, reduce, reshape, window
+from tests.graph.builders import cast, leaf, pad, permute, reduce, reshape, window
 
 X = leaf(0, (3, 4))
 Y = leaf(1, (3, 5))

@@ -9,7 +9,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from picograd.dtype import ALL, DType
+from picograd import dtypes as dt
+from picograd.dtypes import ALL, DType
 from picograd.graph.index import Param, of
 from picograd.graph.interpret import MEANING, interpret
 from picograd.graph.meaning_structure import philox
@@ -25,7 +26,7 @@ from picograd.graph.ops import (
     ScatterReduceAttr,
     SliceAttr,
 )
-from tests.graph.builders import dt, leaf, pad, parameter, permute, same_bits, window
+from tests.graph.builders import leaf, pad, parameter, permute, same_bits, window
 from tests.graph.values import FLOATS, INTEGERS, SIGNED, close, pairs, run, samples
 
 

@@ -6,12 +6,13 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from picograd.dtype import ALL, DType
+from picograd import dtypes as dt
+from picograd.dtypes import ALL, DType
 from picograd.graph.ops import (
     CastAttr,
     Op,
 )
-from tests.graph.builders import cast, dt, leaf, same_bits
+from tests.graph.builders import cast, leaf, same_bits
 from tests.graph.values import FLOATS, INTEGERS, SIGNED, close, pairs, run, samples
 
 torch = pytest.importorskip("torch")

@@ -8,7 +8,7 @@ import random
 import numpy as np
 import pytest
 
-from picograd.dtype import int64
+from picograd.dtypes import int64
 from picograd.graph.index import Mask, Param, Var, constant, of, variable
 from picograd.graph.interpret import interpret
 from picograd.graph.movement import reshape_index, source_index, update_index, window_index

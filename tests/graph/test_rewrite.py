@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pytest
 
+from picograd import dtypes as dt
 from picograd.errors import InternalError
 from picograd.graph.interpret import interpret
 from picograd.graph.node import Node, make, topological
@@ -15,7 +16,6 @@ from picograd.graph.rewrite import Pattern, Rule, RuleSet, rewrite
 from picograd.graph.rules import simplify
 from tests.graph.builders import (
     const,
-    dt,
     expand,
     flip,
     full,

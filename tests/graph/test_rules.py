@@ -12,7 +12,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from picograd.dtype import ALL, DType
+from picograd import dtypes as dt
+from picograd.dtypes import ALL, DType
 from picograd.graph.index import Param, of
 from picograd.graph.interpret import interpret
 from picograd.graph.node import Node, make, topological
@@ -22,7 +23,6 @@ from picograd.graph.rules_selection import holds_all
 from tests.graph.builders import (
     cast,
     const,
-    dt,
     expand,
     flip,
     full,

@@ -5,19 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from picograd import dtypes as dt
 from picograd.graph.node import Node, make, topological
 from picograd.graph.ops import Combiner, Op
 from picograd.graph.rules import simplify
-from tests.graph.builders import (
-    cast,
-    dt,
-    expand,
-    full,
-    iota,
-    leaf,
-    reduce,
-    reshape,
-)
+from tests.graph.builders import cast, expand, full, iota, leaf, reduce, reshape
 from tests.graph.simplified import arrays_of, check
 
 

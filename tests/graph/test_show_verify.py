@@ -7,6 +7,7 @@ import gc
 import numpy as np
 import pytest
 
+from picograd import dtypes as dt
 from picograd.errors import InternalError
 from picograd.graph.index import Param, of, variable
 from picograd.graph.interpret import interpret
@@ -30,7 +31,6 @@ from picograd.graph.verify import verify
 from tests.graph.builders import (
     cast,
     const,
-    dt,
     expand,
     flip,
     iota,

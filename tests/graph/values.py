@@ -6,13 +6,14 @@ import math
 
 import numpy as np
 
-from picograd.dtype import DType
+from picograd import dtypes as dt
+from picograd.dtypes import DType
 from picograd.graph.interpret import interpret
 from picograd.graph.node import make
 from picograd.graph.ops import (
     Op,
 )
-from tests.graph.builders import dt, leaf, same_bits
+from tests.graph.builders import leaf, same_bits
 
 FLOATS = [dt.float16, dt.bfloat16, dt.float32, dt.float64]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from picograd.codegen import loops
-from picograd.dtype import DType, bool_, int64
+from picograd.dtypes import DType, bool_, int64
 from picograd.graph.index import Index, Var, constant
 from picograd.runtime.executable import CpuExecutable
 from picograd.runtime.jit import compile_ir

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from picograd import env
-from picograd.dtype import float32, int64
+from picograd.dtypes import float32, int64
 from picograd.graph.index import Param, of
 from picograd.graph.node import Node, make
 from picograd.graph.ops import LeafAttr, Op

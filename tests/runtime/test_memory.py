@@ -11,7 +11,7 @@ import threading
 import numpy as np
 import pytest
 
-from picograd.dtype import ALL, float32, int64
+from picograd.dtypes import ALL, float32, int64
 from picograd.runtime import allocator as memory
 from picograd.runtime.allocator import ALIGNMENT, HUGE_PAGE, LARGE, Allocator, size_class
 from picograd.runtime.buffer import empty, from_array

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from picograd.dtype import int64
+from picograd.dtypes import int64
 from picograd.graph.index import Param, of
 from picograd.runtime import pool
 from picograd.runtime.allocator import memory_allocated

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from picograd.dtype import float32, int64
+from picograd.dtypes import float32, int64
 from picograd.graph.index import ZERO, Param, of
 from picograd.graph.interpret import interpret
 from picograd.graph.node import Node, make

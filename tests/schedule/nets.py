@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from picograd.dtype import DType, bool_, float32, int64
+from picograd.dtypes import DType, bool_, float32, int64
 from picograd.graph.node import Node, make
 from picograd.graph.ops import (
     AxesAttr,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from picograd.dtype import float16, float32, int64
+from picograd.dtypes import float16, float32, int64
 from picograd.graph.node import make
 from picograd.graph.ops import AxesAttr, Combiner, LeafAttr, Op, ScanAttr
 from picograd.schedule.kernel import Pattern, Program, SlotKind, Space, StageKind

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from picograd.dtype import float32, int64
+from picograd.dtypes import float32, int64
 from picograd.graph.index import ZERO, Param, of
 from picograd.graph.node import Node, make
 from picograd.graph.ops import (
@@ -261,7 +261,7 @@ def test_arena_reuses_what_is_dead() -> None:
 
 
 def test_complex_outputs_have_complex_memory() -> None:
-    from picograd.dtype import complex64
+    from picograd.dtypes import complex64
 
     x = leaf(0, 3, dtype=complex64)
     program = plan([apply(Op.MUL, x, x)])

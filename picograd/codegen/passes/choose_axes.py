@@ -125,7 +125,8 @@ def _accumulates_only(loop: For) -> bool:
         return True
     names = {carried.name for carried in loop.carried}
     for statement in statements(loop.body):
-        if isinstance(statement, Let | Store):
-            if any(isinstance(v, Ref) and v.name in names for v in walk((statement.value,))):
-                return False
+        if isinstance(statement, Let | Store) and any(
+            isinstance(v, Ref) and v.name in names for v in walk((statement.value,))
+        ):
+            return False
     return True

@@ -6,7 +6,8 @@ In: phases without a variable. Out: phases whose iterations are worthwhile piece
 A phase runs in parallel when its statements don't meet: one dominant independent loop, and others
 (vector tails, a last block) that touch nothing that it writes. Perfectly nested loops are counted
 by one variable, from which they are found by division; the innermost of them is cut into blocks,
-whose size depends on the work in an iteration alone. What stands beside it runs with its last block.
+whose size depends on the work in an iteration alone. What stands beside it runs with
+the last block.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from picograd.codegen.loops import (
     Statement,
 )
 from picograd.codegen.target import Target
-from picograd.dtype import int64
+from picograd.dtypes import int64
 from picograd.graph.index import Index, Mask, Var, constant, of
 
 GIGAHERTZ = 3.5  # cycles in a nanosecond, roughly
@@ -157,13 +158,15 @@ class _Pieces:
     def _depth(nest: list[For], cost: float) -> tuple[list[For], int]:
         """As few loops as give small enough pieces, and how many iterations of the last make
         one."""
-        pieces, depth = max(1.0, min(MOST, cost / PIECE)), 0
+        pieces = max(1.0, min(MOST, cost / PIECE))
+        chosen: list[For] = []
         total = 1
-        for depth, loop in enumerate(nest, 1):
+        for loop in nest:
+            chosen.append(loop)
             total *= trip(loop) or 1
             if total >= min(pieces, 64):
                 break
-        return nest[:depth], max(1, round(total / pieces))
+        return chosen, max(1, round(total / pieces))
 
     def phase(self) -> Phase:
         """The phase over all pieces."""

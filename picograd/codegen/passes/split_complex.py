@@ -5,7 +5,7 @@ complex memory becomes one of floats of twice the size, in which the parts alter
 run it first, so they never meet a complex number.
 
 >>> from picograd.codegen.loops import Home
->>> from picograd.dtype import complex64
+>>> from picograd.dtypes import complex64
 >>> from picograd.graph.index import constant
 >>> x = Memory("x", complex64, 4, Home.ARGUMENT)
 >>> parts = Split().parts(Load(x, constant(3)))
@@ -42,7 +42,7 @@ from picograd.codegen.loops import (
     children,
     statements,
 )
-from picograd.dtype import real_of
+from picograd.dtypes import real_of
 from picograd.graph.ops import Combiner, Op
 
 

@@ -171,7 +171,7 @@ class _Splitter:
         if domain.points == 1:
             return True
         inner = domain.loops[-1].var
-        chain = {var for var in _chain_variables(reduction)}
+        chain = set(_chain_variables(reduction))
         loads = [value for value in all_values((reduction,)) if isinstance(value, Load)]
         columns = any(
             stride(load.index, inner) == 1 and not any(stride(load.index, v) == 1 for v in chain)
@@ -225,7 +225,7 @@ class _Splitter:
         self.made.append(made)
         return made
 
-    # --- names that go from phase to phase ----------------------------------------------------------
+    # --- names that go from phase to phase --------------------------------------------------------
 
     def save(self, before: Body, after: Body, domain: _Domain) -> tuple[Body, Body]:
         """Stores of the names that are used later, and the lets that bring them back."""

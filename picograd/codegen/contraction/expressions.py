@@ -17,11 +17,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from picograd.codegen.expressions import parts
-from picograd.graph.index import Index, Mask, Param, Var
+from picograd.graph.index import EVERYWHERE, Index, Mask, Param, Var
 from picograd.schedule.kernel import Access, Compute, Expr, FromIndex, Guard, Philox
 
 Change = Callable[[Index], Index]
-EVERYWHERE = Mask()
 
 
 def walk(expr: Expr) -> Iterator[Expr]:

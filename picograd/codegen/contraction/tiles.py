@@ -1,7 +1,7 @@
 """Choose the sizes of a contraction's tiles and blocks from its shape and the target.
 
 In: the extents of batch, rows (M), columns (N) and depth (K), the accumulator's dtype, the
-`Target`. Out: `Tiles`. Called by `codegen.contraction`.
+`Target`. Out: `Tiles`. Called by `lower`.
 
 The register tile is `height` rows by `vectors` vectors of accumulators. Tiles divide the extents
 evenly, so that little work is spent on padding: 65 columns become two tiles of 3 vectors, not

@@ -20,12 +20,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from picograd.codegen.llvm_builder import Builder
-from picograd.codegen.llvm_cast import cast
-from picograd.codegen.llvm_index import Indices
-from picograd.codegen.llvm_memory import ZEROS, Memories
-from picograd.codegen.llvm_ops import compute, fold, high_product, multiply_add
-from picograd.codegen.llvm_types import literal, register, vector
+from picograd.codegen.llvm.builder import Builder
+from picograd.codegen.llvm.cast import cast
+from picograd.codegen.llvm.index import Indices
+from picograd.codegen.llvm.memory import ZEROS, Memories
+from picograd.codegen.llvm.ops import compute, fold, high_product, multiply_add
+from picograd.codegen.llvm.types import literal, register, vector
 from picograd.codegen.loops import (
     Alu,
     Argument,
@@ -54,7 +54,7 @@ from picograd.codegen.loops import (
 )
 from picograd.codegen.passes.split_complex import split_complex
 from picograd.codegen.target import Target
-from picograd.dtype import DType, int32, int64
+from picograd.dtypes import DType, int32, int64
 from picograd.graph.index import Index, Var
 
 _SIGNATURE = (

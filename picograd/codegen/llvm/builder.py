@@ -6,7 +6,7 @@ entry, a loop's body, the body of an If). The text of a pure instruction names i
 text twice is the same value, and it is placed in the shallowest scope that knows its operands.
 `llvm.py` drives it; `llvm_ops.py` and `llvm_math.py` write arithmetic with `Lanes`.
 
->>> from picograd.dtype import float32
+>>> from picograd.dtypes import float32
 >>> builder = Builder()
 >>> lanes = builder.lanes(float32, 4)
 >>> lanes.add(lanes.number(1.0), "%x") == lanes.add(lanes.number(1.0), "%x")
@@ -19,8 +19,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from picograd.codegen.llvm_types import literal, register, splat, suffix, vector
-from picograd.dtype import DType, bool_, int32
+from picograd.codegen.llvm.types import literal, register, splat, suffix, vector
+from picograd.dtypes import DType, bool_, int32
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ A value has one type in registers and another in memory where they must differ: 
 in registers and an `i8` in memory; bfloat16 is the `i16` of its bits in both (its arithmetic
 runs in float32); complex numbers are two registers, and never come here.
 
->>> from picograd.dtype import float32
+>>> from picograd.dtypes import float32
 >>> vector(register(float32), 16)
 '<16 x float>'
 >>> literal(0.1, float32)
@@ -19,7 +19,7 @@ from functools import cache, lru_cache
 
 import numpy as np
 
-from picograd.dtype import DType, bfloat16, float16, float64
+from picograd.dtypes import DType, bfloat16, float16, float64
 
 _REGISTER = {"bool": "i1", "float16": "half", "bfloat16": "i16", "float32": "float"}
 

@@ -9,9 +9,9 @@ one element is then read from a constant zero, and vectors use the masked intrin
 
 from __future__ import annotations
 
-from picograd.codegen.llvm_builder import Builder
-from picograd.codegen.llvm_index import Indices
-from picograd.codegen.llvm_types import literal, register, splat, stored, suffix, vector
+from picograd.codegen.llvm.builder import Builder
+from picograd.codegen.llvm.index import Indices
+from picograd.codegen.llvm.types import literal, register, splat, stored, suffix, vector
 from picograd.codegen.loops import Home, Load, Memory
 from picograd.graph.index import Index, Mask
 

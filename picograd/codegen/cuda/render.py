@@ -13,8 +13,9 @@ extern "C" __global__ void nothing_0(int* status, char* workspace, char* scratch
 
 from __future__ import annotations
 
-from picograd.codegen import cuda_ops, lower
-from picograd.codegen.cuda_ops import FORMS, PRELUDE, loaded, memory_type, register_type, stored
+from picograd.codegen import lower
+from picograd.codegen.cuda import ops as cuda_ops
+from picograd.codegen.cuda.ops import FORMS, PRELUDE, loaded, memory_type, register_type, stored
 from picograd.codegen.loops import (
     Alu,
     Argument,

@@ -1,7 +1,7 @@
 """The register tile of a contraction: accumulators in registers, one loop over k.
 
 In: a `Frame`, both operands, the `Tile` and the `Destination` of its sums. Out: the statements of
-one tile, without its epilogue. Called by `codegen.contraction`.
+one tile, without its epilogue. Called by `lower`.
 
     for k (carrying height x vectors accumulators):
       right vectors = load; left elements = broadcast
@@ -16,9 +16,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from picograd.codegen import loops
-from picograd.codegen.frame import Frame, inside, lane_index
+from picograd.codegen.contraction.frame import Frame, inside, lane_index
+from picograd.codegen.contraction.packing import Operand
 from picograd.codegen.loops import Statement, Value
-from picograd.codegen.packing import Operand
 from picograd.graph.index import ZERO, Index, Mask, Var, constant, of
 
 

@@ -18,8 +18,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from picograd.codegen.llvm_builder import Builder
-from picograd.codegen.llvm_types import sequence, splat, vector
+from picograd.codegen.llvm.builder import Builder
+from picograd.codegen.llvm.types import sequence, splat, vector
 from picograd.graph.index import Atom, FloorDiv, Index, Mask, Mod, Param, Var
 
 _SMALL = 1 << 30

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from functools import cache
 
-from picograd.codegen.llvm_builder import Lanes
-from picograd.codegen.llvm_types import vector
-from picograd.dtype import int32
+from picograd.codegen.llvm.builder import Lanes
+from picograd.codegen.llvm.types import vector
+from picograd.dtypes import int32
 
 LIMIT = 1e5
 TWO_OVER_PI = 0.6366197723675814
@@ -178,7 +178,7 @@ def _scalar_reduction() -> str:
 
 def _angle_unit() -> str:
     """pi/2 / 2**62: the angle of one unit of the 64 top bits of a quarter-turn fraction."""
-    from picograd.codegen.llvm_types import double_text
+    from picograd.codegen.llvm.types import double_text
 
     return double_text(1.5707963267948966 / 2**62)
 

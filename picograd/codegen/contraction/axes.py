@@ -6,9 +6,9 @@ same computation written as
     target[b, m, n] = sum_k left[b, m, k] * right[b, k, n]
 
 with one variable per group of axes, or None when the kernel has another form. Called by
-`codegen.contraction`. Axes are grouped by the factors that depend on them:
+`codegen.contraction.lower`. Axes are grouped by the factors that depend on them:
 
->>> from picograd.codegen.axes import role
+>>> from picograd.codegen.contraction.axes import role
 >>> role(in_left=True, in_right=False), role(in_left=True, in_right=True)
 ('rows', 'batch')
 """
@@ -19,7 +19,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
-from picograd.codegen.rewrite import Change, accesses, rewrite, rewrite_mask, variables
+from picograd.codegen.contraction.expressions import (
+    Change,
+    accesses,
+    rewrite,
+    rewrite_mask,
+    variables,
+)
 from picograd.codegen.target import Target
 from picograd.dtypes import DType
 from picograd.graph.index import Index, Param, Var, constant, delinearize, of

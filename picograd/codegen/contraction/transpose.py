@@ -1,7 +1,7 @@
 """Transpose a square block of vectors in registers.
 
 In: n names of vectors of n lanes, n a power of two. Out: statements that name the n columns. Used
-by `codegen.packing` for a factor whose memory runs along k, where a panel needs it across.
+by `packing` for a factor whose memory runs along k, where a panel needs it across.
 
 Each of log2(n) rounds interleaves the first half of the rows with the second:
 

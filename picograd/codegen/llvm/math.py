@@ -9,8 +9,8 @@ Every polynomial is the minimax one for relative error of the result, fitted by 
 reweighted least squares (Lawson) on 4000 Chebyshev nodes, its coefficients rounded to float32 from
 the lowest up, the others fitted again after each.
 
->>> from picograd.codegen.llvm_builder import Builder
->>> from picograd.dtype import float64
+>>> from picograd.codegen.llvm.builder import Builder
+>>> from picograd.dtypes import float64
 >>> builder = Builder()
 >>> function(Op.EXP, builder.lanes(float64, 1), "%x")
 '%v0'
@@ -25,10 +25,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from picograd.codegen import llvm_power, llvm_trigonometry
-from picograd.codegen.llvm_builder import Lanes
-from picograd.codegen.llvm_types import vector
-from picograd.dtype import float64, int32
+from picograd.codegen.llvm import power, trigonometry
+from picograd.codegen.llvm.builder import Lanes
+from picograd.codegen.llvm.types import vector
+from picograd.dtypes import float64, int32
 from picograd.graph.ops import Op
 
 LOG2_E = 1 / math.log(2)
@@ -278,12 +278,12 @@ FLOAT32: dict[Op, Callable[..., str]] = {
     Op.LOG: log,
     Op.LOG2: log2,
     Op.LOG1P: log1p,
-    Op.SIN: llvm_trigonometry.sin,
-    Op.COS: llvm_trigonometry.cos,
+    Op.SIN: trigonometry.sin,
+    Op.COS: trigonometry.cos,
     Op.TANH: tanh,
     Op.ATAN: atan,
     Op.ERF: erf,
-    Op.POW: llvm_power.power,
+    Op.POW: power.power,
 }
 UNARY = frozenset(FLOAT32) - {Op.POW}
 

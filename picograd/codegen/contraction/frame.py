@@ -1,6 +1,6 @@
 """What the pieces of a contraction's loop nest share: memories, names, current position.
 
-In: a kernel, its `Contraction` and `Tiles`. Out: a `Frame`, made by `codegen.contraction` and used
+In: a kernel, its `Contraction` and `Tiles`. Out: a `Frame`, made by `lower` and used
 by `packing`, `microkernel` and `epilogue`.
 
 >>> inside(of(Var("n", 0, 20)), 16)
@@ -12,12 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from picograd.codegen import loops
-from picograd.codegen.axes import Contraction, Values
+from picograd.codegen.contraction.axes import Contraction, Values
+from picograd.codegen.contraction.expressions import rewrite
+from picograd.codegen.contraction.lanes import widen
+from picograd.codegen.contraction.tiles import Tiles, round_up
 from picograd.codegen.expressions import Body, Names
-from picograd.codegen.lanes import widen
 from picograd.codegen.loops import Home, Statement, Value
-from picograd.codegen.rewrite import rewrite
-from picograd.codegen.tiles import Tiles, round_up
 from picograd.dtypes import DType, int64
 from picograd.graph.index import ZERO, Index, Mask, Var, constant, of
 from picograd.schedule.kernel import Access, Expr, Kernel, Space

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 
-from picograd.codegen.llvm_builder import Lanes
-from picograd.codegen.llvm_types import double_text, splat
-from picograd.dtype import float32, float64, int32, int64
+from picograd.codegen.llvm.builder import Lanes
+from picograd.codegen.llvm.types import double_text, splat
+from picograd.dtypes import float32, float64, int32, int64
 
 ROUNDER = 1.5 * 2.0**52
 ROUNDER_BITS = 0x4338000000000000

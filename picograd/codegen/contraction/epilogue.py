@@ -1,7 +1,7 @@
 """Write back a contraction's tile: the elementwise stages that follow the sum.
 
 In: a `Frame` and the `Destination` of the sums. Out: where partial sums are kept, and the
-statements that turn a finished tile into the kernel's results. Called by `codegen.contraction`.
+statements that turn a finished tile into the kernel's results. Called by `lower`.
 
 The stages run in a small loop over the tile's rows and vectors, reading the sums back from the
 first-level cache: their code appears once, however large the register tile.
@@ -10,14 +10,14 @@ first-level cache: their code appears once, however large the register tile.
 from __future__ import annotations
 
 from picograd.codegen import loops
-from picograd.codegen.axes import Contraction
+from picograd.codegen.contraction.axes import Contraction
+from picograd.codegen.contraction.expressions import accesses
+from picograd.codegen.contraction.frame import Frame, lane_index
+from picograd.codegen.contraction.microkernel import Destination, Tile
+from picograd.codegen.contraction.packing import each
+from picograd.codegen.contraction.tiles import round_up
 from picograd.codegen.expressions import cast
-from picograd.codegen.frame import Frame, lane_index
 from picograd.codegen.loops import Home, Statement, Value
-from picograd.codegen.microkernel import Destination, Tile
-from picograd.codegen.packing import each
-from picograd.codegen.rewrite import accesses
-from picograd.codegen.tiles import round_up
 from picograd.graph.index import Index, Mask, Var, constant, of
 from picograd.schedule.kernel import Kernel, Space
 

@@ -1,7 +1,7 @@
 """Where a contraction's register tile reads its factors: in place, or from packed panels.
 
 In: a `Frame`. Out: an `Operand` for each factor, and the statements that fill its panels for one
-depth block. Called by `codegen.contraction`.
+depth block. Called by `lower`.
 
 * The right factor is packed into panels of `depth` rows by the tile's width, zero-filled past the
   last column, unless it is a plain matrix that fits the second-level cache.
@@ -20,13 +20,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from picograd.codegen import loops
-from picograd.codegen.axes import Contraction, Group
-from picograd.codegen.frame import Frame, inside, lane_index
+from picograd.codegen.contraction.axes import Contraction, Group
+from picograd.codegen.contraction.expressions import accesses, walk
+from picograd.codegen.contraction.frame import Frame, inside, lane_index
+from picograd.codegen.contraction.tiles import Tiles, ceil_div, round_up
+from picograd.codegen.contraction.transpose import transpose
 from picograd.codegen.loops import Home, Statement
-from picograd.codegen.rewrite import accesses, walk
 from picograd.codegen.target import Target
-from picograd.codegen.tiles import Tiles, ceil_div, round_up
-from picograd.codegen.transpose import transpose
 from picograd.dtypes import DType
 from picograd.graph.index import Index, Var, constant, of
 from picograd.schedule.kernel import Access, Expr

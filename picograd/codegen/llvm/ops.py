@@ -4,8 +4,8 @@ In: registers and their dtypes. Out: the register of the result. Called by `llvm
 `Alu`, `MulAdd`, `Wide` and `Fold`. A row `f(lanes, *operands)` sees operands of one dtype (that of
 `lanes`); float16 and bfloat16 arrive as float32 and are rounded afterwards, by `compute`.
 
->>> from picograd.codegen.llvm_builder import Builder
->>> from picograd.dtype import float32
+>>> from picograd.codegen.llvm.builder import Builder
+>>> from picograd.dtypes import float32
 >>> builder = Builder()
 >>> compute(builder, Op.ADD, float32, 1, ("%x", "%y"), (float32, float32))
 '%v0'
@@ -15,11 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from picograd.codegen import llvm_math
-from picograd.codegen.llvm_builder import Builder, Lanes
-from picograd.codegen.llvm_cast import NARROW, bitcast, cast, narrow, widen
-from picograd.codegen.llvm_types import vector
-from picograd.dtype import DType, float32, float64, uint32, uint64
+from picograd.codegen.llvm import math as llvm_math
+from picograd.codegen.llvm.builder import Builder, Lanes
+from picograd.codegen.llvm.cast import NARROW, bitcast, cast, narrow, widen
+from picograd.codegen.llvm.types import vector
+from picograd.dtypes import DType, float32, float64, uint32, uint64
 from picograd.graph.ops import ELEMENTWISE, Combiner, Op
 
 Row = Callable[..., str]

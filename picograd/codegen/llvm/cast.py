@@ -4,8 +4,8 @@ In: a register of one dtype. Out: the register of another (CAST), of the same bi
 of the float32 in which float16 and bfloat16 compute (`widen`, `narrow`). Called by `llvm_ops.py`
 and, for numbers made from indices, by `llvm.py`.
 
->>> from picograd.codegen.llvm_builder import Builder
->>> from picograd.dtype import float32, int8
+>>> from picograd.codegen.llvm.builder import Builder
+>>> from picograd.dtypes import float32, int8
 >>> builder = Builder()
 >>> cast(builder, "%x", int8, float32, 1)
 '%v0'
@@ -15,8 +15,8 @@ and, for numbers made from indices, by `llvm.py`.
 
 from __future__ import annotations
 
-from picograd.codegen.llvm_builder import Builder, Lanes
-from picograd.dtype import (
+from picograd.codegen.llvm.builder import Builder, Lanes
+from picograd.dtypes import (
     DType,
     bfloat16,
     float16,

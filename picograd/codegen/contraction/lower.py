@@ -8,9 +8,9 @@ None where plain rows are the better schedule. `codegen.pipeline` calls it. The 
         pack the right factor                   depth x width panels, one for each register tile
         for row block:                          rows whose left factor stays in the cache
           pack the left factor                  if it is computed, converted or badly strided
-          for column tile: for row tile:        see `codegen.microkernel`
+          for column tile: for row tile:        see `codegen.contraction.microkernel`
             accumulators += left * right        over k, in registers
-            write back; after the last block    see `codegen.epilogue`
+            write back; after the last block    see `codegen.contraction.epilogue`
 
 Every result is one chain of multiply-adds over ascending k, so bits depend on neither threads nor
 blocks. Where rows do not divide evenly the last tile is moved up to end with the last row; rows
@@ -34,13 +34,13 @@ that that it shares with its neighbour are computed twice and stored once.
 
 from __future__ import annotations
 
-from picograd.codegen import axes, loops
-from picograd.codegen.axes import Contraction
-from picograd.codegen.epilogue import destination, finish
-from picograd.codegen.frame import Frame
-from picograd.codegen.loops import Statement
-from picograd.codegen.microkernel import Destination, Tile, accumulate
-from picograd.codegen.packing import (
+from picograd.codegen import loops
+from picograd.codegen.contraction import axes
+from picograd.codegen.contraction.axes import Contraction
+from picograd.codegen.contraction.epilogue import destination, finish
+from picograd.codegen.contraction.frame import Frame
+from picograd.codegen.contraction.microkernel import Destination, Tile, accumulate
+from picograd.codegen.contraction.packing import (
     Operand,
     left_operand,
     pack_left,
@@ -49,8 +49,9 @@ from picograd.codegen.packing import (
     right_operand,
     unit,
 )
+from picograd.codegen.contraction.tiles import Tiles, choose, tile_work
+from picograd.codegen.loops import Statement
 from picograd.codegen.target import Target
-from picograd.codegen.tiles import Tiles, choose, tile_work
 from picograd.dtypes import int64
 from picograd.graph.index import ZERO, Index, Var, constant, of
 from picograd.graph.ops import Op

@@ -1,3 +1,0 @@
-"""Moved to `picograd.dtypes`."""
-
-from picograd.dtypes import *  # noqa: F403
