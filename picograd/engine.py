@@ -20,11 +20,14 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
-from picograd import env, reporter
+import numpy as np
+
+from picograd import blame, env, reporter
+from picograd.errors import InternalError
 from picograd.graph.canonical import Structure, analyse, canonicalise, is_simple
 from picograd.graph.node import Node, topological
 from picograd.graph.ops import REDUCES, Op
@@ -41,6 +44,10 @@ class Holder(Protocol):
 
     node: Node
     writes: int
+
+    def roll_back(self, spoilt: Callable[[Node], bool]) -> None:
+        """Go back to the newest contents that aren't spoilt, if they can still be had."""
+        ...
 
 
 @dataclass(slots=True)
@@ -70,6 +77,7 @@ class _State:
 
     programs: dict[object, list[Variant]] = field(default_factory=dict)
     watched: list[weakref.ref[Holder]] = field(default_factory=list)
+    spoilt: weakref.WeakSet[Node] = field(default_factory=weakref.WeakSet)  # known to fail
     created: int = 0  # storages watched since the last run
     last_trigger: weakref.ref[Holder] | None = None
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -112,17 +120,28 @@ def after_write(holder: Holder) -> None:
 
 
 def realize_pending() -> None:
-    """Compute every watched storage that is not realised."""
+    """Compute every watched storage that is not realised, and can be.
+
+    What an index outside has spoilt is left alone: whoever asks for it gets the error.
+    """
     with _state.lock:
-        nodes = [holder.node for holder in _pending()]
-        realize(nodes)
+        nodes = _distinct([holder.node for holder in _pending()])
+        for device in sorted({node.device for node in nodes}):
+            asked = [n for n in nodes if n.device == device and n not in _state.spoilt]
+            roots = [node for node in asked if node.buffer is None]
+            try:
+                if roots:
+                    _run(roots)
+            except IndexError:
+                _salvage(roots)
         _state.created = 0
 
 
 def realize(nodes: Sequence[Node]) -> None:
     """Compute the nodes (and what is computed with them); afterwards each has its buffer.
 
-    Raises IndexError when an index tensor turns out to point outside; then nothing has changed.
+    Raises IndexError when an index tensor turns out to point outside. Then the nodes that depend
+    on it have no buffer, and holders that were to be written with them hold what they held.
     """
     with _state.lock:
         while True:
@@ -130,7 +149,15 @@ def realize(nodes: Sequence[Node]) -> None:
             if not requested:
                 return
             same_device = [n for n in requested if n.device == requested[0].device]
-            _run(same_device)
+            roots = _connected(same_device)
+            try:
+                _run(roots)
+            except IndexError:
+                reasons = _salvage(roots)
+                bad = [reasons[node] for node in same_device if node in reasons]
+                if bad:
+                    _roll_back(reasons)
+                    raise IndexError(bad[0]) from None
 
 
 def _distinct(nodes: Sequence[Node]) -> list[Node]:
@@ -148,9 +175,35 @@ def _pending() -> list[Holder]:
     return list(holders.values())
 
 
-def _run(requested: list[Node]) -> None:
-    """Compute nodes of one device with what belongs to them, as one program."""
-    roots = _connected(requested)
+def _salvage(roots: list[Node]) -> dict[Node, str]:
+    """After a failure: compute the roots that are not spoilt. What is, with the reason."""
+    order = topological(roots)
+    reasons = blame.spoilt(order, _array)
+    if not reasons:
+        raise InternalError("a program stopped at an index outside, but all indices lie inside")
+    _state.spoilt.update(reasons)
+    sound = [root for root in roots if root not in _state.spoilt and root.buffer is None]
+    if sound:
+        _run(sound)
+    return reasons
+
+
+def _array(node: Node) -> np.ndarray:
+    """The contents of one node, computed without its neighbours."""
+    if node.buffer is None:
+        _run([node])
+    return cast("Buffer", node.buffer).array
+
+
+def _roll_back(reasons: dict[Node, str]) -> None:
+    """Undo the pending writes of spoilt values."""
+    for holder in _pending():
+        if holder.node in reasons:
+            holder.roll_back(lambda node: node in reasons)
+
+
+def _run(roots: list[Node]) -> None:
+    """Compute nodes of one device as one program."""
     order = topological(roots)
     held = _held(order)
     outputs = _outputs(order, roots, held)
@@ -192,7 +245,8 @@ def _connected(requested: list[Node]) -> list[Node]:
     known = {id(node) for node in roots}
     for holder in _pending():
         node = holder.node
-        if id(node) not in known and node.device == requested[0].device:
+        same = node.device == requested[0].device
+        if same and id(node) not in known and node not in _state.spoilt:
             known.add(id(node))
             roots.append(node)
     if len(roots) == len(requested):

@@ -183,7 +183,7 @@ def _scan_product_gradient(x: Tensor, grad: Tensor, axis: int) -> Tensor:
 @derivative(Op.SCATTER_REDUCE, Combiner.SUM, tail=2, name="ScatterAddBackward0")
 def _scatter_add(ctx: PrimitiveGrad, grad: Tensor) -> Gradients:
     attr, indices = cast("ScatterReduceAttr", ctx.attr), ctx.sources(2)
-    value = primitives.gather(grad, attr.axes, indices, checked=True) if ctx.needs(1) else None
+    value = primitives.gather(grad, attr.axes, indices, attr.checked) if ctx.needs(1) else None
     return (grad, value, *[None] * len(indices))
 
 
@@ -193,13 +193,13 @@ def _scatter_extreme(ctx: PrimitiveGrad, grad: Tensor) -> Gradients:
     base, value, result = ctx.source(0), ctx.source(1), ctx.result
     axes, none = attr.axes, [None] * len(indices)
     from_base = primitives.cast(_same(base, result), grad.dtype)
-    there = primitives.gather(result, axes, indices, checked=True)
+    there = primitives.gather(result, axes, indices, attr.checked)
     from_value = primitives.cast(_same(value, there), grad.dtype)
     count = primitives.scatter_reduce(
-        Combiner.SUM, from_base, from_value, axes, indices, checked=True
+        Combiner.SUM, from_base, from_value, axes, indices, attr.checked
     )
     share = div(grad, count)
-    back = primitives.gather(share, axes, indices, checked=True)
+    back = primitives.gather(share, axes, indices, attr.checked)
     return (mul(share, from_base), mul(back, from_value), *none)
 
 
@@ -232,10 +232,10 @@ def _scatter_product(ctx: PrimitiveGrad, grad: Tensor) -> Gradients:
         primitives.cast(value_zero, grad.dtype),
         axes,
         indices,
-        checked=True,
+        attr.checked,
     )
     product = primitives.scatter_reduce(
-        Combiner.PROD, base_rest, value_rest, axes, indices, checked=True
+        Combiner.PROD, base_rest, value_rest, axes, indices, attr.checked
     )
 
     def slope(is_zero: Tensor, rest: Tensor, zeros: Tensor, product: Tensor) -> Tensor:
@@ -244,7 +244,7 @@ def _scatter_product(ctx: PrimitiveGrad, grad: Tensor) -> Gradients:
         return where(others_are_zero, nothing, div(product, rest))
 
     def back(x: Tensor) -> Tensor:
-        return primitives.gather(x, axes, indices, checked=True)
+        return primitives.gather(x, axes, indices, attr.checked)
 
     base_grad = mul(grad, slope(base_zero, base_rest, zeros, product))
     value_grad = mul(back(grad), slope(value_zero, value_rest, back(zeros), back(product)))
@@ -291,7 +291,7 @@ def _flip(ctx: PrimitiveGrad, grad: Tensor) -> Gradients:
 def _gather(ctx: PrimitiveGrad, grad: Tensor) -> Gradients:
     attr, indices = cast("GatherAttr", ctx.attr), ctx.sources(1)
     zeros = primitives.constant(0, grad.dtype, grad._storage.node.device, ctx.shapes[0])
-    summed = primitives.scatter_reduce(Combiner.SUM, zeros, grad, attr.axes, indices, checked=True)
+    summed = primitives.scatter_reduce(Combiner.SUM, zeros, grad, attr.axes, indices, attr.checked)
     return (summed, *[None] * len(indices))
 
 
@@ -310,11 +310,12 @@ def _update(ctx: PrimitiveGrad, grad: Tensor) -> Gradients:
 
 @derivative(Op.SCATTER, tail=2, name="IndexPutBackward0")
 def _scatter(ctx: PrimitiveGrad, grad: Tensor) -> Gradients:
-    axes, indices = cast("GatherAttr", ctx.attr).axes, ctx.sources(2)
+    attr, indices = cast("GatherAttr", ctx.attr), ctx.sources(2)
+    axes = attr.axes
     base = value = None
     if ctx.needs(0):
         nothing = primitives.constant(0, grad.dtype, grad._storage.node.device, ctx.shapes[1])
-        base = primitives.scatter(grad, nothing, axes, indices, checked=True)
+        base = primitives.scatter(grad, nothing, axes, indices, attr.checked)
     if ctx.needs(1):
-        value = primitives.gather(grad, axes, indices, checked=True)
+        value = primitives.gather(grad, axes, indices, attr.checked)
     return (base, value, *[None] * len(indices))

@@ -14,6 +14,9 @@ Shapes and dtypes are checked by `graph.infer` alone, so its errors are the user
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 from picograd.dtypes import DType, int64
 from picograd.frontend import storage, tape
 from picograd.frontend.grad_mode import state
@@ -38,6 +41,8 @@ from picograd.graph.ops import (
     Shape,
     SliceAttr,
 )
+
+_PACKAGE = str(Path(__file__).parent.parent)
 
 
 def primitive(op: Op, inputs: tuple[Tensor, ...], attr: Attr = NO_ATTR) -> Tensor:
@@ -117,11 +122,26 @@ def flip(x: Tensor, axes: tuple[int, ...]) -> Tensor:
     return primitive(Op.FLIP, (x,), AxesAttr(axes)) if axes else x
 
 
+def _located(result: Tensor, checked: bool) -> Tensor:
+    """Remember the user's line on a node that may fail when it is computed."""
+    if not checked and result.node.origin is None:
+        result.node.origin = user_line()
+    return result
+
+
+def user_line() -> str | None:
+    """ "file:line" of the innermost call from outside of picograd."""
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    return None if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
 def gather(
     x: Tensor, axes: tuple[int, ...], indices: tuple[Tensor, ...], checked: bool = False
 ) -> Tensor:
     """Index `axes` of `x` by integer tensors of one shape; that shape leads the result's."""
-    return primitive(Op.GATHER, (x, *indices), GatherAttr(axes, checked))
+    return _located(primitive(Op.GATHER, (x, *indices), GatherAttr(axes, checked)), checked)
 
 
 def scatter(
@@ -132,7 +152,8 @@ def scatter(
     checked: bool = False,
 ) -> Tensor:
     """`base` with the elements that `gather` would read replaced by `value`; the last wins."""
-    return primitive(Op.SCATTER, (base, value, *indices), GatherAttr(axes, checked))
+    attr = GatherAttr(axes, checked)
+    return _located(primitive(Op.SCATTER, (base, value, *indices), attr), checked)
 
 
 def scatter_reduce(
@@ -145,7 +166,7 @@ def scatter_reduce(
 ) -> Tensor:
     """As `scatter`, combining `value` with what is there."""
     attr = ScatterReduceAttr(axes, checked, combiner)
-    return primitive(Op.SCATTER_REDUCE, (base, value, *indices), attr)
+    return _located(primitive(Op.SCATTER_REDUCE, (base, value, *indices), attr), checked)
 
 
 def update(

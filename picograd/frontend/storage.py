@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
 import numpy as np
@@ -39,12 +39,15 @@ class Storage:
     writes    writes that wait to be computed (the engine's counter)
     """
 
-    __slots__ = ("__weakref__", "_exports", "node", "version", "writes")
+    __slots__ = ("__weakref__", "_exports", "_past", "node", "version", "writes")
 
     def __init__(self, node: Node) -> None:
         self.node = node
         self.version = 0
         self.writes = 0
+        # Contents from before the pending writes, the last computed ones first. The graph that
+        # waits keeps alive what it still needs; nothing else should.
+        self._past: list[weakref.ref[Node]] = []
         # None: private. A weak reference: pinned while that export lives. True: pinned for good.
         self._exports: weakref.ref[Export] | bool | None = None
         if node.buffer is None:
@@ -59,6 +62,9 @@ class Storage:
 
     def write(self, node: Node) -> None:
         """Replace the whole contents."""
+        if self.node.buffer is not None:
+            self._past.clear()
+        self._past.append(weakref.ref(self.node))
         self.version += 1
         if id(self) in _pinned and self.is_pinned():
             engine.realize([node])
@@ -69,6 +75,15 @@ class Storage:
         self.node = node
         if node.buffer is None:
             engine.after_write(self)
+
+    def roll_back(self, spoilt: Callable[[Node], bool]) -> None:
+        """Undo the pending writes from the first that is spoilt on."""
+        while self._past:
+            node = self._past.pop()()
+            if node is not None and not spoilt(node):
+                self.version += 1
+                self.node = node
+                return
 
     def rewritten(self) -> None:
         """Tell that the pinned memory itself was written."""
