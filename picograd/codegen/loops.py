@@ -1,7 +1,7 @@
 """The loop IR: the one language between schedules and the two renderers.
 
 In: `codegen.lower` builds a plain nest from a `Kernel`; passes rewrite it (tile, vectorise, unroll,
-split a reduction, parallelise, map to a GPU's grid). Out: `llvm.py` and `cuda.py` render it.
+split a reduction, parallelise, map to a GPU's grid). `llvm.render` and `cuda.render` print it.
 The grammar, on one screen:
 
     function  = memories, scalars, phase*                  phases run one after another (a barrier)

@@ -99,7 +99,7 @@ VARIABLES: tuple[Variable[DebugSetting] | Variable[str] | Variable[int], ...] = 
 )
 
 LEVELS = (
-    (1, "programs: compiled or found in the cache, kernels, time to compile"),
+    (1, "programs: how many kernels, and the time to compile or that the cache had it"),
     (2, "one line a kernel: name, shape, time, GFLOP/s, GB/s, percent of the machine's roofline"),
     (3, "the schedule in index notation, with the reason of every cut"),
     (4, "the generated LLVM IR"),
@@ -156,7 +156,3 @@ def table() -> Iterator[str]:
     yield "DEBUG  prints, each level including those below it"
     for level, meaning in LEVELS:
         yield f"{level:5}  {meaning}"
-
-
-if __name__ == "__main__":
-    print("\n".join(table()))

@@ -8,8 +8,8 @@ that needs one. Everything a tensor program does becomes nodes of these ops:
 * movement     `y[i] = x[g(i)]` where a mask holds, and the same map in the writing direction
 
 An op is a row across tables: its NumPy meaning is in `graph/interpret.py`, its shape and dtype
-rule in `graph/infer.py`, its derivative in `frontend/derivatives.py`, its LLVM and CUDA forms in
-`codegen/llvm*.py` and `codegen/cuda*.py`. A test fails when a row has an empty column.
+rule in `graph/infer.py`, its derivative in `frontend/derivatives*.py`, its LLVM and CUDA forms in
+`codegen/llvm/ops.py` and `codegen/cuda/ops.py`. A test fails when a row has an empty column.
 
 SEMANTICS (what every backend must compute; the interpreter is the executable form)
 

@@ -2,7 +2,7 @@
 
 In: IR text in its final form (no optimisation passes run here: the renderer wrote what it meant).
 Out: a `Library`, which keeps the code loaded, with the address of every function it defines. Used
-by `runtime.pool` for the executor and by `runtime.cpu` for kernels.
+by `runtime.pool` for the executor and by `runtime.kernels` for kernels.
 
 >>> library = compile_ir("define i64 @answer() {\\n  ret i64 42\\n}")
 >>> import ctypes

@@ -1,7 +1,7 @@
 """The thread pool and the program executor, as LLVM IR text.
 
 In: the machine (for the futex's system call number and the spin hint). Out: one module that
-`runtime.pool` compiles once per process; `runtime.cpu` calls its entries with one pointer each.
+`runtime.pool` compiles once per process; `runtime.executable` calls its entries, with one pointer.
 
 *The pool* is a block of 64-bit cells (`POOL_*`). Its word `state` is
 

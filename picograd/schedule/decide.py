@@ -36,7 +36,6 @@ OPERATION_COST: dict[Op, int] = {
     Op.UPDATE: 2,
 }
 CHEAP = 4  # below this, a repeated value is recomputed whatever the repetition: it is hoisted
-PROLOGUE = 3  # operations that a contraction's factor may repeat each time it is packed
 MAX_WEIGHT = 96  # expression nodes of one stage
 MAX_ROOTS = 6  # stages that one recomputed value may be part of
 ALWAYS = frozenset({Op.REDUCE, Op.SCAN, Op.SCATTER_REDUCE, Op.SCATTER})

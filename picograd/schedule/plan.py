@@ -1,8 +1,8 @@
 """From a canonical graph to a program: the schedule's entry.
 
 In: output nodes over numbered leaves, and the numbers of the inputs that may be overwritten. Out:
-a `Program`. Called by the engine on a program-cache miss. The graph is simplified first and complex
-values become pairs of real ones; then the way through the stages is:
+a `Program`. Called by `runtime.cpu`, when the engine has no program for a graph. Complex values
+become pairs of real ones and the graph is simplified; then the way through the stages is:
 
     inplace   which updates write into their base
     decide    which values are stored

@@ -1,6 +1,6 @@
 """Printing kernels and programs in index notation, for DEBUG=3 and for tests.
 
-In: kernels and programs. Out: text. Called by whoever looks.
+In: kernels and programs. Out: text. Called by the reporter (`picograd.reporter`).
 
 >>> from picograd.dtypes import float32
 >>> from picograd.graph.index import variable
@@ -22,7 +22,6 @@ from picograd.schedule.kernel import (
     Philox,
     Program,
     Scalar,
-    Space,
     Stage,
     StageKind,
 )
@@ -116,9 +115,3 @@ def show_program(program: Program) -> str:
 def _slot_name(program: Program, slot: int) -> str:
     found = program.slots[slot]
     return f"{found.kind.name.lower()}{found.number}"
-
-
-def scratch_bytes(kernel: Kernel) -> int:
-    """Bytes of scratch rows for one point of the domain."""
-    rows = (m for m in kernel.memories if m.space is Space.SCRATCH)
-    return sum(memory.size * memory.dtype.itemsize for memory in rows)

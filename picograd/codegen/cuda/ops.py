@@ -1,7 +1,7 @@
 """The elementwise ops in CUDA C: one row per `Op`, and the helpers that generated code calls.
 
 In: C expressions of the operands, and their dtype. Out: a C expression of the result. Called by
-`cuda.py`. float16 and bfloat16 are held as float and rounded to their type after every op; in
+`cuda.render`. float16 and bfloat16 are held as float and rounded to their type after every op; in
 memory they are the 16-bit words that the helpers convert, so that no header is needed.
 
 >>> from picograd.dtypes import float32, int32

@@ -4,7 +4,7 @@ invariants moved out while it is written.
 In: instructions, one at a time, as text. Out: lines of text in nested *scopes* (the function's
 entry, a loop's body, the body of an If). The text of a pure instruction names its value: the same
 text twice is the same value, and it is placed in the shallowest scope that knows its operands.
-`llvm.py` drives it; `llvm_ops.py` and `llvm_math.py` write arithmetic with `Lanes`.
+`llvm.render` drives it; `llvm.ops` and `llvm.math` write arithmetic with `Lanes`.
 
 >>> from picograd.dtypes import float32
 >>> builder = Builder()

@@ -1,8 +1,8 @@
 """Conversions between element types in LLVM text.
 
 In: a register of one dtype. Out: the register of another (CAST), of the same bits (BITCAST), or
-of the float32 in which float16 and bfloat16 compute (`widen`, `narrow`). Called by `llvm_ops.py`
-and, for numbers made from indices, by `llvm.py`.
+of the float32 in which float16 and bfloat16 compute (`widen`, `narrow`). Called by `llvm.ops`
+and, for numbers made from indices, by `llvm.render`.
 
 >>> from picograd.codegen.llvm.builder import Builder
 >>> from picograd.dtypes import float32, int8

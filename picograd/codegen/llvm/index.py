@@ -1,7 +1,7 @@
 """Index arithmetic in LLVM text: numbers, masks and addresses made from `Index`.
 
 In: an `Index` or `Mask` of `graph/index.py` and the registers of its variables. Out: an i64
-register, a vector of i32 or i64, a mask, or a pointer. Called by `llvm.py`.
+register, a vector of i32 or i64, a mask, or a pointer. Called by `llvm.render`.
 
 Sums are built from the outermost variable inwards, so that each part is computed in the
 shallowest loop that knows it; the constant comes last, where the machine's addressing modes take

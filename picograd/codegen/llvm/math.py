@@ -1,6 +1,6 @@
 """Transcendental functions in LLVM text: vectors of any number of lanes, within 2 ULP in float32.
 
-In: `Lanes` and registers. Out: the register of the result. Called by `llvm_ops.py`. float32 uses
+In: `Lanes` and registers. Out: the register of the result. Called by `llvm.ops`. float32 uses
 the polynomials below; float64 calls the C library once a lane; float16 and bfloat16 arrive
 as float32. The error of each function, over millions of points, is asserted by
 `tests/codegen/test_math.py`.

@@ -1,6 +1,6 @@
 """The elementwise ops in LLVM text: one row per `Op`, and how a reduction combines.
 
-In: registers and their dtypes. Out: the register of the result. Called by `llvm.py` for every
+In: registers and their dtypes. Out: the register of the result. Called by `llvm.render` for every
 `Alu`, `MulAdd`, `Wide` and `Fold`. A row `f(lanes, *operands)` sees operands of one dtype (that of
 `lanes`); float16 and bfloat16 arrive as float32 and are rounded afterwards, by `compute`.
 

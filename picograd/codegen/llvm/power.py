@@ -1,6 +1,6 @@
 """`x ** y` of float32 vectors in LLVM text.
 
-In: `Lanes` and registers. Out: the register of the result. Called by `llvm_math.py`. It runs in
+In: `Lanes` and registers. Out: the register of the result. Called by `llvm.math`. It runs in
 float64, `2 ** (y * log2 |x|)`, because the product multiplies the logarithm's relative error by up
 to 150: the result is then the rounded one but for a few ties.
 """

@@ -7,8 +7,8 @@ In: a `loops.Function` (SERIAL loops only) and a `Target`. Out: text for
 
 No optimisation pass runs on it, so what is written here is what the machine runs: vectors are
 explicit, accumulators are phis, and common subexpressions and loop invariants are handled by
-`llvm_builder.Builder` while writing. Arithmetic is in `llvm_ops.py`, addresses in
-`llvm_index.py`, memory in `llvm_memory.py`.
+`llvm.builder` while writing. Arithmetic is in `llvm.ops`, addresses in `llvm.index`, loads and
+stores in `llvm.memory`.
 
 >>> from picograd.codegen.target import AVX2
 >>> text = render(Function("empty", (), (), (Phase(None, Index(), ()),)), AVX2)

@@ -1,6 +1,6 @@
 """Sine and cosine of float32 vectors in LLVM text, for all arguments.
 
-In: `Lanes` and a register. Out: the register of the result. Called by `llvm_math.py`.
+In: `Lanes` and a register. Out: the register of the result. Called by `llvm.math`.
 
 `x = n * pi/2 + r`: up to 1e5, by three fused multiply-adds with parts of pi/2 (the first
 difference is exact, since n*P1 is a multiple of 2**-23). When a lane is larger, a private function

@@ -1,6 +1,6 @@
 """The LLVM types and constants of element types.
 
-In: a `DType`, a number of lanes. Out: pieces of LLVM text. Used by all `llvm*.py` modules.
+In: a `DType`, a number of lanes. Out: pieces of LLVM text. Used by all modules of `codegen.llvm`.
 A value has one type in registers and another in memory where they must differ: bool is an `i1`
 in registers and an `i8` in memory; bfloat16 is the `i16` of its bits in both (its arithmetic
 runs in float32); complex numbers are two registers, and never come here.
