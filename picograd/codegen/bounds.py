@@ -17,6 +17,7 @@ False
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from itertools import product
 
@@ -24,6 +25,7 @@ from picograd.graph.index import FloorDiv, Index, Mask, Mod, Param, Var, constan
 
 CASES = 4096  # an index of at most this many values is tried out
 ROUNDS = 3  # of narrowing: smaller ranges of some variables may leave less to others
+SAMPLES = 2000  # random points at which an index without a proof is tried
 NEVER = Mask((constant(-1),))
 
 
@@ -173,3 +175,36 @@ def _tries(index: Index, mask: Mask) -> bool:
         if index.evaluate(values) < 0 and all(c.evaluate(values) >= 0 for c in relevant):
             return False
     return True
+
+
+# --- disproof -------------------------------------------------------------------------------------
+
+
+def find_outside(index: Index, size: int, mask: Mask) -> dict[Var | Param, int] | None:
+    """A point where the mask holds and the index lies outside `[0, size)`, if sampling finds one.
+
+    The proofs above are a search that can miss what is true: views of views may leave masks that
+    no multiple of a constraint settles. This is what tells such an index from a wrong one.
+
+    >>> from picograd.graph.index import variable
+    >>> i = variable("i", 8)
+    >>> find_outside(i * 3, 20, Mask().require(i - 6)) is None
+    False
+    >>> find_outside(i * 3, 20, Mask().require(6 - i)) is None
+    True
+    """
+    _, index, mask = _narrowed(index, mask)
+    if mask.never:
+        return None
+    atoms = set(index.atoms()).union(*(c.atoms() for c in mask.constraints))
+    order: list[Var | Param] = sorted(atoms, key=str)
+    generator = random.Random(0)  # the same answer each time
+    for _ in range(SAMPLES):
+        corner = generator.random() < 0.5
+        point = {
+            atom: generator.choice(atom.bounds) if corner else generator.randint(*atom.bounds)
+            for atom in order
+        }
+        if not 0 <= index.evaluate(point) < size and mask.evaluate(point):
+            return point
+    return None

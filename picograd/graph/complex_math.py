@@ -184,6 +184,61 @@ def cosine(x: Pair) -> Pair:
     return Pair(_mul(make(Op.COS, (x.real,)), cosh), _neg(_mul(make(Op.SIN, (x.real,)), sinh)))
 
 
+def exponential_minus_one(x: Pair) -> Pair:
+    """exp(x) - 1 without cancellation: expm1(a) cos(b) - 2 sin(b / 2)^2 in the real part."""
+    half = make(Op.SIN, (_mul(x.imag, full_like(0.5, x.imag)),))
+    twice = _mul(full_like(2, half), _mul(half, half))
+    growth = make(Op.EXPM1, (x.real,))
+    on_axis = _eq(x.imag, full_like(0, x.imag))
+    real = _sub(_mul(growth, make(Op.COS, (x.imag,))), twice)
+    return Pair(_where(on_axis, growth, real), exponential(x).imag)
+
+
+def logarithm_of_one_plus(x: Pair) -> Pair:
+    """log(1 + x); near 0 half of log1p(|1 + x|^2 - 1)."""
+    moved = Pair(_add(x.real, full_like(1, x.real)), x.imag)
+    half, two = full_like(0.5, x.real), full_like(2, x.real)
+    near = _and(_lt(_abs(x.real), half), _lt(_abs(x.imag), half))
+    excess = _add(_mul(x.real, _add(x.real, two)), _mul(x.imag, x.imag))
+    small = _mul(half, make(Op.LOG1P, (excess,)))
+    return Pair(_where(near, small, make(Op.LOG, (absolute(moved),))), angle(moved))
+
+
+def hyperbolic_tangent(x: Pair) -> Pair:
+    """Kahan's form in sinh(a) and tan(b); far out 1 and what is left of the imaginary part."""
+    a, b = x
+    one = full_like(1, a)
+    _, sinh = _hyperbolic(a)
+    sin, cos = make(Op.SIN, (b,)), make(Op.COS, (b,))
+    tangent = _div(sin, cos)
+    beta = _add(one, _mul(tangent, tangent))
+    squared = _mul(sinh, sinh)
+    below = _add(one, _mul(beta, squared))
+    near = make(Op.SQRT, (_add(one, squared),))
+    real = _div(_mul(_mul(beta, near), sinh), below)
+    far = _lt(full_like(20 if a.dtype.itemsize == 8 else 10, a), _abs(a))
+    decay = make(Op.EXP, (_mul(full_like(-2, a), _abs(a)),))
+    rest = _mul(_mul(full_like(4, a), _mul(sin, cos)), decay)
+    return Pair(
+        _where(far, _with_sign(one, a), real),
+        _where(far, rest, _div(tangent, below)),
+    )
+
+
+def arc_tangent(x: Pair) -> Pair:
+    """(atan2(2a, 1 - a^2 - b^2) / 2, log1p(4|b| / (a^2 + (1 - |b|)^2)) / 4 with b's sign)."""
+    # Beyond the limit nothing changes; the squares stay finite.
+    limit = full_like(1e15, x.real)
+    a, b = (make(Op.MAXIMUM, (make(Op.MINIMUM, (part, limit)), _neg(limit))) for part in x)
+    one, size = full_like(1, a), _abs(b)
+    inside = _sub(_mul(_sub(one, size), _add(one, size)), _mul(a, a))
+    turn = angle(Pair(inside, _mul(full_like(2, a), a)))
+    away = _sub(one, size)
+    ratio = _div(_mul(full_like(4, a), size), _add(_mul(a, a), _mul(away, away)))
+    growth = _mul(full_like(0.25, a), make(Op.LOG1P, (ratio,)))
+    return Pair(_mul(full_like(0.5, a), turn), _with_sign(growth, b))
+
+
 def power(x: Pair, y: Pair) -> Pair:
     """exp(y * log(x)); a base of 0 gives 1 for the exponent 0, else 0."""
     zero, one = full_like(0, x.real), full_like(1, x.real)
@@ -204,6 +259,10 @@ UNARY: dict[Op, Callable[[Pair], Pair]] = {
     Op.LOG2: logarithm2,
     Op.SIN: sine,
     Op.COS: cosine,
+    Op.EXPM1: exponential_minus_one,
+    Op.LOG1P: logarithm_of_one_plus,
+    Op.TANH: hyperbolic_tangent,
+    Op.ATAN: arc_tangent,
 }
 BINARY: dict[Op, Callable[[Pair, Pair], Pair]] = {
     Op.ADD: add,

@@ -21,12 +21,14 @@ from picograd.graph.checks import (
     check_combiner,
     check_same_dtype,
     describe,
+    not_implemented,
     source_list,
 )
 from picograd.graph.index import Index
 from picograd.graph.ops import (
     Attr,
     AxesAttr,
+    Combiner,
     GatherAttr,
     Op,
     PadAttr,
@@ -195,6 +197,8 @@ def rule_scatter(op: Op, srcs: Sources, attr: Attr) -> tuple[DType, Shape]:
         reduction = attribute(op, attr, ScatterReduceAttr)
         axes = reduction.axes
         check_combiner(op, reduction.combiner, base.dtype)
+        if base.dtype.is_complex and reduction.combiner is Combiner.PROD:
+            raise not_implemented(op, base.dtype)
     expected = _indexed_shape(op, base.shape, axes, srcs[2:])
     if value.shape != expected:
         raise RuntimeError(

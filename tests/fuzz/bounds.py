@@ -17,11 +17,12 @@ from dataclasses import replace
 import ml_dtypes
 import numpy as np
 
-from picograd.dtypes import DType, float64
+from picograd.dtypes import DType, float64, real_of
 from picograd.graph.interpret import evaluate_node
 from picograd.graph.meaning_structure import Bindings
 from picograd.graph.node import Node
-from picograd.graph.ops import COMPARISONS, Combiner, Op, PadAttr
+from picograd.graph.ops import COMPARISONS, Combiner, Op, PadAttr, ScanAttr
+from tests.fuzz.complex_bounds import complex_bound, magnitude
 
 Arrays = Sequence[np.ndarray]
 
@@ -30,22 +31,23 @@ MONOTONE = {
 }  # fmt: skip
 APPROXIMATE = (MONOTONE - {Op.SQRT}) | {Op.SIN, Op.COS, Op.POW}
 ULPS = 4  # two implementations, each within 2
+STEPS = {Op.FLOOR, Op.CEIL, Op.TRUNC, Op.ROUND}
 STRUCTURAL = {Op.RESHAPE, Op.PERMUTE, Op.EXPAND, Op.SLICE, Op.FLIP}
 
 
 def epsilon(dtype: DType) -> float:
-    return float(ml_dtypes.finfo(dtype.numpy).eps)
+    return float(ml_dtypes.finfo(real_of(dtype).numpy).eps)
 
 
 def tiny(dtype: DType) -> float:
-    return float(ml_dtypes.finfo(dtype.numpy).smallest_subnormal)
+    return float(ml_dtypes.finfo(real_of(dtype).numpy).smallest_subnormal)
 
 
 def ulp(value: np.ndarray, dtype: DType) -> np.ndarray:
     """At least one unit in the last place of each value."""
-    if not dtype.is_float:
+    if not dtype.is_float and not dtype.is_complex:
         return np.zeros(value.shape)
-    size = np.abs(value.astype(np.float64))
+    size = magnitude(value)
     return np.where(np.isfinite(size), size, 0.0) * epsilon(dtype) + tiny(dtype)
 
 
@@ -58,7 +60,7 @@ def bound(
     result = np.broadcast_to(np.nan_to_num(result, nan=np.inf, posinf=np.inf), value.shape)
     if value.dtype.kind not in "biu":
         # An uncertain source makes inf and NaN uncertain too.
-        wild = ~np.isfinite(value.astype(np.float64)) & (result > 0)
+        wild = ~np.isfinite(magnitude(value)) & (result > 0)
         result = np.where(wild, np.inf, result)
     return result
 
@@ -82,6 +84,8 @@ def _bound(
         # Of 0 and -0 either may come out.
         either = (value == 0) & (np.signbit(sources[0]) != np.signbit(sources[1]))
         return np.maximum(np.maximum(*errors), tiny(node.dtype) * either)
+    if any(x.dtype.is_complex for x in (node, *node.srcs)):
+        return complex_bound(node, value, sources, errors, ulp(value, node.dtype))
     if exact:
         return ULPS * ulp(value, node.dtype) if op in APPROXIMATE else np.zeros(value.shape)
     return _elementwise(node, value, sources, errors)
@@ -112,7 +116,7 @@ def _combined(
 ) -> np.ndarray:
     """Reductions: any order of combination is right."""
     combiner = node.attr.combiner  # type: ignore[union-attr]
-    if not node.dtype.is_float:
+    if not node.dtype.is_float and not node.dtype.is_complex:
         clean = np.zeros(value.shape)
         return clean if exact else np.full(value.shape, np.inf)
     if node.op is Op.SCATTER_REDUCE and any(error.any() for error in errors[2:]):
@@ -125,16 +129,16 @@ def _combined(
     if node.op is Op.REDUCE and sources[0].size == value.size:
         # The sum of one number is that number, but for the sign of a zero.
         return errors[0].reshape(value.shape) + tiny(node.dtype) * (value == 0)
-    wide = [np.abs(source.astype(np.float64)) for source in sources[:1]]
+    wide = [magnitude(source) for source in sources[:1]]
     count = sources[0].size / max(value.size, 1) if node.op is Op.REDUCE else sources[-1].size + 1
     if node.op is Op.SCAN:
         count = sources[0].shape[node.attr.axis]  # type: ignore[union-attr]
     if combiner is Combiner.PROD or node.op is Op.SCATTER_REDUCE:
         if not exact:
             return np.full(value.shape, np.inf)
-        largest = np.abs(value.astype(np.float64))
+        largest = magnitude(value)
         if combiner is Combiner.SUM:
-            largest = largest + sum(float(np.abs(s.astype(np.float64)).sum()) for s in sources[:2])
+            largest = largest + sum(float(magnitude(s).sum()) for s in sources[:2])
         elif not np.isfinite(largest).all() or (largest < 1e-30).any() or (largest > 1e30).any():
             return np.full(value.shape, np.inf)  # intermediate products may over- or underflow
         return 2 * (count + 2) * (largest * epsilon(node.dtype) + tiny(node.dtype))
@@ -142,10 +146,12 @@ def _combined(
     size = evaluate_node(plain, wide, bindings)
     carried = evaluate_node(plain, [errors[0].astype(np.float64)], bindings)
     accumulator = epsilon(node.dtype) if node.dtype.itemsize > 2 else 2.0**-23
+    if node.dtype.is_complex:
+        accumulator *= 4
     rounding = 2 * (count + 1) * accumulator * size + ulp(value, node.dtype)
     if node.dtype.itemsize == 2 and node.op is Op.REDUCE and _adds_products(node):
         rounding = rounding + epsilon(node.dtype) / 2 * size + count * tiny(node.dtype)
-    overflow = size > float(ml_dtypes.finfo(node.dtype.numpy).max) / 4
+    overflow = size > float(ml_dtypes.finfo(real_of(node.dtype).numpy).max) / 4
     return np.where(overflow, np.inf, carried + rounding)
 
 
@@ -178,8 +184,14 @@ def _elementwise(node: Node, value: np.ndarray, sources: Arrays, errors: Arrays)
         room = np.abs(wide[1]) - errors[1]
         quotient = (errors[0] + np.abs(value.astype(np.float64)) * errors[1]) / room
         return np.where(room > 0, quotient + own, np.inf)
-    if op in (Op.NEG, Op.ABS, Op.REAL, Op.IMAG):
+    if op is Op.RECIPROCAL:
+        room = np.abs(wide[0]) - errors[0]
+        return np.where(room > 0, np.abs(value.astype(np.float64)) * errors[0] / room + own, np.inf)
+    if op in (Op.NEG, Op.ABS):
         return errors[0]
+    if op in STEPS:
+        low, high = (evaluate_node(_float64(node), [wide[0] + e]) for e in (-errors[0], errors[0]))
+        return np.where(low == high, 0.0, high - low)
     if op is Op.WHERE:
         chosen = np.where(sources[0], errors[1], errors[2])
         return np.where(errors[0] > 0, np.inf, chosen)

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import pytest
 
+from picograd.graph.node import topological
+from picograd.graph.ops import Op
 from tests.fuzz.compare import compare, shrink
 from tests.fuzz.graphs import Generator
 from tests.fuzz.text import snippet
 
 PARTS = 10
+ENOUGH = 400  # graphs in which every op occurs
 
 
 @pytest.mark.parametrize("part", range(PARTS))
@@ -29,3 +32,11 @@ def test_compiled_agrees_with_interpreted(
                 f"graph of seed {case_seed}: {difference}\nshrunk: {compare(small)}\n"
                 f"{snippet(small)}"
             )
+
+
+def test_every_op_is_generated(seed: int) -> None:
+    missing = set(Op)
+    for number in range(ENOUGH):
+        case = Generator((seed + number) % (1 << 63)).case()
+        missing -= {node.op for node in topological(case.outputs)}
+    assert not missing, f"no op of {sorted(op.name for op in missing)} in {ENOUGH} graphs"

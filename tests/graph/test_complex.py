@@ -64,6 +64,7 @@ def numbers(dtype, shape: tuple[int, ...], seed: int) -> np.ndarray:
 
 UNARY = [
     *(Op.NEG, Op.RECIPROCAL, Op.SQRT, Op.EXP, Op.EXP2, Op.LOG, Op.LOG2, Op.SIN, Op.COS),
+    *(Op.EXPM1, Op.LOG1P, Op.TANH, Op.ATAN),
     *(Op.ABS, Op.REAL, Op.IMAG),
 ]
 BINARY = [Op.ADD, Op.SUB, Op.MUL, Op.DIV, Op.POW, Op.EQ, Op.NE]
@@ -177,11 +178,28 @@ def test_constants_and_parameters() -> None:
         split_complex([parameter(3, dt.complex128)])
 
 
-def test_what_has_no_real_form_names_op_and_dtype() -> None:
-    x = leaf(0, (2,), dt.complex64)
-    for op in (Op.TANH, Op.ATAN, Op.EXPM1, Op.LOG1P):
-        with pytest.raises(NotImplementedError, match=f"{op.name.lower()} of complex64"):
-            split_complex([make(op, (x,))])
+def test_products_by_index_have_no_real_form() -> None:
+    x, table = leaf(0, (2,), dt.complex64), leaf(1, (2,), dt.int64)
+    with pytest.raises(NotImplementedError, match="scatter_reduce.*ComplexFloat"):
+        make(Op.SCATTER_REDUCE, (x, x, table), ScatterReduceAttr((0,), True, Combiner.PROD))
+
+
+@pytest.mark.parametrize("op", [Op.TANH, Op.ATAN, Op.EXPM1, Op.LOG1P], ids=lambda o: o.name)
+def test_functions_far_out_and_near_zero(op: Op) -> None:
+    parts = [0.0, 1e-12, -1e-7, 0.3, -0.9, 5.0, -40.0]
+    parts += [] if op is Op.EXPM1 else [1e4, -1e4]
+    x = np.array([complex(a, b) for a in parts for b in parts], np.complex128)
+    y = leaf(0, x.shape, dt.complex128)
+    (got,) = interpret(split_complex([make(op, (y,))]), {0: x.view(np.float64)})
+    (expected,) = interpret([make(op, (y,))], {0: x})
+    # NumPy's log1p is log(1 + x) and no better than that.
+    accuracy = 1e-12 if op is not Op.LOG1P else 1e-3
+    np.testing.assert_allclose(
+        got[..., 0] + 1j * got[..., 1],
+        expected,
+        rtol=accuracy,
+        atol=1e-20 if accuracy < 1e-9 else 1e-15,
+    )
 
 
 def test_real_graphs_stay_as_they_are() -> None:
