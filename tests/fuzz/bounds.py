@@ -21,7 +21,7 @@ from picograd.dtypes import DType, float64, real_of
 from picograd.graph.interpret import evaluate_node
 from picograd.graph.meaning_structure import Bindings
 from picograd.graph.node import Node
-from picograd.graph.ops import COMPARISONS, Combiner, Op, PadAttr, ScanAttr
+from picograd.graph.ops import COMPARISONS, Combiner, Op, PadAttr
 from tests.fuzz.complex_bounds import complex_bound, magnitude
 
 Arrays = Sequence[np.ndarray]

@@ -29,7 +29,7 @@ class Generator(Pointwise, Reductions, Contractions):
             self.views: 1, self.same_memory: 0.2, self.gather: 1, self.scatter: 0.7,
             self.update: 1, self.update_chain: 0.3, self.contraction: few, self.chained: few / 8,
             self.convolution: few / 8, self.iota: 0.3, self.randomness: 0.3,
-            self.complex_numbers: 0.15,
+            self.complex_numbers: 0.3,
         }  # fmt: skip
 
     def case(self) -> Case:

@@ -62,7 +62,7 @@ class Parts:
         self.small_extents = self.chance(0.5)
         self.plain = self.chance(0.5)  # no infinities and NaN: they hide other mistakes
         self.dtypes = [*self.random.choices(REAL, k=3), dtypes.float32]
-        if self.chance(0.15):
+        if self.chance(0.2):
             self.dtypes += [self.random.choice(COMPLEX)] * 2
 
     def chance(self, probability: float) -> bool:

@@ -34,9 +34,9 @@ def test_compiled_agrees_with_interpreted(
             )
 
 
-def test_every_op_is_generated(seed: int) -> None:
+def test_every_op_is_generated() -> None:
     missing = set(Op)
     for number in range(ENOUGH):
-        case = Generator((seed + number) % (1 << 63)).case()
+        case = Generator(number).case()
         missing -= {node.op for node in topological(case.outputs)}
     assert not missing, f"no op of {sorted(op.name for op in missing)} in {ENOUGH} graphs"

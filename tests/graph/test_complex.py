@@ -180,7 +180,7 @@ def test_constants_and_parameters() -> None:
 
 def test_products_by_index_have_no_real_form() -> None:
     x, table = leaf(0, (2,), dt.complex64), leaf(1, (2,), dt.int64)
-    with pytest.raises(NotImplementedError, match="scatter_reduce.*ComplexFloat"):
+    with pytest.raises(NotImplementedError, match=r"scatter_reduce.*ComplexFloat"):
         make(Op.SCATTER_REDUCE, (x, x, table), ScatterReduceAttr((0,), True, Combiner.PROD))
 
 
