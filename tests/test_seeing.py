@@ -75,6 +75,7 @@ def test_level_5_graph_and_loop_ir_by_pass() -> None:
     _, err = run(DEBUG="5")
     assert "graph as written" in err and "graph simplified" in err
     assert "loop IR after lower" in err and "loop IR after vectorise" in err
+    assert "loop IR after unroll" in err
     assert "vector registers" not in err
 
 

@@ -1,6 +1,6 @@
 """From a kernel to renderable loops: lowering, then every pass in order, checked in between.
 
-In: a `Kernel` and a `Target`. Out: a `loops.Function` that the renderers take. The engine calls
+In: a `Kernel` and a `Target`. Out: a `loops.Function` that the renderers take. `runtime.kernels` calls
 `compile_function`; `DEBUG=5` watches it through `observer`.
 """
 
@@ -17,6 +17,7 @@ from picograd.codegen.passes.choose_axes import choose_axes
 from picograd.codegen.passes.parallelise import parallelise
 from picograd.codegen.passes.split_reduction import split_reduction
 from picograd.codegen.passes.tile import tile
+from picograd.codegen.passes.unroll import unroll
 from picograd.codegen.passes.vectorise import vectorise
 from picograd.codegen.show import show
 from picograd.codegen.target import Target
@@ -31,6 +32,7 @@ PASSES: tuple[tuple[str, Pass], ...] = (
     ("choose_axes", choose_axes),
     ("tile", tile),
     ("vectorise", vectorise),
+    ("unroll", unroll),
     ("parallelise", parallelise),
 )
 

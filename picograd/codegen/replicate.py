@@ -1,9 +1,24 @@
-"""Copy a loop body for several values of its variable at once: lanes, and copies side by side.
+"""Copy a loop body for several values of its variable at once: in lanes, or side by side.
 
 In: a body, the loop variable, and one `Copy` for each copy (the index that takes the variable's
-place, usually with a lane variable, and a mask for tails). Out: the body with every dependent
-statement once for each copy, statement by statement, so that inner loops are shared (unroll and
-jam). Called by `passes.vectorise`.
+place, with a lane variable where lanes are made, and a mask for tails). Out: the body with every
+dependent statement once for each copy, statement by statement, so that inner loops are shared
+(unroll and jam). Called by `passes.vectorise`, which makes lanes, and `passes.unroll`, which makes
+copies.
+
+>>> from picograd.codegen import show
+>>> from picograd.codegen.loops import Home, Memory
+>>> from picograd.dtypes import float32
+>>> from picograd.graph.index import of
+>>> i, u = Var("i", 0, 7), Var("u", 0, 3)
+>>> x, y = (Memory(name, float32, 8, Home.ARGUMENT) for name in "xy")
+>>> body = (Let("t", Load(x, of(i))), Store(y, of(i), Ref("t", float32)))
+>>> copies = Copy(of(u) * 2, "_0"), Copy(of(u) * 2 + 1, "_1")
+>>> print("\\n".join(show.lines(Replicate(i, {"t"}, copies).body(body), 0)))
+t_0 = x[u*2]
+t_1 = x[u*2 + 1]
+y[u*2] = t_0
+y[u*2 + 1] = t_1
 """
 
 from __future__ import annotations
@@ -17,6 +32,7 @@ from picograd.codegen.loops import (
     Broadcast,
     Carried,
     Fail,
+    Fold,
     For,
     If,
     IndexValue,
@@ -26,6 +42,7 @@ from picograd.codegen.loops import (
     MulAdd,
     Predicate,
     Ref,
+    Shuffle,
     Statement,
     Store,
     Value,
@@ -54,9 +71,12 @@ def widen(value: Value, lanes: int) -> Value:
 
 
 class Replicate:
-    """Rewrites statements of a loop over `var` whose dependent names are `names`."""
+    """Rewrites statements of a loop over `var` whose dependent names are `names`. Dependent values
+    get `lanes` lanes; None leaves every value the lanes that it has."""
 
-    def __init__(self, var: Var, names: set[str], copies: tuple[Copy, ...], lanes: int) -> None:
+    def __init__(
+        self, var: Var, names: set[str], copies: tuple[Copy, ...], lanes: int | None = None
+    ) -> None:
         self.var, self.names, self.copies, self.lanes = var, names, copies, lanes
         self.memo: dict[tuple[int, str], Value] = {}
         self.renamed: dict[str, str] = {}
@@ -84,7 +104,7 @@ class Replicate:
                 if statement.name not in self.names:
                     return (statement,)
                 if statement.var is not None:
-                    raise InternalError(f"index variable {statement.name} cannot have lanes")
+                    raise InternalError(f"index variable {statement.name} cannot be copied")
                 return tuple(
                     Let(statement.name + c.suffix, self.wide(statement.value, c))
                     for c in self.copies
@@ -122,7 +142,7 @@ class Replicate:
                 carried.dtype,
                 self.wide(carried.init, copy),
                 self.wide(carried.next, copy),
-                self.lanes,
+                self.lanes or carried.lanes,
             )
             for copy in self.copies
         )
@@ -136,8 +156,8 @@ class Replicate:
     def check(self, check: Fail, copy: Copy) -> Fail:
         condition = self.wide(check.condition, copy)
         if not copy.mask.always:
-            inside = Predicate(copy.mask, self.lanes)
-            condition = Alu(Op.AND, (inside, condition), bool_, self.lanes)
+            inside = Predicate(copy.mask, condition.lanes)
+            condition = Alu(Op.AND, (inside, condition), bool_, condition.lanes)
         return Fail(condition)
 
     def place(self, copy: Copy) -> dict[Var | Param, Index]:
@@ -149,7 +169,8 @@ class Replicate:
 
     def wide(self, value: Value, copy: Copy) -> Value:
         """A value of one copy, in all lanes."""
-        return widen(self.value(value, copy), self.lanes)
+        made = self.value(value, copy)
+        return made if self.lanes is None else widen(made, self.lanes)
 
     def value(self, value: Value, copy: Copy) -> Value:
         """A value of one copy: scalar when it depends on nothing."""
@@ -159,7 +180,7 @@ class Replicate:
         return self.memo[key]
 
     def rewrite(self, value: Value, copy: Copy) -> Value:
-        values, lanes = self.place(copy), self.lanes
+        values, lanes = self.place(copy), self.lanes or value.lanes
         match value:
             case Ref():
                 if value.name not in self.names:
@@ -184,6 +205,11 @@ class Replicate:
             case Wide():
                 a, b = self.together((value.a, value.b), copy)
                 return Wide(a, b, value.dtype, a.lanes)
+            case Broadcast() | Fold():
+                return replace(value, value=self.value(value.value, copy))
+            case Shuffle():
+                first, second = self.together((value.first, value.second), copy)
+                return replace(value, first=first, second=second)
             case _:
                 return value
 
@@ -193,16 +219,16 @@ class Replicate:
         return tuple(widen(arg, lanes) for arg in made)
 
     def load(self, load: Load, copy: Copy) -> Value:
-        values = self.place(copy)
+        values, lanes = self.place(copy), self.lanes or load.lanes
         if self.var in load.index.atoms():
             mask = load.mask.substitute(values) & copy.mask
-            return Load(load.memory, load.index.substitute(values), self.lanes, mask)
+            return Load(load.memory, load.index.substitute(values), lanes, mask)
         if self.var not in load.mask.atoms():
             return load
         # One element for all lanes. What a lane reads where its mask fails does not matter, so
         # the lane's part of the mask goes if the element is inside without it.
         shared = Mask(tuple(c for c in load.mask.constraints if self.var not in c.atoms()))
-        if proves_within(load.index, load.memory.size, shared):
+        if self.lanes is not None and proves_within(load.index, load.memory.size, shared):
             return replace(load, mask=shared)
         mask = load.mask.substitute(values) & copy.mask
-        return Load(load.memory, load.index, self.lanes, mask)
+        return Load(load.memory, load.index, lanes, mask)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from picograd.codegen.bounds import proves_within
-from picograd.codegen.dependence import all_values
+from picograd.codegen.dependence import all_values, trips
 from picograd.codegen.loops import (
     Alu,
     Broadcast,
@@ -100,6 +100,45 @@ def test_rows_are_vectors_with_four_accumulators(target: Target, lanes: int) -> 
     first = next(s for s in statements(body) if isinstance(s, For) and s.carried)
     assert len(first.carried) == 4
     assert all(s.kind is Kind.SERIAL for s in statements(body) if isinstance(s, For))
+
+
+def after(passes: str, kernel: Kernel, target: Target = AVX512) -> Function:
+    """The kernel as it is behind one pass."""
+    seen: dict[str, Function] = {}
+    compile_function(kernel, target, seen.__setitem__)
+    return seen[passes]
+
+
+def loops(made: Function) -> list[For]:
+    return [s for p in made.phases for s in statements(p.body) if isinstance(s, For)]
+
+
+def test_vectorise_makes_lanes_and_unroll_makes_copies() -> None:
+    wide, copied = (after(name, kernels.softmax(2, 1000)) for name in ("vectorise", "unroll"))
+    full = [loop for loop in loops(wide) if loop.kind is Kind.UNROLL]
+    assert [trips(loop) for loop in full] == [62] * 4
+    assert all(len(loop.carried) == (loop.reduces is not None) for loop in full)
+    groups = [loop for loop in loops(copied) if loop.var.name.endswith("u")]
+    assert [(trips(loop), len(loop.carried)) for loop in groups] == [(15, 4), (15, 4), (31, 0)]
+    rest = [loop for loop in loops(copied) if loop.var.name.endswith("v") and loop.carried]
+    assert [(loop.begin.constant, trips(loop)) for loop in rest] == [(60, 2)] * 2
+    assert all(loop.kind is Kind.SERIAL for loop in loops(copied))
+
+
+def test_columns_are_unrolled_around_the_loop_that_they_share() -> None:
+    (outer, inner, *_) = loops(after("unroll", kernels.reduction(1024, 20, True)))
+    assert (trips(outer), len(inner.carried)) == (8, 8)
+
+
+@pytest.mark.parametrize(("size", "copies"), [(1024, 4), (48, 2), (16, 1)])
+def test_short_loops_get_fewer_copies(size: int, copies: int) -> None:
+    first = loops(after("unroll", kernels.softmax(2, size)))[1]
+    assert len(first.carried) == copies
+
+
+def test_long_bodies_are_not_copied() -> None:
+    names = [loop.var.name for loop in loops(after("unroll", kernels.random(4096)))]
+    assert names and not any(name.endswith("u") for name in names)
 
 
 def test_columns_are_vectors_over_the_kept_axis() -> None:

@@ -1,7 +1,7 @@
 """Make outer independent loops the parallel variable of their phase.
 
 In: phases without a variable. Out: phases whose iterations are worthwhile pieces of work
-(`Phase.work` estimates their nanoseconds). Called by `codegen.pipeline` after `vectorise`.
+(`Phase.work` estimates their nanoseconds). Called by `codegen.pipeline` after `unroll`.
 
 A phase runs in parallel when its statements don't meet: one dominant independent loop, and others
 (vector tails, a last block) that touch nothing that it writes. Perfectly nested loops are counted
@@ -33,6 +33,8 @@ from picograd.codegen.loops import (
     Ref,
     Statement,
 )
+from picograd.codegen.passes.unroll import COPIES
+from picograd.codegen.passes.vectorise import FULL, TAIL
 from picograd.codegen.target import Target
 from picograd.dtypes import int64
 from picograd.graph.index import Index, Mask, Var, constant, of
@@ -107,12 +109,13 @@ def _apart(body: Body) -> bool:
 
 
 def _same_loop(body: Body) -> bool:
-    """Main loop and tail of one independent loop: their variables share a stem, and what they
+    """Main loop and tails of one independent loop: their variables share a stem, and what they
     access of what they write is the same."""
     stems = {s.var.name[:-1] for s in body if isinstance(s, For)}
     kinds = [s.var.name[-1] for s in body if isinstance(s, For)]
     written = {frozenset(memories_written((statement,))) for statement in body}
-    return len(stems) == 1 and sorted(kinds) == ["t", "v"] and len(written) == 1
+    apart = len(kinds) == len(set(kinds)) and {*kinds} <= {COPIES, FULL, TAIL}
+    return len(stems) == 1 and apart and len(written) == 1
 
 
 def _block_and_rest(body: Body) -> bool:

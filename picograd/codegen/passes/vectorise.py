@@ -1,13 +1,26 @@
-"""Carry out VECTOR loops: lanes, copies side by side, and masked tails.
+"""Carry out VECTOR loops: lanes, and a masked vector for what is left.
 
-In: a function in which `choose_axes` marked loops. Out: serial loops over vectors. Called by
-`codegen.pipeline`.
+In: a function in which `choose_axes` marked loops. Out: loops over vectors, marked UNROLL for
+`passes.unroll`, which runs several of them side by side. Called by `codegen.pipeline`.
 
-* An independent loop becomes a loop over groups of `copies` vectors and, for the rest, a loop over
-  single vectors, masked where the last is not full. Inner loops are shared by the copies.
-* A reduction carries `copies` vectors of partial results, which meet in a fixed tree behind the
-  loop: the order depends on extents alone. When an inner loop of a nest of reductions is
+* An independent loop becomes a loop over full vectors and, for the rest, one masked vector.
+* A reduction carries a vector of partial results, which is folded behind the loop in a fixed
+  tree: the order depends on extents alone. When an inner loop of a nest of reductions is
   vectorised, the whole nest carries vectors.
+
+>>> from picograd.codegen import show
+>>> from picograd.codegen.loops import Home, Load, Memory, Store
+>>> from picograd.codegen.target import AVX2
+>>> from picograd.dtypes import float32
+>>> x, y = (Memory(name, float32, 20, Home.ARGUMENT) for name in "xy")
+>>> i = Var("i", 0, 19)
+>>> body = (Store(y, of(i), Load(x, of(i))),)
+>>> loop = For(i, constant(0), constant(20), body, kind=Kind.VECTOR, independent=True)
+>>> print("\\n".join(show.lines(_loop(loop, AVX2), 0)))
+for iv in 0 .. 2 unroll independent
+  y[iv*8 + lane] = x[iv*8 + lane]<8>
+for it in 0 .. 1 independent
+  y[lane + 16] = x[lane + 16]<8> where lane*-1 + 3 >= 0 where lane*-1 + 3 >= 0
 """
 
 from __future__ import annotations
@@ -15,9 +28,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from picograd.codegen.dependence import (
-    HEAVY,
     Body,
-    all_values,
     compute_dtypes,
     dependent_names,
     trips,
@@ -36,13 +47,14 @@ from picograd.codegen.loops import (
     Ref,
     Statement,
     Value,
-    statements,
 )
 from picograd.codegen.replicate import Copy, Replicate
 from picograd.codegen.target import Target
 from picograd.errors import InternalError
 from picograd.graph.index import Mask, Var, constant, of
 from picograd.graph.ops import Combiner, Op
+
+FULL, TAIL = "v", "t"  # end the names of the variables of full vectors and of the masked rest
 
 
 def vectorise(function: Function, target: Target) -> Function:
@@ -59,22 +71,6 @@ def lanes_of(body: Body, target: Target, count: int) -> int:
     while lanes > 1 and lanes // 2 >= count:
         lanes //= 2
     return lanes
-
-
-def copies_of(loop: For, lanes: int) -> int:
-    """Vectors side by side: enough to hide latency, few where the body is long."""
-    weight = sum(HEAVY.get(v.op, 1.0) for v in all_values(loop.body) if isinstance(v, Alu))
-    inner = [statement for statement in statements(loop.body) if isinstance(statement, For)]
-    nested = any(statement.carried for statement in inner)
-    if loop.reduces is not None and not nested:
-        most = 4 if weight <= 60 else 2
-    elif nested:
-        most = 8 if weight <= 3 else 4 if weight <= 12 else 2 if weight <= 30 else 1
-    else:
-        most = 2 if weight <= 12 and not inner else 1
-    while most > 1 and trips(loop) < most * lanes:
-        most //= 2
-    return most
 
 
 def _body(body: Body, target: Target) -> Body:
@@ -101,7 +97,7 @@ def _loop(loop: For, target: Target) -> Body:
     names = dependent_names(vector.body, vector.var, (c.name for c in vector.carried))
     for outer in reversed(path[:-1]):
         names |= {c.name for c in outer.carried if _refers(c.next, names)}
-    made = _Vectoriser(path, names, lanes, copies_of(vector, lanes), target)
+    made = _Vectoriser(path, names, lanes, target)
     return made.independent() if vector.independent else made.reduction()
 
 
@@ -135,36 +131,22 @@ def _plain(loop: For, vector: For) -> For:
 class _Vectoriser:
     """One VECTOR loop, at the end of a path of loops; `names` depend on its variable."""
 
-    def __init__(
-        self, path: list[For], names: set[str], lanes: int, copies: int, target: Target
-    ) -> None:
+    def __init__(self, path: list[For], names: set[str], lanes: int, target: Target) -> None:
         self.path, self.vector, self.target = path, path[-1], target
-        count = trips(self.vector)
         self.names, self.lanes = names, lanes
         self.lane = of(Var("lane", 0, lanes - 1, lanes))
-        self.units = count // (lanes * copies)
-        self.copies = copies if self.units else 1
-        self.rest = count - self.units * lanes * self.copies
-        self.main = self.group()
-
-    def group(self) -> Replicate:
-        """The copies of the main loop."""
-        var, width = self.vector.var, self.lanes * self.copies
-        unit = of(Var(f"{var.name}v", 0, max(self.units - 1, 0)))
-        copies = tuple(
-            Copy(self.vector.begin + unit * width + n * self.lanes + self.lane, f"_{n}")
-            for n in range(self.copies)
-        )
-        return Replicate(var, self.names, copies, self.lanes)
+        self.units, self.rest = divmod(trips(self.vector), lanes)
+        var = self.vector.var
+        self.unit = Var(f"{var.name}{FULL}", 0, max(self.units - 1, 0))
+        place = self.vector.begin + of(self.unit) * lanes + self.lane
+        self.main = Replicate(var, names, (Copy(place, "_v"),), lanes)
 
     def tail(self) -> tuple[Replicate, Var]:
-        """The single, masked copy of the loop over what is left."""
-        var, done = self.vector.var, self.units * self.lanes * self.copies
-        count = -(-self.rest // self.lanes)
-        unit = Var(f"{var.name}t", 0, count - 1)
-        position = of(unit) * self.lanes + self.lane
-        mask = Mask().require(self.rest - 1 - position)
-        copy = Copy(self.vector.begin + done + position, "_t", mask)
+        """The masked vector over what is left; its loop runs once."""
+        var = self.vector.var
+        unit = Var(f"{var.name}{TAIL}", 0, 0)
+        mask = Mask().require(self.rest - 1 - self.lane)
+        copy = Copy(self.vector.begin + self.units * self.lanes + self.lane, "_t", mask)
         return Replicate(var, self.names, (copy,), self.lanes), unit
 
     # --- independent loops ------------------------------------------------------------------------
@@ -172,12 +154,15 @@ class _Vectoriser:
     def independent(self) -> Body:
         made: list[Statement] = []
         if self.units:
-            var = Var(f"{self.vector.var.name}v", 0, self.units - 1)
-            made.append(self.loop(var, self.main.body(self.vector.body)))
+            made.append(self.full(self.main.body(self.vector.body)))
         if self.rest:
             tail, var = self.tail()
             made.append(self.loop(var, tail.body(self.vector.body)))
         return tuple(made)
+
+    def full(self, body: Body, carried: tuple[Carried, ...] = ()) -> For:
+        """The loop over full vectors, of which `passes.unroll` may run several side by side."""
+        return replace(self.loop(self.unit, body, carried), kind=Kind.UNROLL)
 
     def loop(self, var: Var, body: Body, carried: tuple[Carried, ...] = ()) -> For:
         return For(
@@ -217,51 +202,42 @@ class _Vectoriser:
                 body.extend(self.nest(depth + 1, inner.carried))
             else:
                 body.extend(_body((statement,), self.target))
-        copied = tuple(copy for c in carried for copy in self.main.carry(c))
-        return (replace(loop, body=tuple(body), carried=copied),)
+        wide = tuple(copy for c in carried for copy in self.main.carry(c))
+        return (replace(loop, body=tuple(body), carried=wide),)
 
     def split(self, loop: For) -> Body:
-        """The VECTOR loop itself. The tail goes on with the first copy's accumulator: where a
-        lane is past the end it keeps what it has."""
+        """The VECTOR loop itself. The tail goes on with the accumulators of the full vectors:
+        where a lane is past the end it keeps what it has."""
         made: list[Statement] = []
         if self.units:
-            var = Var(f"{loop.var.name}v", 0, self.units - 1)
             carried = tuple(copy for c in loop.carried for copy in self.main.carry(c))
-            made.append(self.loop(var, self.main.body(loop.body), carried))
+            made.append(self.full(self.main.body(loop.body), carried))
         if not self.rest:
             return tuple(made)
         tail, var = self.tail()
         (copy,) = tail.copies
+        (full,) = self.main.copies
         carried = []
         for c in loop.carried:
             (ended,) = tail.carry(c)
             before = Ref(ended.name, c.dtype, self.lanes)
             if self.units:
-                start: Value = Ref(c.name + "_0", c.dtype, self.lanes)
+                start: Value = Ref(c.name + full.suffix, c.dtype, self.lanes)
             else:
-                start = self.main.wide(c.init, self.main.copies[0])
-            following = ended.next
-            if not copy.mask.always:
-                inside = Predicate(copy.mask, self.lanes)
-                following = Alu(Op.WHERE, (inside, following, before), c.dtype, self.lanes)
+                start = self.main.wide(c.init, full)
+            inside = Predicate(copy.mask, self.lanes)
+            following = Alu(Op.WHERE, (inside, ended.next, before), c.dtype, self.lanes)
             carried.append(replace(ended, init=start, next=following))
         made.append(self.loop(var, tail.body(loop.body), tuple(carried)))
         for c in loop.carried:  # what follows goes on with the tail's result
-            self.main.rename(c.name + "_0", c.name + "_t")
+            self.main.rename(c.name + full.suffix, c.name + copy.suffix)
         return tuple(made)
 
     def fold(self, carried: Carried, combiner: Combiner) -> Let:
-        """All copies and lanes in one number, under the name that the loop's users know."""
-        parts: list[Value] = [
-            Ref(self.main.current(f"{carried.name}_{n}"), carried.dtype, self.lanes)
-            for n in range(self.copies)
-        ]
-        while len(parts) > 1:
-            half = len(parts) // 2
-            parts = [combine(combiner, parts[n], parts[n + half]) for n in range(half)] + parts[
-                2 * half :
-            ]
-        total: Value = Fold(combiner, parts[0])
+        """All lanes in one number, under the name that the loop's users know."""
+        (full,) = self.main.copies
+        name = self.main.current(carried.name + full.suffix)
+        total: Value = Fold(combiner, Ref(name, carried.dtype, self.lanes))
         if carried.init != identity(combiner, carried.dtype):
             total = combine(combiner, carried.init, total)
         return Let(carried.name, total)
