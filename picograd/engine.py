@@ -34,7 +34,7 @@ from picograd.graph.ops import REDUCES, Op
 from picograd.reporter import Reporter
 from picograd.runtime import device as devices
 from picograd.runtime.buffer import Buffer
-from picograd.runtime.device import Executable
+from picograd.runtime.device import Executable, Interrupted
 from picograd.runtime.observe import Timing
 
 
@@ -212,7 +212,11 @@ def _run(roots: list[Node]) -> None:
     variant = _lookup(structure)
     if variant is None:
         variant = _compile(order, outputs, donated, structure)
-    buffers = _execute(variant, structure)
+    interrupt = None
+    try:
+        buffers = _execute(variant, structure)
+    except Interrupted as stop:
+        buffers, interrupt = stop.buffers, stop
     waiting = _pending()
     for node, buffer in zip(outputs, buffers, strict=True):
         node.realize(buffer)
@@ -222,6 +226,8 @@ def _run(roots: list[Node]) -> None:
     statistics.programs_run += 1
     statistics.kernels_run += variant.executable.kernel_count
     _state.created = 0
+    if interrupt is not None:
+        raise KeyboardInterrupt from None
 
 
 def _execute(variant: Variant, structure: Structure) -> list[Buffer]:

@@ -21,6 +21,14 @@ from picograd.runtime.buffer import Buffer
 from picograd.runtime.observe import Observer, Timing
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during a run that was completed; dropping its results would lose in-place writes."""
+
+    def __init__(self, buffers: list[Buffer]) -> None:
+        super().__init__()
+        self.buffers = buffers
+
+
 class Executable(Protocol):
     """A compiled program.
 
@@ -29,7 +37,8 @@ class Executable(Protocol):
                    values as 8-byte cells; returns one buffer per output. An output written in
                    place is its input's buffer. With `timings`, kernels run one at a time and one
                    entry per kernel is appended. Raises IndexError when a check fails; the
-                   inputs are then as before.
+                   inputs are then as before. Raises `Interrupted`, with the results, when the
+                   user's Ctrl-C came while the kernels ran to their end.
     """
 
     kernel_count: int

@@ -24,6 +24,7 @@ from picograd.runtime import native
 from picograd.runtime import pool as pools
 from picograd.runtime.allocator import HOST, Block
 from picograd.runtime.buffer import Buffer, empty
+from picograd.runtime.device import Interrupted
 from picograd.runtime.kernels import CompiledKernel
 from picograd.runtime.observe import Timing
 from picograd.schedule.kernel import Kernel, Program, SlotKind, StageKind
@@ -184,6 +185,10 @@ class CpuExecutable:
                     failed = pools.entry()(frame.address)
                 else:
                     failed = self._run_timed(frame, timings)
+            except KeyboardInterrupt:
+                if timings is None and frame.cells[native.FRAME_STATUS] == native.COMPLETED:
+                    raise Interrupted(self.results(inputs, made)) from None
+                raise
             finally:
                 self._frames.append(frame)
             del block, pool  # temporaries and threads were needed until here

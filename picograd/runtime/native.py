@@ -36,7 +36,7 @@ POOL_CELLS = POOL_REGIONS + REGION_CELLS * MAX_THREADS
 FRAME_BEGIN, FRAME_END, FRAME_STEPS, FRAME_OPERANDS, FRAME_PHASES, FRAME_EXTENTS = 0, 1, 2, 3, 4, 5
 FRAME_SLOTS, FRAME_VALUES, FRAME_WORKSPACE, FRAME_SCRATCH, FRAME_SCRATCH_BYTES = 6, 7, 8, 9, 10
 FRAME_BUFFERS, FRAME_SCALARS, FRAME_POOL, FRAME_THREADS, FRAME_STATUS = 11, 12, 13, 14, 15
-FRAME_CELLS = 16
+FRAME_CELLS, COMPLETED = 16, 2
 
 # A step: argument count, number count, first operand, phase count, first phase, has a check.
 STEP_CELLS = 6
@@ -339,7 +339,7 @@ $WAKE_ALL
 """
 
 _RUN = """
-; Runs the steps [begin, end) of a frame; returns the step whose check failed, or -1.
+; Runs the steps [begin, end) of a frame; returns the step whose check failed, or -1 with status 2.
 define i64 @picograd_run(ptr %frame) {
 entry:
   %context = alloca [3 x ptr], align 16
@@ -385,8 +385,8 @@ next:
   %some = icmp slt i64 %step, %end
   br i1 %some, label %gather, label %success
 success:
+  store i64 2, ptr %f.status
   ret i64 -1
-
 gather:
   %record = mul i64 %step, $STEP_CELLS
   %s0 = getelementptr i64, ptr %steps, i64 %record
