@@ -16,7 +16,9 @@ import pytest
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fuzz", type=int, default=300, help="how many random graphs to compare")
-    parser.addoption("--seed", type=int, default=None, help="seed of the randomised tests")
+    parser.addoption(
+        "--seed", type=int, default=0, help="seed of the randomised tests; -1 for a random one"
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -28,9 +30,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def seed(request: pytest.FixtureRequest) -> int:
-    """The seed of a randomised test: shown when the test fails, fixed by `--seed`."""
+    """The seed of a randomised test: shown when the test fails, chosen by `--seed`."""
     given = request.config.getoption("--seed")
-    value = random.SystemRandom().randrange(1 << 32) if given is None else given
+    value = random.SystemRandom().randrange(1 << 32) if given < 0 else given
     print(f"seed {value}: run again with --seed {value}")
     return value
 

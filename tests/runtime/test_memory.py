@@ -202,3 +202,15 @@ def test_the_public_counters_follow_buffers():
     assert memory.memory_allocated() == before
     memory.empty_cache()
     assert memory.memory_reserved() == memory.memory_allocated()
+
+
+def test_asking_for_exclusive_memory_keeps_somebody_elses_array() -> None:
+    """The array of borrowed memory is the only way to it; own memory can make its array again."""
+    borrowed = from_array(np.arange(3.0))
+    assert not borrowed.exclusive()
+    assert borrowed.array.tolist() == [0.0, 1.0, 2.0]
+    own = empty(float32, 3)
+    own.array[:] = 1.0
+    assert own.exclusive()
+    held = own.array
+    assert not own.exclusive() and held.tolist() == [1.0, 1.0, 1.0]
