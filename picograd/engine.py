@@ -68,7 +68,7 @@ class Variant:
 
     baked: dict[int, int]
     executable: Executable
-    report: Reporter | None = None
+    number: int = 0  # of the program, as DEBUG=1 prints it
 
 
 @dataclass(slots=True)
@@ -212,6 +212,9 @@ def _run(roots: list[Node]) -> None:
     variant = _lookup(structure)
     if variant is None:
         variant = _compile(order, outputs, donated, structure)
+    elif env.debug_level() >= 1:
+        kernels = variant.executable.kernel_count
+        print(f"program {variant.number}: {kernels} kernels, found in the cache", file=sys.stderr)
     interrupt = None
     try:
         buffers = _execute(variant, structure)
@@ -234,11 +237,11 @@ def _execute(variant: Variant, structure: Structure) -> list[Buffer]:
     """Run a program; under DEBUG=2, kernel by kernel with the time of each."""
     run = variant.executable.run
     leaves = cast("list[Buffer]", structure.leaves)
-    if variant.report is None or env.debug_level() < 2:
+    if env.debug_level() < 2:
         return run(leaves, structure.cells)
     timings: list[Timing] = []
     buffers = run(leaves, structure.cells, timings)
-    variant.report.ran(timings)
+    reporter.report_timings(timings)
     return buffers
 
 
@@ -413,7 +416,7 @@ def _compile(
         report.saw_graph("as written", canonical)
         report.saw_graph("simplified", simplify(canonical))
     executable = devices.get(outputs[0].device).build(canonical, donated_slots, report)
-    variant = Variant(baked, executable, report)
+    variant = Variant(baked, executable, statistics.programs_compiled)
     _state.programs.setdefault(structure.key, []).append(variant)
     if env.debug_level() >= 1:
         milliseconds = (time.perf_counter() - started) * 1e3

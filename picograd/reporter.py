@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,6 @@ class Reporter:
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.costs: dict[str, Cost] = {}
         self._passes: dict[str, int] = {}
 
     # --- what the stages tell ------------------------------------------------------------------
@@ -49,14 +49,11 @@ class Reporter:
         self._write(f"program_{self.number:04}", f"graph_{title.replace(' ', '_')}.txt", text)
 
     def saw_program(self, program: Program) -> None:
-        from picograd.schedule.cost import kernel_cost
-        from picograd.schedule.show import show_kernel, show_program
-
-        kernels = dict.fromkeys(step.kernel for step in program.steps)
-        self.costs = {kernel.name: kernel_cost(kernel) for kernel in kernels}
         if env.debug_level() < 3 and not env.DUMP.get():
             return
-        for kernel in kernels:
+        from picograd.schedule.show import show_kernel, show_program
+
+        for kernel in dict.fromkeys(step.kernel for step in program.steps):
             text = show_kernel(kernel)
             self._print(3, kernel.name, None, text)
             self._write(kernel.name, "kernel.txt", text)
@@ -86,25 +83,6 @@ class Reporter:
         self._print(6, kernel.name, f"{kernel.name}: assembly ({summary})", text)
         self._write(kernel.name, "kernel.s", f"# {summary}\n{text}")
 
-    # --- what a run tells ----------------------------------------------------------------------
-
-    def ran(self, timings: Sequence[Timing]) -> None:
-        """DEBUG=2: one line a kernel, held against the machine's measured roofline."""
-        from picograd.runtime.roofline import roofline
-
-        for timing in timings:
-            if env.debug_level(timing.kernel) < 2:
-                continue
-            cost = self.costs[timing.kernel]
-            seconds = max(timing.seconds, 1e-9)
-            share = 100 * roofline().attainable(cost.operations, cost.bytes) / seconds
-            print(
-                f"kernel {timing.kernel:48} {timing.seconds * 1e6:10.1f} us "
-                f"{cost.operations / seconds / 1e9:8.1f} GFLOP/s "
-                f"{cost.bytes / seconds / 1e9:7.1f} GB/s {share:5.1f}% of the roofline",
-                file=sys.stderr,
-            )
-
     # --- where it goes -------------------------------------------------------------------------
 
     def _print(self, level: int, kernel: str | None, title: str | None, text: str) -> None:
@@ -120,6 +98,31 @@ class Reporter:
             path = Path(root) / folder
             path.mkdir(parents=True, exist_ok=True)
             (path / name).write_text(text if text.endswith("\n") else text + "\n")
+
+
+def report_timings(timings: Sequence[Timing]) -> None:
+    """DEBUG=2: one line a kernel, held against the machine's measured roofline."""
+    from picograd.runtime.roofline import roofline
+
+    for kernel, time in timings:
+        if time == 0 or env.debug_level(kernel.name) < 2:  # the null device runs nothing
+            continue
+        cost = _cost(kernel)
+        seconds = max(time, 1e-9)
+        share = 100 * roofline().attainable(cost.operations, cost.bytes) / seconds
+        print(
+            f"kernel {kernel.name:48} {seconds * 1e6:10.1f} us "
+            f"{cost.operations / seconds / 1e9:8.1f} GFLOP/s "
+            f"{cost.bytes / seconds / 1e9:7.1f} GB/s {share:5.1f}% of the roofline",
+            file=sys.stderr,
+        )
+
+
+@lru_cache(maxsize=1024)
+def _cost(kernel: Kernel) -> Cost:
+    from picograd.schedule.cost import kernel_cost
+
+    return kernel_cost(kernel)
 
 
 def register_report(assembly: str) -> str:

@@ -21,11 +21,11 @@ print((x + 1).numpy()[0, 0])
 """
 
 
-def run(**variables: str) -> tuple[str, str]:
-    """What the program prints with these variables set: (stdout, stderr)."""
+def run(program: str = PROGRAM, **variables: str) -> tuple[str, str]:
+    """What a program prints with these variables set: (stdout, stderr)."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
+        [sys.executable, "-c", program],
         env=environment,
         capture_output=True,
         text=True,
@@ -45,6 +45,39 @@ def test_level_1_programs() -> None:
     _, err = run(DEBUG="1")
     assert "program 1:" in err and "kernels, compiled in" in err
     assert "GFLOP/s" not in err
+
+
+TWICE = """
+import numpy as np, picograd as torch
+from picograd.env import Context
+for level in (0, 2):
+    with Context(DEBUG=level):
+        torch.tensor(np.ones(3, np.float32)).exp().numpy()
+"""
+
+
+def test_programs_from_the_cache() -> None:
+    _, err = run(TWICE.replace("(0, 2)", "(1, 1)"))
+    first, second = err.splitlines()
+    assert "1 kernels, compiled in" in first
+    assert second == "program 1: 1 kernels, found in the cache"
+
+
+def test_a_program_compiled_in_silence_can_be_timed() -> None:
+    _, err = run(TWICE)
+    hit, kernel = err.splitlines()
+    assert hit == "program 1: 1 kernels, found in the cache"
+    assert kernel.startswith("kernel map_exp_3 ") and "% of the roofline" in kernel
+
+
+def test_device_of_new_tensors() -> None:
+    program = "import picograd as t; print(t.ones(2).device, t.ones(2, device='cpu').device)"
+    assert run(program, DEVICE="numpy")[0] == "numpy cpu\n"
+    program += "; t.set_default_device('null'); print(t.ones(2).device)"
+    assert run(program, DEVICE="numpy")[0].endswith("null\n")
+    with pytest.raises(subprocess.CalledProcessError) as failure:
+        run(program, DEVICE="gpu")
+    assert "Expected one of cpu, numpy, null" in failure.value.stderr
 
 
 def test_level_2_a_line_per_kernel() -> None:

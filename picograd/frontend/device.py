@@ -10,10 +10,11 @@ device(type='cpu')
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import overload
 
-# What a tensor can live on. "numpy" interprets the graph; "null" compiles and runs nothing.
-NAMES = ("cpu", "numpy", "null")
+from picograd import env
+from picograd.runtime import device as devices
 
 
 class device:
@@ -44,12 +45,10 @@ class device:
             return found
         if name == "cuda":
             raise RuntimeError(
-                "picograd has no CUDA device yet; move the program to one of " + ", ".join(NAMES)
+                "picograd has no CUDA device yet; move the program to one of "
+                + ", ".join(devices.names())
             )
-        if name not in NAMES:
-            raise RuntimeError(
-                f"Expected one of {', '.join(NAMES)} device type at start of device string: {name}"
-            )
+        devices.check(name)
         if index not in (None, 0):
             raise RuntimeError(f"{name} device index must be -1 or zero, got {index}")
         made = object.__new__(cls)
@@ -74,23 +73,33 @@ class device:
         return (device, (str(self),))
 
 
-_default: list[str] = ["cpu"]
+_chosen: list[str | None] = [None]
+
+
+def _default() -> str:
+    """What `set_default_device` chose, or else the environment variable DEVICE."""
+    return _chosen[0] or _known_device(env.DEVICE.get())
+
+
+@lru_cache(maxsize=8)
+def _known_device(name: str) -> str:
+    return device(name).type
 
 
 def get_default_device() -> device:
     """The device of tensors that are made without one."""
-    return device(_default[0])
+    return device(_default())
 
 
 def set_default_device(device_name: str | device | None) -> None:
-    """Change the device of tensors that are made without one (None: the CPU)."""
-    _default[0] = "cpu" if device_name is None else device(device_name).type
+    """Change the device of tensors that are made without one (None: what DEVICE says, the CPU)."""
+    _chosen[0] = None if device_name is None else device(device_name).type
 
 
 def device_name(given: str | device | None) -> str:
     """The graph's name of the device a user asked for; the default device for None."""
     if given is None:
-        return _default[0]
+        return _default()
     return device(given).type
 
 

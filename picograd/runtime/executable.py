@@ -253,7 +253,7 @@ class CpuExecutable:
                 cells[native.FRAME_BEGIN], cells[native.FRAME_END] = number, number + 1
                 start = time.perf_counter()
                 failed = run(frame.address)
-                timings.append(Timing(step.kernel.name, time.perf_counter() - start))
+                timings.append(Timing(step.kernel, time.perf_counter() - start))
                 if failed >= 0:
                     return failed
         finally:

@@ -35,7 +35,7 @@ class NullExecutable(CpuExecutable):
             if fresh:
                 buffer.array.fill(0)
         if timings is not None:
-            timings += [Timing(step.kernel.name, 0.0) for step in self.program.steps]
+            timings += [Timing(step.kernel, 0.0) for step in self.program.steps]
         return results
 
 

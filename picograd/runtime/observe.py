@@ -4,8 +4,10 @@ In: an `Observer` that the engine hands to `Device.build`. Out: calls to it at e
 that was given a `timings` list appends one `Timing` per kernel to it. Printing and dumping belong
 to whoever implements the observer.
 
->>> Timing("softmax_4096", 2.5e-3).milliseconds
-2.5
+>>> from picograd.schedule.kernel import Kernel, Pattern
+>>> timing = Timing(Kernel("softmax", Pattern.ROWS, (), (), ()), 2.5e-3)
+>>> timing.kernel.name, timing.milliseconds
+('softmax', 2.5)
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 class Timing(NamedTuple):
     """One kernel run of a program, and how long it took."""
 
-    kernel: str
+    kernel: Kernel
     seconds: float
 
     @property

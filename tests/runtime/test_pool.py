@@ -147,7 +147,7 @@ def test_a_failed_check_stops_the_program():
     timings: list[Timing] = []
     with pytest.raises(IndexError):
         executable.run([x, y], timings=timings)
-    assert [timing.kernel for timing in timings] == ["check"]
+    assert [timing.kernel.name for timing in timings] == ["check"]
     x.array[999] = 0
     executable.run([x, y])
     assert (y.array == 2).all()
@@ -160,7 +160,7 @@ def test_timings_name_every_kernel():
     timings: list[Timing] = []
     buffer = zeros(100_000)
     executable.run([buffer], timings=timings)
-    assert [timing.kernel for timing in timings] == ["one", "two"]
+    assert [timing.kernel.name for timing in timings] == ["one", "two"]
     assert 0 < timings[0].seconds < timings[1].seconds
     executable.run([buffer])
     assert buffer.array[0] == 4 and buffer.array[-1] == 2
