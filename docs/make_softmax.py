@@ -12,16 +12,19 @@ for AVX-512 by the device "null", which runs nothing, so the page is the same on
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
-import picograd as torch
-from picograd.env import Context
-
 PAGE = Path(__file__).parent / "softmax.md"
+PROGRAM = """
+import numpy as np, picograd as torch
+x = torch.tensor(np.zeros((64, 100), np.float32))
+torch.softmax(x, dim=-1).numpy()
+"""
 BLOCK = re.compile(
     r"(<!-- ([\w*]+/[^|\n]+?)((?: \| [^|\n]+?)*) -->\n```\w*\n).*?(?=```\n)", re.DOTALL
 )
@@ -29,9 +32,10 @@ BLOCK = re.compile(
 
 def dump_softmax(folder: Path) -> None:
     """All forms of one softmax, as files."""
-    x = torch.tensor(np.zeros((64, 100), np.float32), device="null")
-    with Context(DUMP=str(folder), PICOGRAD_CPU="avx512"):
-        torch.softmax(x, dim=-1).numpy()
+    settings = {"DUMP": str(folder), "DEVICE": "null", "PICOGRAD_CPU": "avx512"}
+    path = os.pathsep.join([str(PAGE.parents[1]), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, **settings, "PYTHONPATH": path}
+    subprocess.run([sys.executable, "-c", PROGRAM], env=environment, check=True)
 
 
 def select(lines: list[str], step: str) -> list[str]:

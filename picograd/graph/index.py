@@ -290,10 +290,8 @@ def _replace(merged: Mapping[Atom, int], atom: Atom, partner: Index, result: Ind
 
 
 def _split_multiple(x: Index, divisor: int) -> tuple[Index, Index]:
-    """`x = quotient * divisor + rest`: every multiple of `divisor` moves to the quotient.
-
-    What is left of a coefficient keeps its sign, so that ranges stay narrow.
-    """
+    """`x = quotient * divisor + rest`. What is left of a coefficient keeps its sign, so that ranges
+    stay narrow."""
     quotient: list[tuple[Atom, int]] = []
     rest: list[tuple[Atom, int]] = []
     for atom, coefficient in x.terms:
