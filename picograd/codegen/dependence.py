@@ -28,6 +28,7 @@ from picograd.codegen.loops import (
     Memory,
     Predicate,
     Ref,
+    Shuffle,
     Statement,
     Store,
     Value,
@@ -79,6 +80,14 @@ def all_values(body: Body) -> Iterator[Value]:
     """All values of a body."""
     for statement in statements(body):
         yield from walk(roots(statement))
+
+
+def operations(body: Body) -> float:
+    """How much a body computes, in multiples of an addition."""
+    values = all_values(body)
+    return sum(
+        HEAVY.get(v.op, 1.0) if isinstance(v, Alu) else isinstance(v, Shuffle) for v in values
+    )
 
 
 def mentions(value: Value, var: Var) -> bool:
@@ -215,7 +224,7 @@ def _value_cycles(value: Value, var: Var | None, lanes: int) -> float:
             return _access(value.memory, value.index, var, max(lanes, value.lanes), masked)
         case Alu():
             return HEAVY.get(value.op, 1.0) * max(1, value.lanes * value.dtype.itemsize // 64)
-        case IndexValue() | Predicate():
+        case IndexValue() | Predicate() | Shuffle():
             return 1.0
         case _:
             return 0.0

@@ -12,7 +12,18 @@ import numpy as np
 
 from picograd.codegen.evaluate import compute
 from picograd.codegen.expressions import COMBINE, identity
-from picograd.dtypes import DType, bool_, float16, float32, float64, int32, int64, uint32, uint64
+from picograd.dtypes import (
+    DType,
+    bool_,
+    float16,
+    float32,
+    float64,
+    int8,
+    int32,
+    int64,
+    uint32,
+    uint64,
+)
 from picograd.graph.index import Index, Mask, Param, Var, of
 from picograd.graph.ops import Combiner, Op
 from picograd.schedule.kernel import (
@@ -92,11 +103,21 @@ def flat_bias(rows: int, columns: int) -> Kernel:
     return Kernel("flat_bias", Pattern.ROWS, (i,), (stage,), memories)
 
 
-def transpose(rows: int, columns: int) -> Kernel:
+def transpose(rows: int, columns: int, dtype: DType = float32) -> Kernel:
     i, j = var("i0", columns), var("i1", rows)
-    stage = Stage(MAP, "a1", of(i) * rows + of(j), Access("a0", of(j) * columns + of(i), float32))
-    memories = tuple(memory(f"a{n}", float32, rows * columns) for n in range(2))
+    stage = Stage(MAP, "a1", of(i) * rows + of(j), Access("a0", of(j) * columns + of(i), dtype))
+    memories = tuple(memory(f"a{n}", dtype, rows * columns) for n in range(2))
     return Kernel("transpose", Pattern.ROWS, (i, j), (stage,), memories)
+
+
+def crossed(rows: int, columns: int) -> Kernel:
+    """Two matrices read across, one of them twice, and one along."""
+    i, j = var("i0", columns), var("i1", rows)
+    along, across = of(i) * rows + of(j), of(j) * columns + of(i)
+    x, y, z = (Access(f"a{n}", place, float32) for n, place in enumerate((across, across, along)))
+    value = alu(Op.ADD, alu(Op.MUL, x, y), alu(Op.SUB, z, x))
+    memories = tuple(memory(f"a{n}", float32, rows * columns) for n in range(4))
+    return Kernel("crossed", Pattern.ROWS, (i, j), (Stage(MAP, "a3", along, value),), memories)
 
 
 def pad(rows: int, columns: int) -> Kernel:
@@ -367,6 +388,11 @@ def all_kernels() -> list[Kernel]:
         transpose(20, 35),
         transpose(64, 48),
         transpose(40, 53),
+        transpose(16, 32),
+        transpose(70, 100, float64),
+        transpose(33, 70, float16),
+        transpose(70, 130, int8),
+        crossed(20, 37),
         pad(5, 20),
         window(40, 100),
         random(50),

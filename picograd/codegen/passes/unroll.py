@@ -32,10 +32,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from picograd.codegen.dependence import HEAVY, Body, all_values, dependent_names, trips
+from picograd.codegen.dependence import Body, dependent_names, operations, trips
 from picograd.codegen.expressions import combine, identity
 from picograd.codegen.loops import (
-    Alu,
     Carried,
     For,
     Function,
@@ -76,7 +75,7 @@ def unroll(function: Function, target: Target) -> Function:
 def copies_of(loop: For) -> int:
     """Copies side by side: enough to hide latency, few where the body is long, none where the
     loop would run but once."""
-    weight = sum(HEAVY.get(v.op, 1.0) for v in all_values(loop.body) if isinstance(v, Alu))
+    weight = operations(loop.body)
     inner = [statement for statement in statements(loop.body) if isinstance(statement, For)]
     if any(statement.carried for statement in inner):
         table = COLUMNS
