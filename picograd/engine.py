@@ -411,10 +411,7 @@ def _compile(
     statistics.programs_compiled += 1
     report = Reporter(statistics.programs_compiled) if reporter.wanted() else None
     if report is not None:
-        from picograd.graph.rules import simplify
-
-        report.saw_graph("as written", canonical)
-        report.saw_graph("simplified", simplify(canonical))
+        report.saw_graph(canonical)
     executable = devices.get(outputs[0].device).build(canonical, donated_slots, report)
     variant = Variant(baked, executable, statistics.programs_compiled)
     _state.programs.setdefault(structure.key, []).append(variant)

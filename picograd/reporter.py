@@ -38,15 +38,25 @@ class Reporter:
 
     # --- what the stages tell ------------------------------------------------------------------
 
-    def saw_graph(self, title: str, outputs: Sequence[Node]) -> None:
-        """The graph before or after its simplification."""
+    def saw_graph(self, outputs: Sequence[Node]) -> None:
+        """The graph as written, the rules that simplify it, and what they make of it."""
         if env.debug_level() < 5 and not env.DUMP.get():
             return
+        from picograd.graph.rules import simplify
         from picograd.graph.show import show
 
-        text = show(outputs)
-        self._print(5, None, f"program {self.number}: graph {title}", text)
-        self._write(f"program_{self.number:04}", f"graph_{title.replace(' ', '_')}.txt", text)
+        steps: list[str] = []
+        simplified = simplify(
+            outputs, lambda rule, before, after: steps.append(f"{rule}: {before} -> {after}")
+        )
+        forms = {
+            "graph as written": show(outputs),
+            "rules applied": "\n".join(steps) or "none",
+            "graph simplified": show(simplified),
+        }
+        for title, text in forms.items():
+            self._print(5, None, f"program {self.number}: {title}", text)
+            self._write(f"program_{self.number:04}", f"{title.replace(' ', '_')}.txt", text)
 
     def saw_program(self, program: Program) -> None:
         if env.debug_level() < 3 and not env.DUMP.get():

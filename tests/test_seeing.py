@@ -107,6 +107,9 @@ def test_level_4_llvm_with_vectors() -> None:
 def test_level_5_graph_and_loop_ir_by_pass() -> None:
     _, err = run(DEBUG="5")
     assert "graph as written" in err and "graph simplified" in err
+    assert "rules applied" in err
+    _, err = run("import picograd as t; (t.ones(9) * 2.5).numpy()", DEBUG="5")
+    assert "fold constants: <MUL" in err
     assert "loop IR after lower" in err and "loop IR after vectorise" in err
     assert "loop IR after unroll" in err
     assert "vector registers" not in err

@@ -1,8 +1,7 @@
 """What a legal graph is.
 
 In: the outputs of a graph, and whether it claims to be canonical. Out: nothing, or InternalError
-naming the node that breaks a rule. Called after every pass over graphs when checks are on, and by
-tests.
+naming the node that breaks a rule. The tests call it on what rules and passes make of graphs.
 
 >>> from picograd.dtypes import float32
 >>> from picograd.graph.node import const
