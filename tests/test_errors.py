@@ -347,7 +347,7 @@ OUTSIDE = {
     "sum of a read": ([1, 7], lambda x, i: (x[i] * 2).sum()),
     "index_select": ([1, 5], lambda x, i: x.index_select(0, i)),
     "gather": ([[1, 5]], lambda x, i: x.gather(0, i)),
-    "take_along_dim": ([[1, 5]], lambda x, i: x.take_along_dim(i, 0)),
+    "take_along_dim": ([[1, 5, 0, 0]], lambda x, i: x.take_along_dim(i, 0)),
     "embedding": ([1, 5], lambda x, i: picograd.nn.functional.embedding(i, x)),
     "scatter": ([[1, 5]], lambda x, i: x.scatter(0, i, 7.0)),
     "scatter_add": ([[1, 5]], lambda x, i: x.scatter_add(0, i, picograd.ones(1, 2))),

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from picograd.dtypes import bool_, int32
 from picograd.frontend import primitives
 from picograd.frontend.contractions import check_same, matmul
 from picograd.frontend.elementwise import add
@@ -121,9 +122,24 @@ def einsum(equation: str, *operands: Tensor | Sequence[Tensor]) -> Tensor:
         counts = [label for name in names for label in name if label.isalpha()]
         letters = sorted(letter for letter in set(counts) if counts.count(letter) == 1)
         output = (*sorted(label for label in sizes if isinstance(label, int)), *letters)
+    if len(tensors) == 1:
+        return _rearranged(tensors[0], labels[0], output)
+    if all(x.dtype is bool_ for x in tensors):
+        # Products are "and", sums "or".
+        counts = [primitives.cast(x, int32) for x in tensors]
+        return primitives.cast(_contract_all(counts, labels, output, sizes), bool_)
     for x in tensors[1:]:
         check_same(tensors[0], x, "einsum")
-    return _contract_all(tensors, labels, output, sizes, equation)
+    return _contract_all(tensors, labels, output, sizes)
+
+
+def _rearranged(x: Tensor, labels: Labels, output: Labels) -> Tensor:
+    """One operand: a view of it, unless something is summed."""
+    summed = tuple(n for n, label in enumerate(labels) if label not in output)
+    if summed:
+        x = total(x, summed)
+    kept = [label for label in labels if label in output]
+    return x.permute(*(kept.index(label) for label in output)) if kept else x
 
 
 def _operands(operands: Sequence[Tensor | Sequence[Tensor]]) -> list[Tensor]:
@@ -173,7 +189,6 @@ def _contract_all(
     labels: list[Labels],
     output: Labels,
     sizes: dict[str | int, int],
-    equation: str,
 ) -> Tensor:
     """All operands, two at a time."""
     for n, x in enumerate(tensors):

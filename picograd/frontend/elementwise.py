@@ -80,13 +80,13 @@ def add(input: Tensor, other: Operand, *, alpha: Number = 1) -> Tensor:
 def sub(input: Tensor, other: Operand, *, alpha: Number = 1) -> Tensor:
     """`input - alpha * other`."""
     a, b = operand(input, "input", "sub"), operand(other, "other", "sub")
-    dtypes = [t.dtype for t in (a, b) if isinstance(t, Tensor)]
-    if all(dtype is bool_ for dtype in dtypes) and not isinstance(b, (int, float, complex)):
+    dtypes = [t.dtype if isinstance(t, Tensor) else result_type(t) for t in (a, b)]
+    if all(dtype is bool_ for dtype in dtypes):
         raise RuntimeError(
             "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` "
             "or `logical_xor()` operator instead."
         )
-    if bool_ in dtypes and not (isinstance(a, Tensor) and isinstance(b, Tensor)):
+    if bool_ in dtypes:
         raise RuntimeError(
             "Subtraction, the `-` operator, with a bool tensor is not supported. If you are "
             "trying to invert a mask, use the `~` or `logical_not()` operator instead."
@@ -102,7 +102,7 @@ def rsub(input: Tensor, other: Operand, *, alpha: Number = 1) -> Tensor:
     first = operand(other, "other", "rsub")
     if not isinstance(first, Tensor):
         dtype = result_type(input, first)
-        if input.dtype is bool_:
+        if input.dtype is bool_ or isinstance(first, bool):
             sub(input, True)
         first = primitives.constant(first, dtype, input.node.device)
     return sub(first, input, alpha=alpha)

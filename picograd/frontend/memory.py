@@ -382,7 +382,8 @@ def fill_(self: Tensor, value: Number | Tensor) -> Tensor:
             f"value cannot be converted to type {type_name(self.dtype).lower()} without overflow"
         )
     number = convert(value, self.dtype)
-    self._overwrite(primitives.constant(number, self.dtype, self._storage.node.device, self._shape))
+    filler = primitives.constant(number, self.dtype, self._storage.node.device, self._shape)
+    self._overwrite(filler, uniform=True)
     return self
 
 

@@ -76,7 +76,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     result = broadcast_zero(kept[0], replaced(kept[0]._shape, axis, sum(extents)))
     start = 0
     for part, extent in zip(kept, extents, strict=True):
-        if not extent:
+        if not extent and not part.requires_grad:
             continue
         starts = tuple(start if n == axis else 0 for n in range(part.ndim))
         result = primitives.update(result, part, starts, part._shape, (1,) * part.ndim)

@@ -15,10 +15,11 @@ import math
 import ml_dtypes
 
 from picograd.dtypes import DType, bool_
-from picograd.frontend import primitives
+from picograd.frontend import primitives, tape
 from picograd.frontend.autograd import label
 from picograd.frontend.comparison import isnan, logical_or
 from picograd.frontend.elementwise import abs, binary, div, filled_like, mul, neg, sub
+from picograd.frontend.grad_mode import state
 from picograd.frontend.promotion import (
     Number,
     Operand,
@@ -260,7 +261,12 @@ def sign(input: Tensor) -> Tensor:
     if not input.dtype.is_signed:
         return above
     below = primitives.cast(primitives.elementwise(Op.LT, input, zero), input.dtype)
-    return primitives.elementwise(Op.SUB, above, below)
+    result = primitives.elementwise(Op.SUB, above, below)
+    edge = input._edge() if state.enabled else None
+    if edge is not None:
+        step = tape.named(tape.ZeroGrad, "SignBackward0")((edge,), (result._signature(),))
+        result._meta = tape.Meta((step, 0))
+    return result
 
 
 @operation(inplace=True, out=True)

@@ -113,7 +113,9 @@ class Storage:
         memory = self.buffer
         if not self.is_pinned():
             # Somebody who read the old contents must not see what the outside writes.
-            if _references(self) > _ALONE or not memory.exclusive():
+            # Two nodes can have one buffer: what a program computes may be what it was given.
+            shared = _buffer_references(self) > _BUFFER_ALONE + 1  # `memory` is one more
+            if shared or _references(self) > _ALONE or not memory.exclusive():
                 memory = buffers.empty(memory.dtype, memory.size, memory.device)
                 np.copyto(memory.array, cast("Buffer", self.node.buffer).array)
             self.node = leaf(memory, self.node.shape)
@@ -159,6 +161,21 @@ def _alone() -> int:
 
 
 _ALONE = _alone()
+
+
+def _buffer_references(storage: Storage) -> int:
+    return sys.getrefcount(storage.node.buffer)
+
+
+def _buffer_alone() -> int:
+    """What `_buffer_references` gives for a buffer that only one node holds."""
+    probe = Storage.__new__(Storage)
+    probe.node = Node()
+    probe.node.buffer = object()  # pyright: ignore[reportAttributeAccessIssue]
+    return _buffer_references(probe)
+
+
+_BUFFER_ALONE = _buffer_alone()
 
 _pinned: dict[int, weakref.ref[Storage]] = {}
 

@@ -64,11 +64,21 @@ def bitcast_step(before: DType, after: DType) -> Step:
 
 
 def append(steps: Steps, step: Step) -> Steps:
-    """The chain with one more step; two neighbours of one kind become one, no-ops vanish."""
+    """The chain with one more step; two neighbours of one kind become one, no-ops vanish.
+
+    An expansion stays behind what can come before it, so that part of an expanded tensor is
+    known not to repeat what isn't repeated there.
+    """
     if not steps:
         return () if _is_identity(step) else (step,)
     op, attr, _ = step
     last_op, last_attr, last_inverse = steps[-1]
+    if last_op is Op.EXPAND and op is not Op.EXPAND:
+        before = cast("ShapeAttr", last_inverse).shape
+        exchanged = _before_expansion(before, cast("ShapeAttr", last_attr).shape, step)
+        if exchanged is not None:
+            first, second = exchanged
+            return append(append(steps[:-1], first), second)
     if op is last_op and op is not Op.BITCAST:
         if op is Op.PERMUTE:
             before = cast("AxesAttr", last_attr).axes
@@ -95,6 +105,34 @@ def _compose(first: SliceAttr, second: SliceAttr) -> SliceAttr:
         second.sizes,
         tuple([a * b for a, b in zip(first.steps, second.steps, strict=True)]),
     )
+
+
+def _before_expansion(before: Shape, after: Shape, step: Step) -> tuple[Step, Step] | None:
+    """A step and an expansion that do what an expansion and then `step` do."""
+    op, attr, _ = step
+    if op is Op.PERMUTE:
+        order = cast("AxesAttr", attr).axes
+        narrow, wide = tuple([before[n] for n in order]), tuple([after[n] for n in order])
+        return step, expand_step(narrow, wide)
+    if op is Op.SLICE:
+        given = cast("SliceAttr", attr)
+        starts, sizes, strides = [], [], []
+        for n, (low, high) in enumerate(zip(before, after, strict=True)):
+            repeated = low != high
+            starts.append(0 if repeated else given.starts[n])
+            sizes.append(min(given.sizes[n], 1) if repeated else given.sizes[n])
+            strides.append(1 if repeated else given.steps[n])
+        narrow = tuple(sizes)
+        first = slice_step(before, tuple(starts), narrow, tuple(strides))
+        return first, expand_step(narrow, given.sizes)
+    if op is Op.RESHAPE:
+        target = cast("ShapeAttr", attr).shape
+        if [n for n in after if n != 1] != [n for n in target if n != 1]:
+            return None
+        kept = iter([low for low, high in zip(before, after, strict=True) if high != 1])
+        narrow = tuple([1 if n == 1 else next(kept) for n in target])
+        return reshape_step(before, narrow), expand_step(narrow, target)
+    return None
 
 
 def _is_identity(step: Step) -> bool:
@@ -126,6 +164,8 @@ def written(base: Node, steps: Steps, value: Node, uniform: bool = False) -> Nod
     All the elements of a `uniform` value are equal. For other values it raises torch's
     RuntimeError if several elements of the view share one memory location.
     """
+    if 0 in value.shape:
+        return base
     last_slice = -1
     for position, (op, _, _) in enumerate(steps):
         if op is Op.SLICE:
@@ -137,7 +177,7 @@ def written(base: Node, steps: Steps, value: Node, uniform: bool = False) -> Nod
         op, attr, inverse = steps[position]
         if op is Op.SLICE:
             value = make(Op.UPDATE, (partial[position], value), attr)
-        elif op is Op.EXPAND and uniform:
+        elif op is Op.EXPAND and uniform and position > last_slice:
             value = make(Op.SLICE, (value,), first_of(cast("ShapeAttr", inverse).shape))
         elif op is Op.EXPAND:
             raise RuntimeError(

@@ -58,6 +58,8 @@ def _fold(match: Match) -> Node | None:
     scalar = make(node.op, tuple(scalars), node.attr)
     value = evaluate_node(scalar, sources)
     number = value.astype(_python_type(node.dtype)).item()
+    if node.op is Op.BITCAST and number != number:
+        return None  # these bits say more than that it is NaN
     attr = ConstAttr(number, node.dtype)
     return full(make(Op.CONST, (), attr, node.device), node.shape)
 

@@ -16,7 +16,6 @@ import torch
 
 import picograd
 
-
 # What torch must refuse: here saved values are never spoiled, and a write never reads itself.
 HARMLESS = (
     "modified by an inplace",
@@ -84,7 +83,9 @@ def _values(x: Any) -> np.ndarray:
 def _unequal(ours: Any, theirs: Any, scale: float, tolerance: float) -> str | None:
     mine, other = _values(ours), _values(theirs)
     if other.dtype.kind not in "fc":
-        return None if np.array_equal(mine, other) else f"{other.tolist()}, picograd {mine.tolist()}"
+        return (
+            None if np.array_equal(mine, other) else f"{other.tolist()}, picograd {mine.tolist()}"
+        )
     with np.errstate(all="ignore"):
         fits = np.allclose(mine, other, rtol=tolerance, atol=tolerance * scale, equal_nan=True)
     return None if fits else f"{other.tolist()}, picograd {mine.tolist()}"
@@ -137,9 +138,7 @@ def difference(lines: list[str]) -> Difference | None:
                     continue
                 if not isinstance(ours.get(name), picograd.Tensor):
                     return Difference("kind", f"{line}\n  {name} is {ours.get(name)!r}")
-                for what, a, b in zip(
-                    FACTS, _facts(theirs[name]), _facts(ours[name]), strict=True
-                ):
+                for what, a, b in zip(FACTS, _facts(theirs[name]), _facts(ours[name]), strict=True):
                     if a != b:
                         words = f"{line}\n  {name}: {what} {a}, picograd {b}"
                         return Difference(what, words)

@@ -143,9 +143,11 @@ def value_for(g: Generator, x: Any, shape: tuple[int, ...], same: bool = False) 
         return repr(g.number(kind)), ""
     if draw < 0.75:
         found = g.tensor(
-            lambda y: (not same or y.dtype == x.dtype)
-            and y.dim() <= len(shape)
-            and all(n in (1, m) for n, m in zip(y.shape[::-1], shape[::-1], strict=False))
+            lambda y: (
+                (not same or y.dtype == x.dtype)
+                and y.dim() <= len(shape)
+                and all(n in (1, m) for n, m in zip(y.shape[::-1], shape[::-1], strict=False))
+            )
         )
         if found is not None:
             return found, found
@@ -421,7 +423,10 @@ def movement(g: Generator) -> Written:
     x = g.names[name]
     a, rank = axis(g, x), x.dim()
     other = g.tensor(lambda y: y.shape == x.shape) or name
-    choices = [f"m.stack([{name}, {other}], {a})", f"{name}.repeat({', '.join(['2'] * max(rank, 1))})"]
+    choices = [
+        f"m.stack([{name}, {other}], {a})",
+        f"{name}.repeat({', '.join(['2'] * max(rank, 1))})",
+    ]
     choices += [f"m.flip({name}, [{a}])", f"{name}.reshape(-1).repeat_interleave(2)"]
     if rank:
         choices += [

@@ -221,7 +221,9 @@ def test_fill_of_repeated_elements():
     def program(m):
         x = m.arange(12.0).view(3, 4)
         x[:1].expand(3, 4).zero_()
-        x[1:2, :1].expand(2, 2)[0] = 7
-        return x
+        x[1].expand(2, 4).fill_(7)
+        y = m.tensor(1.0)
+        y.expand(3).fill_(2.5)
+        return x, y
 
     same(program)
