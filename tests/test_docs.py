@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import doctest
 import importlib.util
 import re
 from pathlib import Path
@@ -91,3 +92,11 @@ def test_the_check_of_names_sees_what_is_wrong() -> None:
     for name in ("schedule.blend", "picograd/motor.py", "llvm_ops.py", "lower.raise_up"):
         assert names_nothing(name, here), name
     assert not names_nothing("x.sum", here), "not ours"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_examples_in_documents(path: Path) -> None:
+    text = re.sub(r"^```.*$", "", path.read_text(), flags=re.MULTILINE)
+    examples = doctest.DocTestParser().get_doctest(text, {}, path.name, str(path), 0)
+    assert examples.examples or path.name not in ("README.md", "architecture.md")
+    assert doctest.DocTestRunner().run(examples).failed == 0
