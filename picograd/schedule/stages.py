@@ -143,8 +143,11 @@ class Drafter:
             over = self.names.get(id(memory_of(base))) if id(node) in self._in_place else None
             if over is None:
                 over = self._base_copy(node, base)
+            if node.size and not node.srcs[1].size:
+                self.names[id(node)] = over  # nothing is written: the base is the result
+                return
             self.buffers.add(name, node.dtype, node.size, over)
-            if node.size and node.srcs[1].size:
+            if node.size:
                 self._write_part(node, name, over)
             return
         self.buffers.add(name, node.dtype, node.size)

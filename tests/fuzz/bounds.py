@@ -88,7 +88,14 @@ def _bound(
         return complex_bound(node, value, sources, errors, ulp(value, node.dtype))
     if exact:
         return ULPS * ulp(value, node.dtype) if op in APPROXIMATE else np.zeros(value.shape)
-    return _elementwise(node, value, sources, errors)
+    result = _elementwise(node, value, sources, errors)
+    if op is Op.WHERE:
+        return result
+    # Nothing is known of a source: it may even be NaN.
+    unknown = np.zeros(value.shape, bool)
+    for error in errors:
+        unknown |= np.isinf(error)
+    return np.where(unknown, np.inf, result)
 
 
 def _index_count(node: Node) -> int:

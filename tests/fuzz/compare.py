@@ -13,18 +13,21 @@ from picograd.graph.node import Node, make, topological
 from picograd.graph.ops import LeafAttr, Op
 from picograd.runtime import device
 from picograd.runtime.buffer import Buffer, from_array
+from tests.fuzz import machines
 from tests.fuzz.bounds import bound
 from tests.fuzz.complex_bounds import magnitude
 from tests.fuzz.parts import Case
 
 
-def compare(case: Case, on: str = "cpu") -> str | None:
+def compare(case: Case, device_name: str = "cpu") -> str | None:
     """None when compiled and interpreted agree, else what differs."""
     inputs = [from_array(np.array(array, order="C", copy=True)) for array in case.arrays]
     try:
         wanted = interpret(case.outputs, dict(enumerate(case.arrays)), case.numbers)
         errors = bounds_of(case)
-        buffers = device.get(on).build(case.outputs, case.donated).run(inputs, case.values)
+        with machines.on(machines.MACHINES[case.machine]):
+            executable = device.get(device_name).build(case.outputs, case.donated)
+        buffers = executable.run(inputs, case.values)
     except Exception as error:  # every exception is a finding: report it with the graph
         return f"{type(error).__name__}: {error}"
     for number, (node, want, buffer) in enumerate(zip(case.outputs, wanted, buffers, strict=True)):
@@ -98,6 +101,8 @@ def shrink(case: Case) -> Case:
 
 def _smaller(case: Case) -> Iterator[Case]:
     """Cases with less in them, those with least first."""
+    if case.machine:
+        yield replace(case, machine=0)
     if case.donated:
         yield replace(case, donated=frozenset())
     order = [node for node in topological(case.outputs) if node.srcs]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from picograd.graph.node import Node, topological
 from picograd.graph.ops import LeafAttr, Op
 from tests.fuzz.contractions import Contractions
+from tests.fuzz.machines import MACHINES
 from tests.fuzz.parts import Case
 from tests.fuzz.pointwise import Pointwise
 from tests.fuzz.reductions import Reductions
@@ -40,7 +41,8 @@ class Generator(Pointwise, Reductions, Contractions):
             made = self.random.choices(list(kinds), list(kinds.values()))[0]()
             self.pool.append(made)
         outputs = self._outputs()
-        return Case(outputs, self.arrays, self.values, self._donated(outputs))
+        machine = self.random.randrange(len(MACHINES)) if self.chance(0.6) else 0
+        return Case(outputs, self.arrays, self.values, self._donated(outputs), machine)
 
     def _outputs(self) -> list[Node]:
         used = {id(src) for node in self.pool for src in node.srcs}

@@ -31,12 +31,14 @@ Number = int | float | bool
 @dataclass
 class Case:
     """A graph with everything that it needs to run. `values` are the cells of the run-time numbers
-    (see `graph.canonical`), `donated` the inputs that the program may overwrite."""
+    (see `graph.canonical`), `donated` the inputs that the program may overwrite, `machine` the
+    number of the one that it is compiled for (`tests.fuzz.machines`)."""
 
     outputs: list[Node]
     arrays: list[np.ndarray]
     values: list[int]
     donated: frozenset[int] = frozenset()
+    machine: int = 0
 
     @property
     def numbers(self) -> dict[int, Number]:

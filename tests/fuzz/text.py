@@ -47,7 +47,10 @@ def snippet(case: Case) -> str:
             f"{names[id(node)]} = make({node.op}, ({sources}), {_text(node.attr)}{device})"
         )
     outputs = ", ".join(names[id(node)] for node in case.outputs)
-    lines.append(f"print(compare(Case([{outputs}], arrays, {case.values!r}, {case.donated!r})))")
+    lines.append(
+        f"print(compare(Case([{outputs}], arrays, {case.values!r}, {case.donated!r}, "
+        f"{case.machine})))"
+    )
     return "\n".join(lines)
 
 

@@ -13,7 +13,7 @@ from picograd.codegen.llvm.builder import Builder
 from picograd.codegen.llvm.index import Indices
 from picograd.codegen.llvm.types import literal, register, splat, stored, suffix, vector
 from picograd.codegen.loops import Home, Load, Memory
-from picograd.graph.index import Index, Mask
+from picograd.graph.index import Index, Mask, Var
 
 ZEROS = "picograd_zeros"  # 16 bytes that a masked-off element is read from
 
@@ -160,6 +160,15 @@ class Memories:
         elif not parts.varying and parts.stride in (1, -1):
             single, several = self.indices.mask_parts(mask, lanes)
             first = parts.shared if parts.stride == 1 else parts.shared + (1 - lanes)
+            only = only_lane(mask, lanes)
+            if only is not None:
+                # LLVM 20 writes too many bytes for one lane of a truncated vector.
+                value = builder.emit(
+                    f"extractelement {vector(element, lanes)} {value}, i32 {only}", value
+                )
+                self._store_one(memory, parts.shared + parts.stride * only, value, "true")
+                builder.forget_loads()
+                return
             if parts.stride == -1:
                 value = self._reverse(element, lanes, value)
                 several = several and self._reverse("i1", lanes, several)
@@ -240,6 +249,15 @@ class Memories:
         builder.perform(
             f"call void @{name}({kind} {value}, {places} align {align} {pointers}, {masks} {mask})"
         )
+
+
+def only_lane(mask: Mask, lanes: int) -> int | None:
+    """The single lane where a mask holds that depends on nothing but lanes."""
+    atoms = mask.atoms()
+    if not atoms or any(not isinstance(atom, Var) or atom.lanes == 1 for atom in atoms):
+        return None
+    held = [n for n in range(lanes) if mask.evaluate(dict.fromkeys(atoms, n))]
+    return held[0] if len(held) == 1 else None
 
 
 def index_multiple(index: Index, factor: int) -> bool:

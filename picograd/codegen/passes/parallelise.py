@@ -33,6 +33,7 @@ from picograd.codegen.loops import (
     Ref,
     Statement,
 )
+from picograd.codegen.passes.split_reduction import BLOCK_NAMES
 from picograd.codegen.passes.unroll import COPIES
 from picograd.codegen.passes.vectorise import FULL, TAIL
 from picograd.codegen.target import Target
@@ -121,7 +122,7 @@ def _same_loop(body: Body) -> bool:
 def _block_and_rest(body: Body) -> bool:
     """The blocks of a closing reduction and its last, shorter block."""
     first = body[0]
-    if not isinstance(first, For) or first.var.name != "block" or not first.independent:
+    if not isinstance(first, For) or first.var.name not in BLOCK_NAMES or not first.independent:
         return False
     return all(memory.home is not Home.SCRATCH for memory in memories_written(body)) and not any(
         isinstance(statement, Let) for statement in body[1:] if not _is_private(statement, body)

@@ -40,6 +40,7 @@ BIG = 1 << 16  # points of all loops together that make a split worth its phases
 PART = 1 << 14  # points of one block, at least
 COLUMN_BLOCKS = 64  # at most this many blocks where a block leaves a whole row of results
 COMBINED = ".all"  # ends the names of accumulators of partial results
+BLOCK_NAMES = ("block", "blocks")
 FEW_ROWS = 16  # fewer rows than this are split
 FEW_COLUMNS = 2048  # fewer columns (along memory) than this are split
 
@@ -194,9 +195,12 @@ class _Splitter:
         rest = count - size * blocks
         total = blocks + (rest > 0)
         memory = self.memory(carried, total * domain.points)
+        outside = {outer.var.name for outer in domain.loops}
+        whole = next(part for part in _chain(reduction) if part.var == var)
+        block_name = BLOCK_NAMES[BLOCK_NAMES[0] in outside]  # blocks of a block of the domain
 
         def part(block: Index, length: int, prologue: Body) -> Body:
-            begin = block * size + var.low
+            begin = block * size + whole.begin
             empty = replace(carried, init=identity(combiner, carried.dtype))
             made = _shorten(replace(reduction, carried=(empty,)), var, begin, begin + length)
             store = Store(
@@ -205,11 +209,11 @@ class _Splitter:
             return domain.around((*prologue, made, store))
 
         def parts(prologue: Body) -> Body:
-            block = Var("block", 0, blocks - 1)
+            block = Var(block_name, 0, blocks - 1)
             body: Body = (loop(block, part(of(block), size, prologue), independent=True),)
             return body + (part(constant(blocks), rest, prologue) if rest else ())
 
-        block = Var("block", 0, total - 1)
+        block = Var(block_name, 0, total - 1)
         name = f"{carried.name}{COMBINED}"
         load = Load(memory, of(block) * domain.points + domain.position)
         following = combine(combiner, Ref(name, carried.dtype), load)
