@@ -189,6 +189,7 @@ class _Names:
         self.arguments: list[str] = []
         self.scalar_slots: list[int] = []
         self.scalar_types: list[DType] = []
+        self._bound = 0  # variables that stages bind to data, so far
         self._buffers = buffers
         self._memory: dict[str, str] = {}
         self._spaces: dict[str, list[Memory]] = {"t": [], "r": []}
@@ -249,7 +250,9 @@ class _Names:
         for var in (*stage.inner, *stage.reduce):
             if var not in names:
                 names[var] = f"i{len(names)}"
-        names |= {bind.var: f"g{number}" for number, bind in enumerate(stage.binds)}
+        # Unlike axes, bound variables are not loops: two of one name could meet in one body.
+        names |= {bind.var: f"g{self._bound + n}" for n, bind in enumerate(stage.binds)}
+        self._bound += len(stage.binds)
         self._rewrite.load_names(names)
         stage = rename(stage, {var: replace(var, name=name) for var, name in names.items()})
         stage = self._rewrite.stage(stage)

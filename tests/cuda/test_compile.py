@@ -7,6 +7,7 @@ running these tests with the same variable compiles them all. NVRTC needs no GPU
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from picograd import dtypes
 from picograd.codegen.cuda.ops import FORMS, PRELUDE
 from picograd.codegen.cuda.render import cuda_kernel, cuda_source
 from picograd.graph.node import Node, make
-from picograd.graph.ops import ELEMENTWISE, Op, ReduceAttr, ShapeAttr
+from picograd.graph.ops import ELEMENTWISE, GatherAttr, Op, ReduceAttr, ShapeAttr
 from picograd.graph.ops import Combiner as C
 from picograd.schedule.plan import plan
 from tests.cuda import nvrtc
@@ -63,6 +64,22 @@ def matmul(dtype: dtypes.DType) -> Node:
     return make(Op.REDUCE, (product,), ReduceAttr(C.SUM, (2,)))
 
 
+def two_gathers() -> list[Node]:
+    """Elements of two tables at computed places: one kernel that binds two indices."""
+
+    def rows(slot: int) -> Node:
+        places = make(Op.ADD, (leaf(slot, (8,), dtypes.int64), leaf(slot, (8,), dtypes.int64)))
+        return make(Op.GATHER, (leaf(slot + 1, (5,)), places), GatherAttr((0,), True))
+
+    return [rows(0), rows(2)]
+
+
+def test_two_bound_indices_have_two_names() -> None:
+    (text,) = kernels_of(two_gathers())
+    names = re.findall(r"const long long (g\d+) =", text)
+    assert len(names) == len(set(names)) == 2, text
+
+
 def test_every_elementwise_op_has_a_form() -> None:
     apart = {Op.CAST, Op.BITCAST, Op.COMPLEX, Op.REAL, Op.IMAG}
     assert set(FORMS) == ELEMENTWISE - apart
@@ -81,6 +98,7 @@ def test_softmax_and_matmul(architecture: str) -> None:
     texts = kernels_of([softmax()])
     for dtype in (dtypes.float32, dtypes.float16, dtypes.bfloat16, dtypes.int32):
         texts += kernels_of([matmul(dtype)])
+    texts += kernels_of(two_gathers())
     for text in texts:
         compile_all([text], architecture)
 

@@ -100,8 +100,8 @@ class Recorder:
         self.texts.append(text)
 
 
-def test_an_observer_sees_every_form():
-    kernels.CACHE.clear()
+def test_an_observer_sees_every_form(monkeypatch):
+    monkeypatch.setattr(kernels, "CACHE", kernels.KernelCache())
     recorder = Recorder()
     device.get("cpu").build([product("cpu")], frozenset(), recorder)
     assert recorder.told[0] == "program" and recorder.told[-2:] == ["source", "assembly"]
