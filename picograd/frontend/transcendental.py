@@ -17,7 +17,6 @@ from picograd.frontend.composite import with_rule
 from picograd.frontend.elementwise import (
     abs,
     add,
-    addcmul,
     binary,
     div,
     filled_like,
@@ -25,6 +24,7 @@ from picograd.frontend.elementwise import (
     mul,
     neg,
     reciprocal,
+    rsqrt,
     rsub,
     sqrt,
     square,
@@ -253,20 +253,36 @@ def cosh(input: Tensor) -> Tensor:
 def asinh(input: Tensor) -> Tensor:
     """The inverse hyperbolic sine."""
     x = floating(input)
-    size = choose(binary(Op.LT, "lt", x, 0), neg(x), x)
-    large = binary(Op.LT, "lt", filled_like(x, 1e4), size)
+    return with_rule("AsinhBackward0", lambda: _asinh(x), (x,), _asinh_rule, (x,))
+
+
+def _asinh_rule(gradient: Tensor, x: Tensor) -> tuple[Tensor]:
+    return (mul(gradient, rsqrt(add(square(x), 1))),)
+
+
+def _asinh(x: Tensor) -> Tensor:
+    size = abs(x)
+    large = binary(Op.LT, "lt", filled_like(x, 1e9 if x.dtype.name == "float64" else 1e4), size)
     small = choose(large, filled_like(x, 1), size)
     big = choose(large, size, filled_like(x, 1))
     root = sqrt(add(square(small), 1))
     near = log1p(add(small, div(square(small), add(root, 1))))
-    result = choose(large, add(log(big), math.log(2)), near)
-    return choose(binary(Op.LT, "lt", x, 0), neg(result), result)
+    return copysign(choose(large, add(log(big), math.log(2)), near), x)
 
 
 @operation(inplace=True, out=True, aliases=("arccosh",))
 def acosh(input: Tensor) -> Tensor:
     """The inverse hyperbolic cosine."""
-    rest = sub(floating(input), 1)
+    x = floating(input)
+    return with_rule("AcoshBackward0", lambda: _acosh(x), (x,), _acosh_rule, (x,))
+
+
+def _acosh_rule(gradient: Tensor, x: Tensor) -> tuple[Tensor]:
+    return (mul(gradient, rsqrt(sub(square(x), 1))),)
+
+
+def _acosh(x: Tensor) -> Tensor:
+    rest = sub(x, 1)
     return log1p(add(rest, mul(sqrt(rest), sqrt(add(rest, 2)))))
 
 
@@ -286,26 +302,65 @@ def erf(input: Tensor) -> Tensor:
     return _primitive(Op.ERF, input)
 
 
+# log(erfc(z) * exp(z * z) / t), a Chebyshev interpolation written as a polynomial of 2t - 1, where
+# t = 2 / (2 + z): for float32, and for float64.
+_ERFC_NARROW = (
+    0.000333735894,
+    -0.000207909121,
+    -0.00204873476,
+    0.00177656464,
+    0.00870381204,
+    -0.00987376875,
+    -0.0468748882,
+    0.0473431063,
+    0.672642217,
+    -0.671794076,
+)
+_ERFC_WIDE = (
+    2.980513364515168e-08,
+    7.992047577730608e-10,
+    -2.895626567435524e-07,
+    1.5975482569412025e-07,
+    1.283394915356199e-06,
+    -1.7128780471140371e-06,
+    -2.963484230959699e-06,
+    8.952692300720023e-06,
+    1.3989370477611051e-07,
+    -3.0421097531594203e-05,
+    3.174693542327236e-05,
+    7.149530982602198e-05,
+    -0.00017430412986925938,
+    -9.376035760297014e-05,
+    0.0006736791352568864,
+    -0.00014624252395767715,
+    -0.002345812552995894,
+    0.0017589331171176884,
+    0.008824938561312326,
+    -0.00987268934319109,
+    -0.04689561023132892,
+    0.04734330684142489,
+    0.6726432239776583,
+    -0.6717940840566906,
+)
+
+
 @operation(inplace=True, out=True)
 def erfc(input: Tensor) -> Tensor:
-    """`1 - erf(input)`; relatively exact to about 1e-7 for large inputs (a Chebyshev fit)."""
+    """`1 - erf(input)`, relatively exact for large inputs too."""
     x = floating(input)
+    return with_rule("ErfcBackward0", lambda: _tail_of_erf(x), (x,), _erfc_rule, (x,))
+
+
+def _erfc_rule(gradient: Tensor, x: Tensor) -> tuple[Tensor]:
+    return (mul(gradient, mul(exp(neg(square(x))), -2 / math.sqrt(math.pi))),)
+
+
+def _tail_of_erf(x: Tensor) -> Tensor:
     tail = binary(Op.LT, "lt", filled_like(x, 0.5), x)
     z = choose(tail, x, filled_like(x, 1))
     t = reciprocal(add(mul(z, 0.5), 1))
-    series = filled_like(t, 0.17087277)
-    for coefficient in (
-        -0.82215223,
-        1.48851587,
-        -1.13520398,
-        0.27886807,
-        -0.18628806,
-        0.09678418,
-        0.37409196,
-        1.00002368,
-        -1.26551223,
-    ):
-        series = addcmul(filled_like(t, coefficient), series, t)
+    wide = x.dtype.name == "float64"
+    series = _polynomial(sub(mul(t, 2), 1), _ERFC_WIDE if wide else _ERFC_NARROW)
     return choose(tail, mul(t, exp(sub(series, square(z)))), rsub(erf(x), 1))
 
 
@@ -388,4 +443,12 @@ def logit(input: Tensor, eps: float | None = None) -> Tensor:
     x = floating(input)
     if eps is not None:
         x = clamp(x, eps, 1 - eps)
-    return sub(log(x), log1p(neg(x)))
+    return with_rule(
+        "LogitBackward0", lambda: sub(log(x), log1p(neg(x))), (x,), _logit_rule, (x,)
+    )
+
+
+def _logit_rule(gradient: Tensor, x: Tensor) -> tuple[Tensor]:
+    inside = binary(Op.LE, "le", abs(sub(x, 0.5)), 0.5)
+    slope = reciprocal(mul(x, rsub(x, 1)))
+    return (mul(gradient, choose(inside, abs(slope), filled_like(x, math.nan))),)

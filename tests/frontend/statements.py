@@ -31,6 +31,13 @@ def floating(x: Any) -> bool:
     return x.is_floating_point()
 
 
+def is_leaf(x: Any) -> bool:
+    try:
+        return x.requires_grad and x.is_leaf
+    except RuntimeError:  # torch: one of several outputs of one view was written
+        return False
+
+
 def axis(g: Generator, x: Any) -> int:
     rank = max(x.dim(), 1)
     if g.rng.random() < 0.01:
@@ -438,7 +445,7 @@ def movement(g: Generator) -> Written:
             f"{name}[{index(g, x, 0.5)}]",
             f"{name}[{index(g, x, 0.8)}]",
             f"{name}.tile(2)",
-            f"{name}.diff(dim={a})",
+            f"{name}.diff(dim={a})" if x.shape[a % rank] else f"{name}.sin()",
         ]
     if rank > 1:
         choices += [f"{name}.tril()", f"{name}.triu(1)"]
@@ -482,7 +489,7 @@ def gradient(g: Generator) -> Written:
     name = g.tensor(lambda x: x.requires_grad and floating(x))
     if name is None:
         return None
-    leaf = g.tensor(lambda x: x.requires_grad and x.is_leaf) or name
+    leaf = g.tensor(is_leaf) or name
     choices = [
         f"({name} * {name}).sum().backward()",
         f"{name}.sum().backward(retain_graph=True)",
