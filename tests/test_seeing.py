@@ -151,6 +151,7 @@ def test_table_names_every_variable_and_level() -> None:
         assert variable.name in printed
     for level, meaning in env.LEVELS:
         assert f"{level}  {meaning}" in printed
+        assert f"| `DEBUG={level}` | {meaning} |" in (ROOT / "README.md").read_text()
 
 
 def test_context_sets_and_restores() -> None:

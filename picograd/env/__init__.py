@@ -103,7 +103,7 @@ LEVELS = (
     (2, "one line a kernel: name, shape, time, GFLOP/s, GB/s, percent of the machine's roofline"),
     (3, "the schedule in index notation, with the reason of every cut"),
     (4, "the generated LLVM IR"),
-    (5, "the graph, and the loop IR before and after every pass"),
+    (5, "the graph, the rules that changed it, and the loop IR before and after every pass"),
     (6, "assembly, registers and spills"),
 )
 
