@@ -39,9 +39,8 @@ def test_the_last_lane_of_a_row_leaves_the_next_row_alone(dtype: DType, extent: 
 
 def test_nothing_scattered_is_the_base_itself() -> None:
     """Readers of the result did not wait for the copy of the base."""
-    base, value, table = (
-        leaf(0, (5,), dtypes.complex64), leaf(1, (0,), dtypes.complex64), leaf(2, (0,), dtypes.int64)
-    )  # fmt: skip
+    base, table = leaf(0, (5,), dtypes.complex64), leaf(2, (0,), dtypes.int64)
+    value = leaf(1, (0,), dtypes.complex64)
     scattered = make(Op.SCATTER, (base, value, table), GatherAttr((0,), True))
     arrays = [np.arange(5) * (1 + 2j), np.zeros(0), np.zeros(0)]
     types = [np.complex64, np.complex64, np.int64]

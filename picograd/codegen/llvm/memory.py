@@ -2,9 +2,9 @@
 
 In: a memory, an `Index`, a `Mask`, a number of lanes. Out: the register loaded, or the text of a
 store. Called by `llvm.render`. The form depends on the factor of the lane number in the index: 1
-is a vector access, -1 the same reversed, 0 one element for all lanes, anything else (and indices that
-are no affine form of the lane) a gather or scatter. Where a mask fails memory is never touched:
-one element is then read from a constant zero, and vectors use the masked intrinsics.
+is a vector access, -1 the same reversed, 0 one element for all lanes, anything else (and indices
+that are no affine form of the lane) a gather or scatter. Where a mask fails memory is never
+touched: one element is then read from a constant zero, and vectors use the masked intrinsics.
 """
 
 from __future__ import annotations
