@@ -17,7 +17,7 @@ from picograd.codegen.passes.choose_axes import choose_axes
 from picograd.codegen.passes.parallelise import parallelise
 from picograd.codegen.passes.split_reduction import split_reduction
 from picograd.codegen.passes.tile import tile
-from picograd.codegen.passes.transpose_reads import transpose_reads
+from picograd.codegen.passes.transpose_blocks import transpose_blocks
 from picograd.codegen.passes.unroll import unroll
 from picograd.codegen.passes.vectorise import vectorise
 from picograd.codegen.show import show
@@ -33,7 +33,7 @@ PASSES: tuple[tuple[str, Pass], ...] = (
     ("choose_axes", choose_axes),
     ("tile", tile),
     ("vectorise", vectorise),
-    ("transpose_reads", transpose_reads),
+    ("transpose_blocks", transpose_blocks),
     ("unroll", unroll),
     ("parallelise", parallelise),
 )
