@@ -155,16 +155,38 @@ def memories_written(body: Body) -> set[Memory]:
     return {s.memory for s in statements(body) if isinstance(s, Store)}
 
 
-def compute_dtypes(body: Body) -> set[DType]:
-    """The dtypes that a body computes in; of its accesses when it only copies."""
+def dependent_values(body: Body, var: Var, names: set[str]) -> list[Value]:
+    """All values of a body that change with a variable or with one of the names."""
+    known: dict[int, bool] = {}
+    found: list[Value] = []
+    stack = [root for statement in statements(body) for root in roots(statement)]
+    while stack:
+        value = stack.pop()
+        if id(value) in known:
+            continue
+        waiting = [child for child in children(value) if id(child) not in known]
+        if waiting:
+            stack += [value, *waiting]
+            continue
+        own = value.name in names if isinstance(value, Ref) else mentions(value, var)
+        known[id(value)] = own or any(known[id(child)] for child in children(value))
+        if known[id(value)]:
+            found.append(value)
+    return found
+
+
+def compute_dtypes(loop: For) -> set[DType]:
+    """The dtypes that a loop computes in, other than what is the same in every iteration; of its
+    accesses when it only copies."""
     found: set[DType] = set()
     copied: set[DType] = set()
-    for statement in statements(body):
+    for statement in statements(loop.body):
         if isinstance(statement, For):
             found |= {carried.dtype for carried in statement.carried}
         if isinstance(statement, Store):
             copied.add(statement.memory.dtype)
-    for value in all_values(body):
+    names = dependent_names(loop.body, loop.var, (carried.name for carried in loop.carried))
+    for value in dependent_values(loop.body, loop.var, names):
         if isinstance(value, Alu):
             found.add(value.dtype)
             if value.op is not Op.CAST:

@@ -28,7 +28,7 @@ from picograd.codegen.loops import (
 )
 from picograd.codegen.lower import lower
 from picograd.codegen.passes.split_reduction import split_reduction
-from picograd.codegen.passes.transpose_reads import transpose_reads
+from picograd.codegen.passes.transpose_blocks import transpose_blocks
 from picograd.codegen.pipeline import compile_function
 from picograd.codegen.target import AVX2, AVX512, Target
 from picograd.codegen.verify import verify
@@ -172,7 +172,7 @@ def test_transpositions_are_tiled() -> None:
 
 @pytest.mark.parametrize("target", [AVX512, AVX2])
 def test_tiles_are_transposed_in_registers(target: Target) -> None:
-    made = after("transpose_reads", kernels.crossed(640, 480), target)
+    made = after("transpose_blocks", kernels.crossed(640, 480), target)
     values = [value for phase in made.phases for value in all_values(phase.body)]
     lane = Var("lane", 0, target.lanes(float32) - 1, target.lanes(float32))
     reads = [value for value in values if isinstance(value, Load)]
@@ -180,6 +180,24 @@ def test_tiles_are_transposed_in_registers(target: Target) -> None:
     rounds = lane.lanes.bit_length() - 1
     shuffles = sum(isinstance(value, Shuffle) for value in values)
     assert shuffles == 2 * lane.lanes * rounds  # two matrices, though one is read twice
+
+
+@pytest.mark.parametrize(
+    "kernel", [kernels.scan(64, 40, False), kernels.reduction(4096, 16, False)]
+)
+def test_rows_beside_rows_are_read_and_written_along_memory(kernel: Kernel) -> None:
+    (phase,) = after("transpose_blocks", kernel).phases
+    lanes = 8 if kernel.name == "scan" else 16  # of int64 and of float32
+    block = [s for s in statements(phase.body) if isinstance(s, Store)]
+    assert block[0].index.coefficient(Var("lane", 0, lanes - 1, lanes)) == 1
+    shuffles = sum(isinstance(value, Shuffle) for value in all_values(phase.body))
+    assert shuffles == (2 * 8 * 3 if kernel.name == "scan" else 16 * 4)
+
+
+def test_what_is_the_same_in_all_iterations_does_not_narrow_vectors() -> None:
+    """The key of random numbers is cut from a 64-bit number, once."""
+    made = after("vectorise", kernels.random(4096))
+    assert {v.lanes for p in made.phases for v in all_values(p.body)} == {1, 16}
 
 
 def test_what_a_loop_writes_is_not_read_ahead() -> None:
@@ -190,7 +208,7 @@ def test_what_a_loop_writes_is_not_read_ahead() -> None:
     for source in (y, replace(X, size=256)):
         store = Store(y, i * 16 + lane, Load(source, lane * 16 + i, 16))
         loop = For(var, constant(0), constant(16), (store,), independent=True)
-        made = transpose_reads(function(loop), AVX512)
+        made = transpose_blocks(function(loop), AVX512)
         assert (made == function(loop)) == (source is y)
 
 

@@ -79,7 +79,7 @@ def _loop(loop: For, target: Target, names: frozenset[str]) -> tuple[float, Stat
     inner = LOOP + many * (cost + round_cycles(loop, None, 1))
     if count is None or count < 2 or not can_vectorise(loop):
         return inner, replace(loop, body=body)
-    lanes = lanes_of(loop.body, target, count)
+    lanes = lanes_of(loop, target, count)
     if lanes < 2:
         return inner, replace(loop, body=body)
     runs = -(-count // lanes)

@@ -5,7 +5,7 @@ Called by `codegen.pipeline` between `choose_axes` and `vectorise`.
 
 A transposition writes along `j` and reads along `i`: every vector of `j` touches a line for each
 lane, and the neighbours in `i` lie in the same lines. So the loop over `i` goes, tile by tile,
-inside the loop over `j`, where `passes.transpose_reads` can turn its reads in registers:
+inside the loop over `j`, where `passes.transpose_blocks` can turn its reads in registers:
 
 >>> from picograd.codegen import show
 >>> from picograd.codegen.loops import Home, Memory, Store

@@ -1,8 +1,8 @@
-"""Read across memory in square blocks that are transposed in registers.
+"""Read and write across memory in square blocks that are transposed in registers.
 
-In: loops over vectors. Out: where a loop moves along memory and the lanes of what it reads move
-across it, as many iterations as there are lanes are done together. Called by `codegen.pipeline`
-between `vectorise` and `unroll`.
+In: loops over vectors. Out: where a loop moves along memory and the lanes of what it reads or
+writes move across it, as many iterations as there are lanes become one block. Called by
+`codegen.pipeline` between `vectorise` and `unroll`.
 
 `passes.tile` left a transposition as
 
@@ -12,7 +12,8 @@ where every vector of x gathers one element from each of 16 cache lines. The 16 
 neighbouring i need the same lines: they are 16 vectors along memory, turned by 64 shuffles. Each
 line is touched once, so that it does not matter whether all of them fall into the same few sets of
 the cache, as they do where N is a power of two (2048 x 2048 float32: 6.6 ms with gathers, 1.6
-with blocks).
+with blocks). The same holds for sums and running sums of rows, of which each lane has one; the
+iterations of a block stay in their order, so that what they carry is the same.
 
 >>> from picograd.codegen import show
 >>> from picograd.codegen.loops import Home, Memory
@@ -39,11 +40,11 @@ from picograd.codegen.dependence import (
     Body,
     all_values,
     dependent_names,
-    memories_written,
     operations,
     stride,
 )
 from picograd.codegen.loops import (
+    Carried,
     For,
     Function,
     If,
@@ -62,7 +63,7 @@ MOST_LANES = 16  # blocks of 32 or 64 lanes of small integers would be hundreds 
 MOST_WEIGHT = 12.0  # operations of a body, of which a block holds one copy for each lane
 
 
-def transpose_reads(function: Function, target: Target) -> Function:
+def transpose_blocks(function: Function, target: Target) -> Function:
     """All loops along memory around reads across it, in blocks."""
     phases = tuple(replace(phase, body=_body(phase.body)) for phase in function.phases)
     return replace(function, phases=phases)
@@ -82,90 +83,149 @@ def _body(body: Body) -> Body:
 
 
 def _loop(loop: For) -> Body:
-    reads = _reads(loop)
-    if not reads:
+    across = _across(loop)
+    if not across:
         return (replace(loop, body=_body(loop.body)),)
-    lanes = reads[0].lanes
+    lanes = across[0].lanes
     span = loop.end - loop.begin
     blocks = span.bounds()[1] // lanes
-    if not blocks:
+    if not blocks or (loop.carried and not span.is_constant):
         return (loop,)
     number = Var(f"{loop.var.name}block", 0, blocks - 1)
     block = of(number) if blocks > 1 else constant(0)
-    made = _block(loop, reads, loop.begin + block * lanes)
+    made = _Block(loop, across, loop.begin + block * lanes).body()
     if not span.is_constant:  # the last tile may be shorter
         made = (If(Mask().require(span - (block + 1) * lanes), made),)
     if blocks > 1:
-        made = (For(number, constant(0), constant(blocks), made, independent=True),)
+        ends = tuple(Ref(_turn(c, lanes), c.dtype, c.lanes) for c in loop.carried)
+        going = tuple(replace(c, next=e) for c, e in zip(loop.carried, ends, strict=True))
+        end = constant(blocks)
+        made = (replace(loop, var=number, begin=constant(0), end=end, body=made, carried=going),)
+    else:
+        starts = tuple(Let(c.name, c.init) for c in loop.carried)
+        ends = tuple(Let(c.name, Ref(_turn(c, lanes), c.dtype, c.lanes)) for c in loop.carried)
+        made = (*starts, *made, *ends)
     if all(part % lanes == 0 for part in (span.constant, *(f for _, f in span.terms))):
         return made
-    return (*made, replace(loop, begin=loop.begin + span // lanes * lanes))
+    going = tuple(replace(c, init=Ref(c.name, c.dtype, c.lanes)) for c in loop.carried)
+    return (*made, replace(loop, begin=loop.begin + span // lanes * lanes, carried=going))
 
 
-def _reads(loop: For) -> list[Load]:
-    """The reads of a loop that may be transposed: all of one number of lanes, or none."""
+def _across(loop: For) -> list[Load]:
+    """The reads and writes of a loop that may be transposed: of one number of lanes, or none."""
     simple = all(isinstance(s, Store) or (isinstance(s, Let) and s.var is None) for s in loop.body)
-    if not simple or not loop.independent or loop.carried or loop.step != 1:
+    values = list(all_values((replace(loop, body=()), *loop.body)))
+    if not simple or loop.step != 1 or operations(loop.body) > MOST_WEIGHT:
         return []
-    written = memories_written(loop.body)
-    values = list(all_values(loop.body))
-    if operations(loop.body) > MOST_WEIGHT:
-        return []
-    reads = [
+    written = [s.memory for s in loop.body if isinstance(s, Store)]
+    read = {value.memory for value in values if isinstance(value, Load)}
+    found: list[Load] = [
         value
         for value in values
         if isinstance(value, Load) and value.memory not in written and _is_across(value, loop.var)
     ]
-    return reads if len({read.lanes for read in reads}) == 1 else []
-
-
-def _is_across(load: Load, var: Var) -> bool:
-    """Whether a read's lanes are far from one another, and the variable's steps are not."""
-    if not 1 < load.lanes <= MOST_LANES or not load.mask.always or stride(load.index, var) != 1:
-        return False
-    return stride(load.index, _lane(load)) not in (None, -1, 0, 1)
-
-
-def _lane(load: Load) -> Var:
-    return next(a for a in load.index.atoms() if isinstance(a, Var) and a.lanes == load.lanes)
-
-
-def _block(loop: For, reads: list[Load], begin: Index) -> Body:
-    """As many iterations as lanes, from `begin`: rows, shuffles, and a copy of the body for each
-    column."""
-    made: list[Statement] = []
-    columns: dict[Load, list[Ref]] = {}
-    for read in reads:
-        if read in columns:
+    for store in loop.body:
+        if not isinstance(store, Store) or not _is_across(store, loop.var):
             continue
-        stem, lane = f"{loop.var.name}.{len(columns)}", _lane(read)
+        if written.count(store.memory) == 1 and store.memory not in read:
+            found.append(Load(store.memory, store.index, store.value.lanes))
+    return found if len({access.lanes for access in found}) == 1 else []
+
+
+def _is_across(access: Load | Store, var: Var) -> bool:
+    """Whether the lanes are far from one another, and the variable's steps are not."""
+    lanes = access.lanes if isinstance(access, Load) else access.value.lanes
+    if not 1 < lanes <= MOST_LANES or not access.mask.always or stride(access.index, var) != 1:
+        return False
+    return stride(access.index, _lane(access.index, lanes)) not in (None, -1, 0, 1)
+
+
+def _lane(index: Index, lanes: int) -> Var:
+    return next(a for a in index.atoms() if isinstance(a, Var) and a.lanes == lanes)
+
+
+def _turn(carried: Carried, number: int) -> str:
+    """The name of a carried value before an iteration of a block (or after the last)."""
+    return f"{carried.name}.{number}"
+
+
+class _Block:
+    """As many iterations as lanes, one after another, from `begin`: what they read across comes
+    from columns of rows read before, what they write across is turned behind them."""
+
+    def __init__(self, loop: For, across: list[Load], begin: Index) -> None:
+        self.loop, self.begin, self.lanes = loop, begin, across[0].lanes
+        self.places = dict.fromkeys(across)
+        self.columns: dict[Load, list[Ref]] = {}
+        self.written: dict[Load, list[Ref]] = {}
+        self.made: list[Statement] = []
+
+    def body(self) -> Body:
+        written = {s.memory for s in self.loop.body if isinstance(s, Store)}
+        for number, place in enumerate(self.places):
+            if place.memory not in written:
+                self.columns[place] = self.read(place, f"{self.loop.var.name}.{number}")
+        for carried in self.loop.carried:
+            start = Ref(carried.name, carried.dtype, carried.lanes)
+            self.made.append(Let(_turn(carried, 0), start))
+        for number in range(self.lanes):
+            self.iteration(number)
+        for number, (place, values) in enumerate(self.written.items()):
+            self.write(place, values, f"{self.loop.var.name}.w{number}")
+        return tuple(self.made)
+
+    def iteration(self, number: int) -> None:
+        """One copy of the body, and the carried values' next values."""
+        loop = self.loop
+        names = dependent_names(loop.body, loop.var, (c.name for c in loop.carried))
+        copy = Copy(self.begin + number, f".{number}")
+        turned = {place: columns[number] for place, columns in self.columns.items()}
+        made = _Columns(loop.var, names, copy, turned)
+        for statement in loop.body:
+            place = None
+            if isinstance(statement, Store):
+                place = Load(statement.memory, statement.index, statement.value.lanes)
+            if not isinstance(statement, Store) or place not in self.places:
+                self.made.extend(made.statement(statement))
+                continue
+            value = Ref(f"{loop.var.name}.{place.memory.name}.{number}", place.dtype, self.lanes)
+            self.made.append(Let(value.name, made.wide(statement.value, copy)))
+            self.written.setdefault(place, []).append(value)
+        for carried in loop.carried:
+            following = made.wide(carried.next, copy)
+            self.made.append(Let(_turn(carried, number + 1), following))
+
+    def read(self, place: Load, stem: str) -> list[Ref]:
+        """The columns of a block of memory."""
         rows: list[Ref] = []
-        for number in range(read.lanes):
-            along = read.index.substitute({lane: constant(number)})
-            along = along.substitute({loop.var: begin + of(lane)})
-            rows.append(Ref(f"{stem}.row{number}", read.dtype, read.lanes))
-            made.append(Let(rows[-1].name, Load(read.memory, along, read.lanes)))
-        mixed, columns[read] = transpose(rows, f"{stem}.mix")
-        made.extend(mixed)
-    names = dependent_names(loop.body, loop.var)
-    copies = tuple(Copy(begin + n, f".{n}") for n in range(reads[0].lanes))
-    return (*made, *_Columns(loop.var, names, copies, columns).body(loop.body))
+        for number in range(self.lanes):
+            row = Load(place.memory, self.along(place, number), self.lanes)
+            rows.append(Ref(f"{stem}.row{number}", place.dtype, self.lanes))
+            self.made.append(Let(rows[-1].name, row))
+        mixed, columns = transpose(rows, f"{stem}.mix")
+        self.made.extend(mixed)
+        return columns
+
+    def write(self, place: Load, values: list[Ref], stem: str) -> None:
+        """What the iterations have for a block of memory, row by row."""
+        mixed, rows = transpose(values, f"{stem}.mix")
+        self.made.extend(mixed)
+        for number, row in enumerate(rows):
+            self.made.append(Store(place.memory, self.along(place, number), row))
+
+    def along(self, place: Load, number: int) -> Index:
+        """Where the elements of one lane lie, the loop's variable in the lanes."""
+        lane = _lane(place.index, self.lanes)
+        index = place.index.substitute({lane: constant(number)})
+        return index.substitute({self.loop.var: self.begin + of(lane)})
 
 
 class _Columns(Replicate):
-    """Copies whose reads across memory are columns of the block."""
+    """A copy whose reads across memory are columns of the block."""
 
-    def __init__(
-        self,
-        var: Var,
-        names: set[str],
-        copies: tuple[Copy, ...],
-        columns: dict[Load, list[Ref]],
-    ) -> None:
-        super().__init__(var, names, copies)
+    def __init__(self, var: Var, names: set[str], copy: Copy, columns: dict[Load, Ref]) -> None:
+        super().__init__(var, names, (copy,))
         self.columns = columns
 
     def load(self, load: Load, copy: Copy) -> Value:
-        if load in self.columns:
-            return self.columns[load][self.copies.index(copy)]
-        return super().load(load, copy)
+        return self.columns[load] if load in self.columns else super().load(load, copy)

@@ -63,10 +63,10 @@ def vectorise(function: Function, target: Target) -> Function:
     return replace(function, phases=phases)
 
 
-def lanes_of(body: Body, target: Target, count: int) -> int:
+def lanes_of(loop: For, target: Target, count: int) -> int:
     """Elements in a vector: as many as the widest computed type lets into a register, fewer for
     a loop that is shorter."""
-    widths = [max(d.itemsize, 4) if d.is_float else d.itemsize for d in compute_dtypes(body)]
+    widths = [max(d.itemsize, 4) if d.is_float else d.itemsize for d in compute_dtypes(loop)]
     lanes = max(1, target.vector_bytes // max(widths, default=4))
     while lanes > 1 and lanes // 2 >= count:
         lanes //= 2
@@ -91,7 +91,7 @@ def _loop(loop: For, target: Target) -> Body:
     if not path:
         return (replace(loop, body=_body(loop.body, target)),)
     vector = path[-1]
-    lanes = lanes_of(vector.body, target, trips(vector))
+    lanes = lanes_of(vector, target, trips(vector))
     if lanes == 1:
         return (_plain(loop, vector),)
     names = dependent_names(vector.body, vector.var, (c.name for c in vector.carried))
