@@ -17,6 +17,7 @@ import math
 from picograd.dtypes import DType, bool_, float64, int64
 from picograd.frontend import primitives
 from picograd.frontend.autograd import label
+from picograd.frontend.composite import with_rule
 from picograd.frontend.promotion import (
     Number,
     Operand,
@@ -184,11 +185,31 @@ def fmod(input: Tensor, other: Operand) -> Tensor:
         _check_divisor(b)
     if not first.dtype.is_signed:
         return primitives.elementwise(Op.MOD, first, second)
+    if first.dtype.is_float:
+        saved = (first, second)
+        return with_rule("FmodBackward0", lambda: _float_fmod(*saved), saved, _fmod_rule, saved)
+    rest = primitives.elementwise(Op.MOD, first, second)
+    zero = filled_like(rest, 0)
+    apart = primitives.elementwise(
+        Op.NE, primitives.elementwise(Op.LT, rest, zero), primitives.elementwise(Op.LT, first, zero)
+    )
+    apart = primitives.elementwise(Op.AND, apart, primitives.elementwise(Op.NE, rest, zero))
+    moved = primitives.elementwise(Op.SUB, rest, second)
+    return primitives.elementwise(Op.WHERE, apart, moved, rest)
+
+
+def _float_fmod(first: Tensor, second: Tensor) -> Tensor:
+    from picograd.frontend.selection import copysign
+
     size = primitives.elementwise(
         Op.MOD, primitives.elementwise(Op.ABS, first), primitives.elementwise(Op.ABS, second)
     )
-    negative = primitives.elementwise(Op.LT, first, filled_like(first, 0))
-    return primitives.elementwise(Op.WHERE, negative, primitives.elementwise(Op.NEG, size), size)
+    return copysign(size, first)
+
+
+def _fmod_rule(gradient: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    quotient = primitives.elementwise(Op.TRUNC, primitives.elementwise(Op.DIV, first, second))
+    return gradient, mul(gradient, neg(quotient))
 
 
 @operation(inplace=True, out=True, aliases=("negative",))
@@ -226,6 +247,8 @@ def abs(input: Tensor) -> Tensor:
 def hypot(input: Tensor, other: Tensor) -> Tensor:
     """`sqrt(input**2 + other**2)` without overflow on the way."""
     a, b = align(input, other)
+    if not a.dtype.is_inexact:
+        raise NotImplementedError(f"\"hypot_cpu\" not implemented for '{type_name(a.dtype)}'")
     a, b = primitives.elementwise(Op.ABS, a), primitives.elementwise(Op.ABS, b)
     large = primitives.elementwise(Op.MAXIMUM, a, b)
     plain = primitives.elementwise(

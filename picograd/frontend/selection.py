@@ -18,6 +18,7 @@ from picograd.dtypes import DType, bool_
 from picograd.frontend import primitives, tape
 from picograd.frontend.autograd import label
 from picograd.frontend.comparison import isnan, logical_or
+from picograd.frontend.composite import with_rule
 from picograd.frontend.elementwise import abs, binary, div, filled_like, mul, neg, sub
 from picograd.frontend.grad_mode import state
 from picograd.frontend.promotion import (
@@ -114,13 +115,16 @@ def masked_fill(input: Tensor, mask: Tensor, value: Operand) -> Tensor:
 
 
 def _bounded(x: Tensor, bound: Tensor, below: bool) -> Tensor:
-    """`max(x, bound)` (below) or `min(x, bound)`; at equality x has the gradient."""
+    """`max(x, bound)` (below) or `min(x, bound)`; at equality x has the gradient, at NaN nobody."""
     outside = (
         primitives.elementwise(Op.LT, x, bound)
         if below
         else primitives.elementwise(Op.LT, bound, x)
     )
-    return primitives.elementwise(Op.WHERE, outside, bound, x)
+    result = primitives.elementwise(Op.WHERE, outside, bound, x)
+    if state.enabled and x.dtype.is_float and x.requires_grad:
+        result = primitives.elementwise(Op.WHERE, isnan(x), x.detach(), result)
+    return result
 
 
 @operation(inplace=True, out=True, aliases=("clip",))
@@ -163,25 +167,43 @@ def minimum(input: Tensor, other: Tensor) -> Tensor:
     return binary(Op.MINIMUM, "minimum", input, other)
 
 
-def _ignoring_nan(op: Op, input: Tensor, other: Tensor) -> Tensor:
+def _ignoring_nan(name: str, op: Op, input: Tensor, other: Tensor) -> Tensor:
     a, b = align(input, other)
-    result = primitives.elementwise(op, a, b)
     if not a.dtype.is_float:
-        return result
-    result = primitives.elementwise(Op.WHERE, isnan(a), b, result)
-    return primitives.elementwise(Op.WHERE, isnan(b), a, result)
+        return primitives.elementwise(op, a, b)
+
+    def wins(x: Tensor, y: Tensor) -> Tensor:
+        """Where the result is `x`: also where both are equal, and where `y` is NaN."""
+        low, high = (y, x) if op is Op.MAXIMUM else (x, y)
+        no_less = primitives.elementwise(Op.LE, low, high)
+        return primitives.elementwise(Op.OR, no_less, isnan(y))
+
+    def rule(gradient: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        first, zero = wins(x, y), filled_like(gradient, 0)
+        return (
+            primitives.elementwise(Op.WHERE, first, gradient, zero),
+            primitives.elementwise(Op.WHERE, first, zero, gradient),
+        )
+
+    return with_rule(
+        name,
+        lambda: primitives.elementwise(Op.WHERE, wins(a, b), a, b),
+        (a, b),
+        rule,
+        (a, b),
+    )
 
 
 @operation(out=True)
 def fmax(input: Tensor, other: Tensor) -> Tensor:
     """The larger of each pair; NaN loses."""
-    return _ignoring_nan(Op.MAXIMUM, input, other)
+    return _ignoring_nan("FmaxBackward0", Op.MAXIMUM, input, other)
 
 
 @operation(out=True)
 def fmin(input: Tensor, other: Tensor) -> Tensor:
     """The smaller of each pair; NaN loses."""
-    return _ignoring_nan(Op.MINIMUM, input, other)
+    return _ignoring_nan("FminBackward0", Op.MINIMUM, input, other)
 
 
 def greatest_finite(dtype: DType) -> float:

@@ -443,9 +443,7 @@ def logit(input: Tensor, eps: float | None = None) -> Tensor:
     x = floating(input)
     if eps is not None:
         x = clamp(x, eps, 1 - eps)
-    return with_rule(
-        "LogitBackward0", lambda: sub(log(x), log1p(neg(x))), (x,), _logit_rule, (x,)
-    )
+    return with_rule("LogitBackward0", lambda: sub(log(x), log1p(neg(x))), (x,), _logit_rule, (x,))
 
 
 def _logit_rule(gradient: Tensor, x: Tensor) -> tuple[Tensor]:

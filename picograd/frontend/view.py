@@ -101,7 +101,12 @@ def _compose(first: SliceAttr, second: SliceAttr) -> SliceAttr:
     starts = cast("tuple[int, ...]", first.starts)
     inner = cast("tuple[int, ...]", second.starts)
     return SliceAttr(
-        tuple([a + b * s for a, b, s in zip(starts, inner, first.steps, strict=True)]),
+        tuple(
+            [
+                a + b * s if n else 0
+                for a, b, s, n in zip(starts, inner, first.steps, second.sizes, strict=True)
+            ]
+        ),
         second.sizes,
         tuple([a * b for a, b in zip(first.steps, second.steps, strict=True)]),
     )

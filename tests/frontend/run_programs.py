@@ -20,6 +20,7 @@ import picograd
 HARMLESS = (
     "modified by an inplace",
     "some elements of the input tensor and the written-to",
+    "more than one element of the written-to tensor",
     "output of a function that returns multiple views",
 )
 

@@ -169,12 +169,19 @@ def value_for(g: Generator, x: Any, shape: tuple[int, ...], same: bool = False) 
 def jumps(g: Generator, x: Any, value: str) -> bool:
     """Whether writing the value makes an integer of a float that may be inexact."""
     known = g.names.get(value)
-    return known is not None and not x.is_floating_point() and not g.exact(value)
+    if known is None or x.is_floating_point():
+        return False
+    return known.requires_grad or not g.exact(value)
 
 
 def repeated(x: Any) -> bool:
     """Whether elements share memory."""
     return any(not stride and n > 1 for stride, n in zip(x.stride(), x.shape, strict=True))
+
+
+def shared(x: Any, y: Any) -> bool:
+    """Whether two tensors share memory."""
+    return x.untyped_storage().data_ptr() == y.untyped_storage().data_ptr()
 
 
 def scalar_or_none(text: str) -> bool:
@@ -196,7 +203,7 @@ def write(g: Generator) -> Written:
             return None
         target = f"{name}[{text}]"
     value, _ = value_for(g, x, tuple(part.shape))
-    if jumps(g, x, value) or value == name:
+    if jumps(g, x, value) or (value in g.names and shared(x, g.names[value])):
         return None
     draw = g.rng.random()
     if draw < 0.3 and target != name:
@@ -287,7 +294,8 @@ def unary(g: Generator) -> Written:
     if draw < 0.4:
         return f"{g.fresh()} = {name}.{g.rng.choice(EXACT)}()" if not x.is_complex() else None, True
     if draw < 0.7 or not real(x):
-        return f"{g.fresh()} = {name}.{g.rng.choice(ROUNDS)}()", False
+        names = ROUNDS if real(x) else ("exp", "sin", "cos", "tanh")
+        return f"{g.fresh()} = {name}.{g.rng.choice(names)}()", False
     if not g.exact(name):
         return None
     return f"{g.fresh()} = {name}.{g.rng.choice(JUMPS)}()", True
