@@ -115,8 +115,9 @@ class Movement(Parts):
 
     # --- indexed -------------------------------------------------------------------------------
 
-    def indices(self, extent: int, shape: tuple[int, ...]) -> Node:
-        """Integers inside an axis, with duplicates: an input, or computed from some node."""
+    def indices(self, extent: int, shape: tuple[int, ...], checked: bool) -> Node:
+        """Integers inside an axis, with duplicates: an input, or computed from some node. Those
+        that nobody has checked lie outside now and then."""
         kinds = [d for d in INDEX_TYPES if extent <= int(d.highest)]
         dtype: DType = self.random.choice(kinds)
         if self.chance(0.3):
@@ -129,10 +130,12 @@ class Movement(Parts):
                 # A modulus by a positive number is inside.
                 wide = self.as_dtype(self.random.choice(found), dtypes.int64)
                 return self.as_dtype(self.apply(Op.MOD, wide, extent), dtype)
-        array = self.numpy.integers(0, extent, shape)
+        array = np.array(self.numpy.integers(0, extent, shape))
+        if not checked and array.size and self.chance(0.02) and dtype.is_signed:
+            array.flat[self.random.randrange(array.size)] = self.random.choice((-1, extent))
         return self.input(array.astype(dtype.numpy), dtype)
 
-    def _tables(self, x: Node) -> tuple[tuple[int, ...], list[Node]] | None:
+    def _tables(self, x: Node, checked: bool) -> tuple[tuple[int, ...], list[Node]] | None:
         """One or two indexed axes of a node and their indices."""
         count = 2 if len(x.shape) > 1 and self.chance(0.35) else 1
         axes = tuple(sorted(self.random.sample(range(len(x.shape)), count)))
@@ -142,8 +145,11 @@ class Movement(Parts):
             return None
         if count == 2 and len(shape) == 1 and shape == (x.shape[axes[0]],) and self.chance(0.7):
             rows = build.cast(self._positions(shape[0]), dtypes.int64)
-            return axes, [rows, self.as_dtype(self.indices(x.shape[axes[1]], shape), rows.dtype)]
-        return axes, [self.indices(x.shape[axis], shape) for axis in axes]
+            return axes, [
+                rows,
+                self.as_dtype(self.indices(x.shape[axes[1]], shape, checked), rows.dtype),
+            ]
+        return axes, [self.indices(x.shape[axis], shape, checked) for axis in axes]
 
     def _positions(self, extent: int) -> Node:
         return make(Op.IOTA, (), IotaAttr(extent, dtypes.int64), "cpu")
@@ -153,20 +159,22 @@ class Movement(Parts):
 
     def gather(self) -> Node:
         x = self._indexable()
-        found = self._tables(x)
+        checked = self.chance(0.5)
+        found = self._tables(x, checked)
         if found is None:
             return x
         axes, tables = found
-        return make(Op.GATHER, (x, *tables), GatherAttr(axes, self.chance(0.5)))
+        return make(Op.GATHER, (x, *tables), GatherAttr(axes, checked))
 
     def scatter(self) -> Node:
         x = self._indexable()
-        found = self._tables(x)
+        checked = self.chance(0.5)
+        found = self._tables(x, checked)
         if found is None:
             return x
         axes, tables = found
         rest = tuple(extent for n, extent in enumerate(x.shape) if n not in axes)
-        shape, checked = (*tables[0].shape, *rest), self.chance(0.5)
+        shape = (*tables[0].shape, *rest)
         value = self.like(build.full_like(0, x)) if shape == x.shape else self.leaf(shape, x.dtype)
         if self.chance(0.5):
             return make(Op.SCATTER, (x, value, *tables), GatherAttr(axes, checked))
