@@ -362,9 +362,13 @@ def instance_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Mean 0 and variance 1 per sample and channel."""
+    """Mean 0 and variance 1 per sample and channel; running statistics average over samples."""
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    if running_mean is not None and running_var is not None:
+        spread, average = var_mean(_wide(input).detach(), tuple(range(2, input.ndim)))
+        _blend(running_mean, mean(average, 0), momentum)
+        _blend(running_var, mean(spread, 0), momentum)
     result = _standardised(_wide(input), tuple(range(2, input.ndim)), eps)
     result = _affine(result, _per_channel(input, weight), _per_channel(input, bias))
     return primitives.cast(result, input.dtype)
