@@ -346,7 +346,18 @@ def multiply_add(lanes: Lanes, x: str, y: str, z: str) -> str:
 
 
 def high_product(builder: Builder, x: str, y: str, lanes: int) -> str:
-    """The high 32 bits of a product of two uint32."""
+    """The high 32 bits of a product of two uint32. Machines multiply the even lanes of a vector
+    into double lanes, so the odd ones are moved down and their products stay where they are."""
+    if lanes > 1 and lanes % 2 == 0:
+        wide, pair = vector("i32", lanes), vector("i64", lanes // 2)
+        first, second = (builder.emit(f"bitcast {wide} {v} to {pair}", v) for v in (x, y))
+        half = builder.lanes(uint64, lanes // 2)
+        low, up = half.bits(0xFFFFFFFF), half.bits(32)
+        even = half.two("mul", half.two("and", first, low), half.two("and", second, low))
+        odd = half.two("mul", half.two("lshr", first, up), half.two("lshr", second, up))
+        upper = half.two("and", odd, half.bits(0xFFFFFFFF << 32))
+        both = half.two("or", half.two("lshr", even, up), upper)
+        return builder.emit(f"bitcast {pair} {both} to {wide}", both)
     word, double = builder.lanes(uint32, lanes), builder.lanes(uint64, lanes)
     product = double.two("mul", word.convert("zext", x, double), word.convert("zext", y, double))
     return double.convert("trunc", double.two("lshr", product, double.bits(32)), word)
