@@ -23,7 +23,7 @@ class Generator(Pointwise, Reductions, Contractions):
     def kinds(self) -> dict[Callable[[], Node], float]:
         """What to grow, and how often."""
         few = 0.15 if self.small_extents else 1.0
-        return {
+        weights: dict[Callable[[], Node], float] = {
             self.unary: 5, self.binary: 7, self.where: 1, self.reduce: 3, self.centred: 1,
             self.scan: 0.7, self.scan_and_reduce: 0.3, self.rows: few, self.reshape: 1.5,
             self.permute: 1.5, self.expand: 1, self.pad: 1, self.slice: 1.5, self.flip: 0.7,
@@ -32,6 +32,16 @@ class Generator(Pointwise, Reductions, Contractions):
             self.convolution: few / 8, self.iota: 0.3, self.randomness: 0.3,
             self.complex_numbers: 0.3,
         }  # fmt: skip
+        if self.chance(0.3):  # a graph that is mostly about one thing
+            favourites = (
+                (self.contraction, self.chained, self.convolution),
+                (self.rows, self.reduce, self.scan_and_reduce),
+                (self.update, self.update_chain, self.scatter, self.gather),
+                (self.views, self.reshape, self.permute, self.slice),
+            )
+            for kind in self.random.choice(favourites):
+                weights[kind] = 10
+        return weights
 
     def case(self) -> Case:
         """A graph of 3 to 30 steps with one to three outputs."""
