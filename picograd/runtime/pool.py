@@ -1,7 +1,7 @@
 """The threads that run kernels: how many, when they start, and when they stop.
 
-In: `set_num_threads` from the user; programs from `runtime.executable`. Out: a `Pool`, whose address
-goes into a run's frame; the work itself is shared out in native code (`runtime.native`).
+In: `set_num_threads` from the user; programs from `runtime.executable`. Out: a `Pool`, whose
+address goes into a run's frame; the work itself is shared out in native code (`runtime.native`).
 
 The workers start with the first program that wants them. They block all signals, so Ctrl-C reaches
 the main thread, and are joined when the process exits. A fork's child has none of them and starts
