@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar, cast
 
-from picograd.dtypes import DType, int64
+from picograd.dtypes import DType, bool_, int64
 from picograd.frontend import primitives
 from picograd.frontend.autograd import label
 from picograd.frontend.comparison import isnan, truth
@@ -269,8 +269,13 @@ def positions(x: Tensor, axis: int) -> Tensor:
 def _arg_extreme(
     combiner: Combiner, x: Tensor, dim: int | None, keepdim: bool, name: str
 ) -> Tensor:
+    if x.dtype is bool_ and name.startswith("arg"):
+        raise RuntimeError(f"{name}(): does not support bool input")
     if dim is None:
-        _check_not_empty(x, (), name, False)
+        if not x.numel():
+            raise IndexError(
+                f"{name}(): Expected reduction dim to be specified for an empty tensor"
+            )
         flat = primitives.reshape(x, (x.numel(),)).detach()
         found = first_position(flat, primitives.reduce(combiner, flat, (0,)), 0)
         return primitives.reshape(found, (1,) * x.ndim) if keepdim else found

@@ -120,6 +120,8 @@ def diff(
     """The n-th difference of neighbours along a dimension."""
     from picograd.frontend.movement import cat
 
+    if not input.ndim:
+        raise RuntimeError("diff expects input to be at least one-dimensional")
     axis = wrap_dim(dim, input.ndim)
     parts = [part for part in (prepend, input, append) if part is not None]
     x = cat(parts, axis) if len(parts) > 1 else input

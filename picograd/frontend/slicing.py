@@ -217,6 +217,8 @@ def split(
     tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0
 ) -> tuple[Tensor, ...]:
     """Consecutive pieces of an axis, of one size or of the given sizes."""
+    if not tensor.ndim:
+        raise RuntimeError("split expects at least a 1-dimensional tensor")
     axis = wrap_dim(dim, tensor.ndim)
     extent = tensor._shape[axis]
     if isinstance(split_size_or_sections, int):
@@ -280,7 +282,7 @@ def tensor_split(
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """The positions of an axis, one tensor each."""
     if not input.ndim:
-        raise RuntimeError("unbind(): dimension specified as 0 but tensor has no dimensions")
+        raise IndexError("unbind(): dimension specified as 0 but tensor has no dimensions")
     axis = wrap_dim(dim, input.ndim)
     lead = [slice(None)] * axis
     return tuple([sliced(input, [*lead, n]) for n in range(input._shape[axis])])

@@ -19,12 +19,14 @@ import numpy as np
 
 from picograd.dtypes import DType, bool_, int32, int64
 from picograd.frontend import primitives
+from picograd.frontend.composite import with_rule
 from picograd.frontend.elementwise import filled_like, lerp
 from picograd.frontend.gathering import along_dim
 from picograd.frontend.hostdata import from_array, values
 from picograd.frontend.promotion import wrap_dim
 from picograd.frontend.reductions import ValuesIndices, numpy_names
 from picograd.frontend.registry import operation
+from picograd.frontend.selection import choose
 from picograd.frontend.tensor import Tensor
 
 
@@ -146,7 +148,18 @@ def _median_of(
     if dim is None:
         if not input.numel():
             return primitives.constant(math.nan, input.dtype, _device(input))
-        return _median(input.reshape((-1,)), 0, False, skip_nan).values
+        flat = input.reshape((-1,))
+
+        def rule(gradient: Tensor, found: Tensor) -> tuple[Tensor]:
+            # All the elements that equal the median share its gradient.
+            x, middle = flat.detach(), found.detach()
+            same = (x == middle) | ((x != x) & (middle != middle))
+            return (gradient / same.sum() * same,)
+
+        def compute() -> Tensor:
+            return _median(flat, 0, False, skip_nan).values
+
+        return with_rule("MedianBackward0", compute, (flat,), rule)
     axis = wrap_dim(dim, input.ndim)
     return _median(input, axis, keepdim, skip_nan) if input.ndim else sort(input)
 
@@ -217,6 +230,8 @@ def quantile(
                 f"nearest, but got {interpolation}"
             )
         one = lerp(ordered.select(axis, low), ordered.select(axis, high), weight)
+        greatest = ordered.select(axis, -1)  # NaN if there is any
+        one = choose(greatest != greatest, greatest, one)
         one = one.unsqueeze(axis) if keepdim and dim is not None else one
         results.append(one.reshape((1,) * input.ndim) if keepdim and dim is None else one)
     if not (isinstance(q, Tensor) and q.ndim):

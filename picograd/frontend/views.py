@@ -229,7 +229,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 @operation()
 def ravel(input: Tensor) -> Tensor:
     """All the elements in one axis."""
-    return reshape(input, -1)
+    return reshape(contiguous(input), -1)
 
 
 @operation()

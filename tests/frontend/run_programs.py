@@ -21,6 +21,7 @@ HARMLESS = (
     "modified by an inplace",
     "some elements of the input tensor and the written-to",
     "more than one element of the written-to tensor",
+    "derivative for aten::",
     "output of a function that returns multiple views",
 )
 

@@ -133,7 +133,7 @@ def view(g: Generator) -> Written:
     if rank > 1:
         choices += [f"{name}.diagonal()", f"{name}.diagonal({g.rng.randrange(-2, 3)})"]
         choices += [f"{name}.mT", f"{name}.transpose(0, 1)", f"{name}[:, ::2]", f"{name}.mT"]
-    if str(x.dtype) == "torch.float32" and not x.requires_grad:
+    if str(x.dtype) == "torch.float32" and not x.requires_grad and g.exact(name):
         choices.append(f"{name}.view(m.int32)")
     return f"{g.fresh()} = {g.rng.choice(choices)}", True
 
@@ -447,7 +447,7 @@ def movement(g: Generator) -> Written:
         choices += [
             f"m.cat([{name}, {other}], {a})",
             f"m.cat([{name}, {name}[:1]])",
-            f"{name}.roll({g.rng.randrange(-2, 3)}, {a})",
+            f"{name}.roll({g.rng.randrange(-2, 3)}, {a % rank})",
             f"m.nn.functional.pad({name}, (1, {g.rng.randrange(-1, 3)}))",
             f"{name}.index_select({a}, m.tensor([0, 0]))" if x.numel() else f"{name}.clone()",
             f"{name}[{index(g, x, 0.5)}]",

@@ -16,7 +16,7 @@ import pytest
 import picograd
 
 torch = pytest.importorskip("torch")
-from tests.frontend.twins import same
+from tests.frontend.twins import same  # noqa: E402
 
 NOTEBOOK = (Path(__file__).parent / "matmul_notebook.py.txt").read_text()
 
