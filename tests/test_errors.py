@@ -49,6 +49,14 @@ SHAPES = {
         lambda m: m.einsum("ij,jk->ik", m.ones(2, 3), m.ones(4, 5)), RuntimeError, ("j", "3", "4")
     ),
     "einsum axes": Case(lambda m: m.einsum("ijk->i", m.ones(2, 3)), RuntimeError, ("subscripts",)),
+    "einsum operands": Case(
+        lambda m: m.einsum("ij,jk", m.ones(2, 2)), RuntimeError, ("fewer", "ij,jk")
+    ),
+    "einsum letters": Case(lambda m: m.einsum("i$->i", m.ones(2, 2)), RuntimeError, ("i$",)),
+    "diff of a number": Case(lambda m: m.tensor(3.0).diff(), RuntimeError, ("one-dim",)),
+    "split of a number": Case(lambda m: m.tensor(3.0).split(1), RuntimeError, ("dim",)),
+    "unbind a number": Case(lambda m: m.tensor(3.0).unbind(), IndexError, ("dim",)),
+    "argmax of bools": Case(lambda m: m.ones(2).bool().argmax(), RuntimeError, ("bool",)),
     "cat": Case(lambda m: m.cat([m.ones(2, 3), m.ones(2, 4)]), RuntimeError, ("3", "4")),
     "cat ranks": Case(lambda m: m.cat([m.ones(2, 3), m.ones(2)]), RuntimeError, ("2", "1")),
     "stack": Case(lambda m: m.stack([m.ones(2), m.ones(3)]), RuntimeError, ("[2]", "[3]")),

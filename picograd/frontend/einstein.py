@@ -32,7 +32,7 @@ def _tokens(text: str, operand: Tensor | None) -> Labels:
     before, dots, after = text.partition("...")
     for letter in before + after:
         if not letter.isalpha():
-            raise ValueError(
+            raise RuntimeError(
                 f"einsum(): invalid subscript given at {text!r}, subscripts must be in [a-zA-Z]"
             )
     if operand is None:
@@ -109,7 +109,7 @@ def einsum(equation: str, *operands: Tensor | Sequence[Tensor]) -> Tensor:
     left, arrow, right = text.partition("->")
     names = left.split(",")
     if len(names) != len(tensors):
-        raise ValueError(
+        raise RuntimeError(
             f"einsum(): {'more' if len(tensors) > len(names) else 'fewer'} operands were provided "
             f"than specified in the equation ({len(tensors)} for {equation!r})"
         )
