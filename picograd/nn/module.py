@@ -1,8 +1,8 @@
 """Modules: trees of parameters, buffers and submodules with a `forward`.
 
 In: attributes that the user assigns. Out: `Module`, which lists them by name, calls `forward` with
-hooks, and converts, saves and loads the whole tree. Layers subclass it (`picograd/nn/linear.py` is
-the shortest one); `picograd/nn/state.py` holds saving and loading.
+hooks, and converts, saves and loads the whole tree. Layers subclass it (the shortest are in
+`picograd/nn/layers/linear.py`); `picograd/nn/state.py` holds saving and loading.
 
 >>> from picograd import nn
 >>> model = nn.Sequential(nn.Linear(2, 3), nn.ReLU())

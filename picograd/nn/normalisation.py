@@ -1,0 +1,182 @@
+"""Normalisation: mean 0 and variance 1 over chosen axes, then scaled and shifted.
+
+In: tensors and the axes that a name implies. Out: tensors of the same shape; statistics of running
+means are changed in place. Exported by `picograd.nn.functional`.
+
+>>> import picograd
+>>> layer_norm(picograd.tensor([1.0, 3.0]), (2,)).round().tolist()
+[-1.0, 1.0]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from picograd.frontend import primitives
+from picograd.frontend.elementwise import add, div, mul, rsqrt, square, sub
+from picograd.frontend.reductions import mean
+from picograd.frontend.selection import clamp
+from picograd.frontend.statistics import norm, var_mean
+from picograd.frontend.tensor import Tensor
+
+
+def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    x = x if weight is None else mul(x, weight)
+    return x if bias is None else add(x, bias)
+
+
+def _per_channel(x: Tensor, parameter: Tensor | None) -> Tensor | None:
+    if parameter is None or x.ndim == 2:
+        return parameter
+    return parameter.reshape(tuple(-1 if n == 1 else 1 for n in range(x.ndim)))
+
+
+def _standardised(x: Tensor, dims: tuple[int, ...], eps: float) -> Tensor:
+    """`x` less its mean over `dims`, divided by its (biased) standard deviation."""
+    variance, average = var_mean(x, dims, correction=0, keepdim=True)
+    return mul(sub(x, average), rsqrt(add(variance, eps)))
+
+
+def _wide(x: Tensor) -> Tensor:
+    """16-bit floats as float32: statistics are computed in float32."""
+    from picograd.dtypes import float32
+
+    return primitives.cast(x, float32) if x.dtype.itemsize == 2 else x
+
+
+def _check_normalized(input: Tensor, normalized_shape: Sequence[int]) -> tuple[int, ...]:
+    shape = tuple(normalized_shape)
+    if not shape or input._shape[-len(shape) :] != shape:
+        raise RuntimeError(
+            f"Given normalized_shape={list(shape)}, expected input with shape "
+            f"[*, {', '.join(map(str, shape))}], but got input of size{list(input._shape)}"
+        )
+    return tuple(range(input.ndim - len(shape), input.ndim))
+
+
+def layer_norm(
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Mean 0 and variance 1 over the last dimensions, then scale and shift."""
+    dims = _check_normalized(input, normalized_shape)
+    result = _affine(_standardised(_wide(input), dims, eps), weight, bias)
+    return primitives.cast(result, input.dtype)
+
+
+def rms_norm(
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    eps: float | None = None,
+) -> Tensor:
+    """Divided by the root of the mean square over the last dimensions, then scaled."""
+    import ml_dtypes
+
+    dims = _check_normalized(input, normalized_shape)
+    x = _wide(input)
+    small = float(ml_dtypes.finfo(input.dtype.numpy).eps) if eps is None else eps
+    result = mul(x, rsqrt(add(mean(square(x), dims, keepdim=True), small)))
+    result = primitives.cast(result, input.dtype)
+    return result if weight is None else mul(result, weight)
+
+
+def batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Mean 0 and variance 1 per channel; training updates the running statistics in place."""
+    x = _wide(input)
+    weight, bias = _per_channel(x, weight), _per_channel(x, bias)
+    dims = tuple(n for n in range(x.ndim) if n != 1)
+    if training:
+        number = x.numel() // x._shape[1]
+        if number == 1:
+            raise ValueError(
+                "Expected more than 1 value per channel when training, got input size "
+                f"{input.shape}"
+            )
+        variance, average = var_mean(x, dims, correction=0, keepdim=True)
+        if running_mean is not None and running_var is not None:
+            unbiased = mul(variance.detach(), number / (number - 1))
+            _blend(running_mean, average.detach(), momentum)
+            _blend(running_var, unbiased, momentum)
+        scale = rsqrt(add(variance, eps))
+    else:
+        if running_mean is None or running_var is None:
+            raise RuntimeError(
+                "Expected running_mean and running_var to be defined when training=False"
+            )
+        average = _per_channel(x, running_mean)
+        variance = _per_channel(x, running_var)
+        assert average is not None and variance is not None
+        scale = rsqrt(add(variance, eps))
+    result = _affine(mul(sub(x, average), scale), weight, bias)
+    return primitives.cast(result, input.dtype)
+
+
+def _blend(running: Tensor, fresh: Tensor, momentum: float) -> None:
+    from picograd.frontend.grad_mode import no_grad
+
+    with no_grad():
+        flat = primitives.cast(fresh.reshape(running._shape), running.dtype)
+        running._overwrite(add(mul(running, 1 - momentum), mul(flat, momentum)))
+
+
+def group_norm(
+    input: Tensor,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Mean 0 and variance 1 per sample and group of channels."""
+    if input.ndim < 2 or input._shape[1] % num_groups:
+        raise RuntimeError(
+            "Expected number of channels in input to be divisible by num_groups, but got input of "
+            f"shape {list(input._shape)} and num_groups={num_groups}"
+        )
+    x = _wide(input)
+    grouped = x.reshape((x._shape[0], num_groups, -1))
+    result = _standardised(grouped, (2,), eps).reshape(x._shape)
+    result = _affine(result, _per_channel(x, weight), _per_channel(x, bias))
+    return primitives.cast(result, input.dtype)
+
+
+def instance_norm(
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Mean 0 and variance 1 per sample and channel; running statistics average over samples."""
+    if not use_input_stats:
+        return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    if running_mean is not None and running_var is not None:
+        spread, average = var_mean(_wide(input).detach(), tuple(range(2, input.ndim)))
+        _blend(running_mean, mean(average, 0), momentum)
+        _blend(running_var, mean(spread, 0), momentum)
+    result = _standardised(_wide(input), tuple(range(2, input.ndim)), eps)
+    result = _affine(result, _per_channel(input, weight), _per_channel(input, bias))
+    return primitives.cast(result, input.dtype)
+
+
+def normalize(
+    input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Tensor | None = None
+) -> Tensor:
+    """Divided by the p-norm along a dimension (at least eps)."""
+    result = div(input, clamp(norm(input, p, dim, keepdim=True), min=eps))
+    return result if out is None else out._store_out(result)

@@ -1,0 +1,83 @@
+"""Padding: more elements, or fewer, at the ends of the last dimensions.
+
+In: a tensor and pairs of numbers, the last dimension's first. Out: a tensor. Exported by
+`picograd.nn.functional`.
+
+>>> import picograd
+>>> pad(picograd.tensor([1, 2]), (1, 0)).tolist()
+[0, 1, 2]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from picograd.frontend import primitives
+from picograd.frontend.movement import cat
+from picograd.frontend.tensor import Tensor
+
+
+def pad(
+    input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None
+) -> Tensor:
+    """More (or, for negative numbers, fewer) elements at both ends of the last dimensions."""
+    if len(pad) % 2 or len(pad) // 2 > input.ndim:
+        raise RuntimeError(
+            "Padding length must be divisible by 2 and at most twice the number of dimensions, got "
+            f"{list(pad)} for a tensor of {input.ndim} dimensions"
+        )
+    pairs = [(int(pad[n]), int(pad[n + 1])) for n in range(0, len(pad), 2)]
+    axes = [input.ndim - 1 - n for n in range(len(pairs))]
+    if mode == "constant":
+        return _pad_constant(input, axes, pairs, 0 if value is None else value)
+    result = input
+    for axis, (before, after) in zip(axes, pairs, strict=True):
+        result = _pad_axis(result, axis, before, after, mode)
+    return result
+
+
+def _pad_constant(x: Tensor, axes: list[int], pairs: list[tuple[int, int]], value: float) -> Tensor:
+    before, after = [0] * x.ndim, [0] * x.ndim
+    for axis, (low, high) in zip(axes, pairs, strict=True):
+        extent = x._shape[axis]
+        if low + high + extent < 0:
+            raise RuntimeError(
+                f"The input size {extent}, plus negative padding {low} and {high} resulted in a "
+                f"negative output size, in dimension {axis}"
+            )
+        start, stop = max(0, -low), extent - max(0, -high)
+        if start or stop != extent:
+            x = x.narrow(axis, start, stop - start)
+        before[axis], after[axis] = max(0, low), max(0, high)
+    return primitives.pad(x, tuple(before), tuple(after), value)
+
+
+def _pad_axis(x: Tensor, axis: int, before: int, after: int, mode: str) -> Tensor:
+    """Padding by the tensor's own elements, picked by computed positions."""
+    if not before and not after:
+        return x
+    extent = x._shape[axis]
+    if mode == "reflect" and max(before, after) >= extent:
+        raise RuntimeError(
+            "Argument #4: Padding size should be less than the corresponding input dimension, but "
+            f"got: padding ({before}, {after}) at dimension {axis} of input {list(x._shape)}"
+        )
+    if mode == "circular" and max(before, after) > extent:
+        raise RuntimeError("Padding value causes wrapping around more than once.")
+    parts = [x]
+    if mode == "circular":
+        head, tail = x.narrow(axis, extent - before, before), x.narrow(axis, 0, after)
+    elif mode == "replicate":
+        head = _repeated(x.narrow(axis, 0, 1), axis, before)
+        tail = _repeated(x.narrow(axis, extent - 1, 1), axis, after)
+    elif mode == "reflect":
+        head = primitives.flip(x.narrow(axis, 1, before), (axis,))
+        tail = primitives.flip(x.narrow(axis, extent - 1 - after, after), (axis,))
+    else:
+        raise NotImplementedError(f"Unrecognised padding mode {mode}")
+    parts = ([head] if before else []) + parts + ([tail] if after else [])
+    return cat(parts, axis)
+
+
+def _repeated(x: Tensor, axis: int, times: int) -> Tensor:
+    return primitives.expand(x, (*x._shape[:axis], times, *x._shape[axis + 1 :]))

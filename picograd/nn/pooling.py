@@ -1,0 +1,316 @@
+"""Pooling: the largest element or the mean of every window.
+
+In: (N, C, *) or (C, *). Out: the same with smaller extents. Windows are those of a convolution
+(`picograd.nn.convolution.windows`). Exported by `picograd.nn.functional`.
+
+>>> import picograd
+>>> max_pool1d(picograd.tensor([[1.0, 3.0, 2.0, 0.0]]), 2).tolist()
+[[3.0, 2.0]]
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from picograd.frontend.creation import arange
+from picograd.frontend.interop import tensor
+from picograd.frontend.tensor import Tensor
+from picograd.nn.convolution import Extents, per_axis, windows
+from picograd.nn.padding import pad
+
+
+class _Axis(NamedTuple):
+    """Where the windows of one axis lie."""
+
+    size: int
+    stride: int
+    padding: int
+    dilation: int
+    number: int  # of windows
+    after: int  # elements to pad behind, beyond the input
+
+    def reach(self) -> int:
+        """From the first element of a window to its last."""
+        return self.dilation * (self.size - 1) + 1
+
+
+def _axis(
+    extent: int, size: int, stride: int, padding: int, dilation: int, ceil_mode: bool
+) -> _Axis:
+    if size <= 0 or stride <= 0 or dilation <= 0:
+        raise RuntimeError("kernel size, stride and dilation must be greater than zero")
+    if padding * 2 > dilation * (size - 1) + 1:
+        raise RuntimeError(
+            f"pad should be at most half of effective kernel size, but got pad={padding}, "
+            f"kernel_size={size} and dilation={dilation}"
+        )
+    room = extent + 2 * padding - dilation * (size - 1) - 1
+    number = (math.ceil(room / stride) if ceil_mode else room // stride) + 1
+    if ceil_mode and (number - 1) * stride >= extent + padding:
+        number -= 1  # a window that begins behind the input sees nothing
+    if number <= 0:
+        raise RuntimeError(f"an input extent of {extent} gives an output size of {number}")
+    needed = (number - 1) * stride + dilation * (size - 1) + 1
+    return _Axis(size, stride, padding, dilation, number, max(0, needed - extent - padding))
+
+
+def _axes(
+    rank: int,
+    input: Tensor,
+    kernel_size: Extents,
+    stride: Extents | None,
+    padding: Extents,
+    dilation: Extents,
+    ceil_mode: bool,
+    name: str,
+) -> list[_Axis]:
+    if input.ndim not in (rank + 1, rank + 2):
+        raise RuntimeError(
+            f"{name}: Expected {rank + 1}D or {rank + 2}D input, but got one of size "
+            f"{list(input.shape)}"
+        )
+    sizes = per_axis(kernel_size, rank, "kernel_size")
+    none = stride is None or (not isinstance(stride, int) and len(tuple(stride)) == 0)
+    strides = sizes if none else per_axis(stride or 0, rank, "stride")
+    paddings = per_axis(padding, rank, "padding")
+    dilations = per_axis(dilation, rank, "dilation")
+    parts = zip(input.shape[-rank:], sizes, strides, paddings, dilations, strict=True)
+    return [_axis(*part, ceil_mode) for part in parts]
+
+
+def _seen(input: Tensor, axes: Sequence[_Axis], value: float) -> Tensor:
+    """The windows with `value` outside of the input: (*, numbers, elements of a window)."""
+    amounts = [n for axis in reversed(axes) for n in (axis.padding, axis.after)]
+    x = pad(input, amounts, value=value) if any(amounts) else input
+    rank = len(axes)
+    x = windows(x, [a.size for a in axes], [a.stride for a in axes], [a.dilation for a in axes])
+    cut = (slice(0, axis.number) for axis in axes)
+    return x[(..., *cut, *[slice(None)] * rank)].flatten(-rank)
+
+
+def _lowest(x: Tensor) -> float:
+    return -math.inf if x.dtype.is_float else x.dtype.lowest
+
+
+def _max_pool(
+    rank: int,
+    input: Tensor,
+    kernel_size: Extents,
+    stride: Extents | None,
+    padding: Extents,
+    dilation: Extents,
+    ceil_mode: bool,
+    return_indices: bool,
+) -> Tensor | tuple[Tensor, Tensor]:
+    name = f"max_pool{rank}d"
+    axes = _axes(rank, input, kernel_size, stride, padding, dilation, ceil_mode, name)
+    found, which = _seen(input, axes, _lowest(input)).max(-1)
+    if not return_indices:
+        return found
+    plane = input.shape[-rank:]
+    places = arange(math.prod(plane)).view(*plane)
+    places = _seen(places, axes, -1).expand(*which.shape, -1)
+    return found, places.gather(-1, which.unsqueeze(-1)).squeeze(-1)
+
+
+def _avg_pool(
+    rank: int,
+    input: Tensor,
+    kernel_size: Extents,
+    stride: Extents | None,
+    padding: Extents,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: int | None,
+) -> Tensor:
+    axes = _axes(rank, input, kernel_size, stride, padding, 1, ceil_mode, f"avg_pool{rank}d")
+    total = _seen(input, axes, 0).sum(-1)
+    if divisor_override is not None:
+        if divisor_override == 0:
+            raise RuntimeError("divisor must be not zero")
+        return total / divisor_override
+    counts = np.ones((), np.float64)
+    for axis, extent in zip(axes, input.shape[-rank:], strict=True):
+        counts = np.multiply.outer(counts, _counts(axis, extent, count_include_pad))
+    if (counts == counts.flat[0]).all():
+        return total / float(counts.flat[0])
+    return total / tensor(counts, dtype=input.dtype)
+
+
+def _counts(axis: _Axis, extent: int, count_include_pad: bool) -> np.ndarray:
+    """How many elements each window of an axis has."""
+    start = np.arange(axis.number) * axis.stride - axis.padding
+    end = np.minimum(start + axis.size, extent + axis.padding)
+    if not count_include_pad:
+        start, end = np.maximum(start, 0), np.minimum(end, extent)
+    return end - start
+
+
+def max_pool1d(
+    input: Tensor,
+    kernel_size: Extents,
+    stride: Extents | None = None,
+    padding: Extents = 0,
+    dilation: Extents = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """(N, C, L): the largest element of every window; with `return_indices`, its place too."""
+    return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
+def max_pool2d(
+    input: Tensor,
+    kernel_size: Extents,
+    stride: Extents | None = None,
+    padding: Extents = 0,
+    dilation: Extents = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """(N, C, H, W): the largest element of every window; with `return_indices`, its place too."""
+    return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
+def max_pool3d(
+    input: Tensor,
+    kernel_size: Extents,
+    stride: Extents | None = None,
+    padding: Extents = 0,
+    dilation: Extents = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """(N, C, D, H, W): the largest element of every window."""
+    return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
+def avg_pool1d(
+    input: Tensor,
+    kernel_size: Extents,
+    stride: Extents | None = None,
+    padding: Extents = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Tensor:
+    """(N, C, L): the mean of every window."""
+    return _avg_pool(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
+
+
+def avg_pool2d(
+    input: Tensor,
+    kernel_size: Extents,
+    stride: Extents | None = None,
+    padding: Extents = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
+    """(N, C, H, W): the mean of every window."""
+    return _avg_pool(
+        2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    )
+
+
+def avg_pool3d(
+    input: Tensor,
+    kernel_size: Extents,
+    stride: Extents | None = None,
+    padding: Extents = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
+    """(N, C, D, H, W): the mean of every window."""
+    return _avg_pool(
+        3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    )
+
+
+# --- windows that fit a wanted size ---------------------------------------------------------------
+
+Wanted = int | None | Sequence[int | None]
+
+
+def _adaptive(
+    rank: int, input: Tensor, output_size: Wanted, reduce: Callable[[Tensor, np.ndarray], Tensor]
+) -> Tensor:
+    """Window i of n over an extent e is [floor(i e / n), ceil((i + 1) e / n)), axis by axis.
+
+    `reduce` gets the elements of one axis's windows in a last dimension, the shorter ones filled
+    with their last element, and which elements are real: (number, longest) booleans.
+    """
+    if input.ndim not in (rank + 1, rank + 2):
+        raise RuntimeError(
+            f"adaptive pooling: Expected {rank + 1}D or {rank + 2}D tensor, but got "
+            f"{list(input.shape)}"
+        )
+    wanted: Sequence[int | None]
+    if output_size is None or isinstance(output_size, int):
+        wanted = (output_size,) * rank
+    else:
+        wanted = output_size
+    x = input
+    for n, number in enumerate(wanted):
+        axis = input.ndim - rank + n
+        extent = x.shape[axis]
+        if number is None or number == extent:
+            continue
+        i = np.arange(number)
+        start, end = i * extent // number, -(-(i + 1) * extent // number)
+        longest = int((end - start).max()) if number else 1
+        steps = np.arange(longest)
+        real = steps < (end - start)[:, None]
+        if extent % max(number, 1) == 0 and number:
+            seen = x.unflatten(axis, (number, longest)).movedim(axis + 1, -1)
+        else:
+            table = np.minimum(start[:, None] + steps, (end - 1)[:, None])
+            picked = x.index_select(axis, tensor(table.reshape(-1)))
+            seen = picked.unflatten(axis, (number, longest)).movedim(axis + 1, -1)
+        x = reduce(seen, real.reshape(number, *(1,) * (x.ndim - 1 - axis), longest))
+    return x
+
+
+def _mean(seen: Tensor, real: np.ndarray) -> Tensor:
+    if real.all():
+        return seen.mean(-1)
+    weights = real / real.sum(-1, keepdims=True)
+    return (seen * tensor(weights, dtype=seen.dtype)).sum(-1)
+
+
+def _largest(seen: Tensor, real: np.ndarray) -> Tensor:
+    return seen.max(-1).values
+
+
+def adaptive_avg_pool1d(input: Tensor, output_size: Wanted) -> Tensor:
+    """(N, C, L) -> (N, C, output_size) by means."""
+    return _adaptive(1, input, output_size, _mean)
+
+
+def adaptive_avg_pool2d(input: Tensor, output_size: Wanted) -> Tensor:
+    """(N, C, H, W) -> (N, C, *output_size) by means."""
+    return _adaptive(2, input, output_size, _mean)
+
+
+def adaptive_avg_pool3d(input: Tensor, output_size: Wanted) -> Tensor:
+    """(N, C, D, H, W) -> (N, C, *output_size) by means."""
+    return _adaptive(3, input, output_size, _mean)
+
+
+def adaptive_max_pool1d(input: Tensor, output_size: Wanted) -> Tensor:
+    """(N, C, L) -> (N, C, output_size) by maxima."""
+    return _adaptive(1, input, output_size, _largest)
+
+
+def adaptive_max_pool2d(input: Tensor, output_size: Wanted) -> Tensor:
+    """(N, C, H, W) -> (N, C, *output_size) by maxima."""
+    return _adaptive(2, input, output_size, _largest)
+
+
+def adaptive_max_pool3d(input: Tensor, output_size: Wanted) -> Tensor:
+    """(N, C, D, H, W) -> (N, C, *output_size) by maxima."""
+    return _adaptive(3, input, output_size, _largest)

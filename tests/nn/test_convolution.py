@@ -1,0 +1,98 @@
+"""Convolutions and pooling: numbers, gradients and errors are torch's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import picograd
+
+torch = pytest.importorskip("torch")
+
+# function, input shapes, arguments
+CASES = [
+    ("conv1d", [(2, 3, 9), (4, 3, 3)], {}),
+    ("conv1d", [(3, 9), (4, 3, 2)], {"stride": 2, "padding": 1}),
+    ("conv1d", [(2, 4, 9), (6, 2, 3), (6,)], {"groups": 2, "dilation": 2, "padding": "same"}),
+    ("conv2d", [(2, 3, 8, 7), (4, 3, 3, 2), (4,)], {}),
+    ("conv2d", [(2, 3, 8, 7), (4, 3, 3, 3), (4,)], {"stride": 2, "padding": 1}),
+    ("conv2d", [(2, 4, 8, 7), (4, 1, 3, 3)], {"groups": 4, "padding": (2, 1)}),
+    ("conv2d", [(1, 2, 9, 9), (3, 2, 3, 3)], {"dilation": (2, 3), "stride": (1, 2)}),
+    ("conv2d", [(2, 3, 5, 5), (4, 3, 1, 1)], {}),
+    ("conv2d", [(2, 3, 5, 5), (4, 3, 2, 2)], {"padding": "valid"}),
+    ("conv3d", [(1, 2, 4, 5, 6), (3, 2, 2, 3, 2), (3,)], {"padding": 1}),
+    ("conv_transpose1d", [(2, 3, 5), (3, 4, 3), (4,)], {"stride": 2, "output_padding": 1}),
+    ("conv_transpose2d", [(2, 3, 4, 5), (3, 4, 3, 3), (4,)], {"stride": 2, "padding": 1}),
+    ("conv_transpose2d", [(2, 4, 4, 5), (4, 3, 3, 2)], {"groups": 2, "dilation": 2}),
+    ("conv_transpose2d", [(1, 2, 3, 3), (2, 1, 2, 2)], {"padding": 1}),
+    ("conv_transpose3d", [(1, 2, 3, 3, 2), (2, 2, 2, 2, 2)], {"stride": 2}),
+    ("max_pool1d", [(2, 3, 9)], {"kernel_size": 2}),
+    ("max_pool2d", [(2, 3, 9, 8)], {"kernel_size": 2}),
+    ("max_pool2d", [(3, 9, 8)], {"kernel_size": 3, "stride": 2, "padding": 1}),
+    ("max_pool2d", [(2, 3, 9, 8)], {"kernel_size": (3, 2), "stride": 2, "ceil_mode": True}),
+    ("max_pool2d", [(2, 3, 9, 8)], {"kernel_size": 2, "dilation": 2, "stride": 1}),
+    ("max_pool3d", [(1, 2, 4, 5, 6)], {"kernel_size": 2}),
+    ("avg_pool1d", [(2, 3, 9)], {"kernel_size": 3, "padding": 1}),
+    ("avg_pool2d", [(2, 3, 9, 8)], {"kernel_size": 2}),
+    ("avg_pool2d", [(2, 3, 9, 8)], {"kernel_size": 3, "padding": 1, "count_include_pad": False}),
+    ("avg_pool2d", [(2, 3, 9, 8)], {"kernel_size": 3, "stride": 2, "ceil_mode": True}),
+    ("avg_pool2d", [(2, 3, 8, 8)], {"kernel_size": 3, "padding": 1, "ceil_mode": True}),
+    ("avg_pool2d", [(2, 3, 9, 8)], {"kernel_size": 3, "divisor_override": 5}),
+    ("avg_pool3d", [(1, 2, 4, 5, 6)], {"kernel_size": 2}),
+    ("adaptive_avg_pool1d", [(2, 3, 9)], {"output_size": 4}),
+    ("adaptive_avg_pool2d", [(2, 3, 8, 6)], {"output_size": 1}),
+    ("adaptive_avg_pool2d", [(2, 3, 8, 6)], {"output_size": (4, 3)}),
+    ("adaptive_avg_pool2d", [(2, 3, 7, 5)], {"output_size": (3, None)}),
+    ("adaptive_avg_pool2d", [(3, 4, 5)], {"output_size": 7}),
+    ("adaptive_max_pool1d", [(2, 3, 9)], {"output_size": 4}),
+    ("adaptive_max_pool2d", [(2, 3, 7, 5)], {"output_size": (3, 2)}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "shapes", "options"), CASES, ids=lambda value: str(value))
+def test_numbers_and_gradients(name: str, shapes, options) -> None:
+    random = np.random.default_rng(0)
+    given = [random.standard_normal(shape).astype(np.float32) for shape in shapes]
+    x = [torch.tensor(a, requires_grad=True) for a in given]
+    y = [picograd.tensor(a, requires_grad=True) for a in given]
+    want = getattr(torch.nn.functional, name)(*x, **options)
+    have = getattr(picograd.nn.functional, name)(*y, **options)
+    np.testing.assert_allclose(have.detach().numpy(), want.detach().numpy(), 1e-4, 1e-5)
+    (want * want).sum().backward()
+    (have * have).sum().backward()
+    for a, b in zip(x, y, strict=True):
+        np.testing.assert_allclose(b.grad.numpy(), a.grad.numpy(), 1e-3, 1e-4)
+
+
+def test_max_pool_gives_places_and_one_winner() -> None:
+    """Of equal elements the first gets the gradient; places count in the whole plane."""
+    array = np.array([[[1, 1, 0, 2], [1, 1, 2, 2], [0, 3, 3, 1], [3, 3, 0, 1]]], np.float32)
+    for options in ({"kernel_size": 2}, {"kernel_size": 3, "stride": 1, "padding": 1}):
+        x, y = torch.tensor(array, requires_grad=True), picograd.tensor(array, requires_grad=True)
+        want = torch.nn.functional.max_pool2d(x, **options, return_indices=True)
+        have = picograd.nn.functional.max_pool2d(y, **options, return_indices=True)
+        assert have[0].tolist() == want[0].tolist() and have[1].tolist() == want[1].tolist()
+        want[0].sum().backward()
+        have[0].sum().backward()
+        assert y.grad.tolist() == x.grad.tolist()
+
+
+ERRORS = [
+    lambda m: m.nn.functional.conv2d(m.ones(1, 3, 4, 4), m.ones(2, 2, 3, 3)),
+    lambda m: m.nn.functional.conv2d(m.ones(4, 4), m.ones(2, 2, 3, 3)),
+    lambda m: m.nn.functional.conv2d(m.ones(1, 2, 2, 2), m.ones(2, 2, 3, 3)),
+    lambda m: m.nn.functional.conv2d(m.ones(1, 2, 4, 4), m.ones(2, 2, 3, 3), stride=0),
+    lambda m: m.nn.functional.conv2d(m.ones(1, 2, 4, 4), m.ones(2, 2, 3, 3).double()),
+    lambda m: m.nn.functional.conv1d(m.ones(1, 2, 4), m.ones(2, 2, 3), stride=2, padding="same"),
+    lambda m: m.nn.functional.max_pool2d(m.ones(1, 2, 4, 4), 2, padding=2),
+    lambda m: m.nn.functional.max_pool2d(m.ones(1, 2, 1, 1), 2),
+    lambda m: m.nn.functional.avg_pool2d(m.ones(1, 2, 4, 4), 2, divisor_override=0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", range(len(ERRORS)))
+def test_errors_are_torchs(number: int) -> None:
+    with pytest.raises(Exception) as theirs:
+        ERRORS[number](torch)
+    with pytest.raises(type(theirs.value)):
+        ERRORS[number](picograd)
