@@ -220,6 +220,8 @@ def write(g: Generator) -> Written:
         methods += ["relu_()", "tanh_()", "sigmoid_()", "div_(2)", "mul_(0.5)", "sin_()"]
     else:
         methods += ["bitwise_not_()", "bitwise_and_(3)", "add_(1, alpha=2)"]
+    if not real(x):
+        methods = ["zero_()", "neg_()"]
     method = g.rng.choice(methods)
     place = g.rng.choice((target, target, f"{name}.T", f"{name}.view(-1)", f"{name}.diagonal()"))
     if place.endswith("diagonal()") and (x.dim() < 2 or repeated(x)):
@@ -510,7 +512,7 @@ def gradient(g: Generator) -> Written:
         f"{g.fresh()} = m.autograd.grad({name}.sum(), {leaf}, allow_unused=True, "
         f"retain_graph=True)[0]",
         f"{g.fresh()} = m.autograd.grad(({name} * {name}).sum(), {leaf}, create_graph=True)[0]",
-        f"{leaf}.data += 1",
+        f"with m.no_grad(): {leaf} += 1",
         f"{g.fresh()} = {leaf}.grad",
         f"{g.fresh()} = {name}.detach().clone().requires_grad_()",
         f"{name}.requires_grad_()",
@@ -529,7 +531,7 @@ def read(g: Generator) -> Written:
     choices = [f"n{g.count} = {name}.sum().item()" if real(x) else f"{name}.tolist()"]
     choices += [f"n{g.count} = {name}.reshape(-1)[0].item()" if x.numel() else f"{name}.tolist()"]
     choices += [f"{name}.tolist()", f"str({name})"]
-    if real(x) and str(x.dtype) != "torch.bfloat16" and x.numel():
+    if real(x) and str(x.dtype) != "torch.bfloat16" and x.numel() and not g.gradients:
         choices.append(f"{name}.detach().numpy()[...] += 1" if x.dtype.itemsize > 1 else "pass")
     return g.rng.choice(choices), True
 
