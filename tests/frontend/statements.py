@@ -455,7 +455,7 @@ def movement(g: Generator) -> Written:
             f"{name}[{index(g, x, 0.5)}]",
             f"{name}[{index(g, x, 0.8)}]",
             f"{name}.tile(2)",
-            f"{name}.diff(dim={a})" if x.shape[a % rank] else f"{name}.sin()",
+            f"{name}.diff(dim={a})" if x.shape[a % rank] > 1 else f"{name}.sin()",
         ]
     if rank > 1:
         choices += [f"{name}.tril()", f"{name}.triu(1)"]
