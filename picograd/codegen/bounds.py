@@ -17,11 +17,13 @@ False
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
-from itertools import product
+
+import numpy as np
 
 from picograd.graph.index import FloorDiv, Index, Mask, Mod, Param, Var, constant, of
+
+Points = dict[Var | Param, np.ndarray]
 
 CASES = 4096  # an index of at most this many values is tried out
 ROUNDS = 3  # of narrowing: smaller ranges of some variables may leave less to others
@@ -169,12 +171,36 @@ def _tries(index: Index, mask: Mask) -> bool:
         count *= atom.bounds[1] - atom.bounds[0] + 1
         if count > CASES:
             return False
-    ranges = [range(atom.bounds[0], atom.bounds[1] + 1) for atom in order]
-    for point in product(*ranges):
-        values = dict(zip(order, point, strict=True))
-        if index.evaluate(values) < 0 and all(c.evaluate(values) >= 0 for c in relevant):
-            return False
-    return True
+    points: Points = {}
+    stride = count  # every atom's values, repeated in the order of nested loops
+    for atom in order:
+        low, high = atom.bounds
+        stride //= high - low + 1
+        points[atom] = low + np.arange(count) // stride % (high - low + 1)
+    return not np.any((_values(index, points) < 0) & _holds(relevant, points))
+
+
+def _values(index: Index, points: Points) -> np.ndarray:
+    """An index at many points at once."""
+    total = np.asarray(index.constant)
+    for atom, factor in index.terms:
+        match atom:
+            case FloorDiv(numerator, divisor):
+                value = _values(numerator, points) // divisor
+            case Mod(numerator, divisor):
+                value = _values(numerator, points) % divisor
+            case _:
+                value = points[atom]
+        total = total + factor * value
+    return total
+
+
+def _holds(constraints: tuple[Index, ...], points: Points) -> np.ndarray:
+    """Where all constraints are non-negative."""
+    held = np.asarray(True)
+    for constraint in constraints:
+        held = held & (_values(constraint, points) >= 0)
+    return held
 
 
 # --- disproof -------------------------------------------------------------------------------------
@@ -198,13 +224,15 @@ def find_outside(index: Index, size: int, mask: Mask) -> dict[Var | Param, int] 
         return None
     atoms = set(index.atoms()).union(*(c.atoms() for c in mask.constraints))
     order: list[Var | Param] = sorted(atoms, key=str)
-    generator = random.Random(0)  # the same answer each time
-    for _ in range(SAMPLES):
-        corner = generator.random() < 0.5
-        point = {
-            atom: generator.choice(atom.bounds) if corner else generator.randint(*atom.bounds)
-            for atom in order
-        }
-        if not 0 <= index.evaluate(point) < size and mask.evaluate(point):
-            return point
-    return None
+    generator = np.random.default_rng(0)  # the same answer each time
+    points: Points = {}
+    for atom in order:
+        anywhere = generator.integers(*atom.bounds, SAMPLES, endpoint=True)
+        corner = generator.choice(atom.bounds, SAMPLES)
+        points[atom] = np.where(np.arange(SAMPLES) % 2, anywhere, corner)
+    values = _values(index, points)
+    outside = ((values < 0) | (values >= size)) & _holds(mask.constraints, points)
+    if not np.any(outside):
+        return None
+    worst = int(np.argmax(outside))
+    return {atom: int(places[worst]) for atom, places in points.items()}

@@ -31,6 +31,8 @@ def candidates(
     depth: dict[int, int] = {}
     taken: set[int] = set()
     total = _chain_lengths(order, depth)
+    # An input has a node for each shape that it is seen in.
+    outputs = {_slot(node) for node in order if node.op is Op.BUFFER and id(node) in kept}
     for node in order:
         if node.op is not Op.UPDATE and node.op not in SCATTERS:
             continue
@@ -38,7 +40,7 @@ def candidates(
             continue
         base = memory_of(node.srcs[0])
         owner = _slot(base) if base.op is Op.BUFFER else id(base)
-        if owner in taken or id(base) in kept:
+        if owner in taken or id(base) in kept or owner in outputs:
             continue  # one memory has one next version
         reason = _reason(node, base, donated, found, depth, total)
         if reason:

@@ -48,6 +48,19 @@ def test_nothing_scattered_is_the_base_itself() -> None:
     check([reshape(base, (5, 1)), scattered, make(Op.MUL, (scattered, scattered))], *inputs)
 
 
+def test_an_output_that_is_an_input_of_another_shape_is_not_overwritten() -> None:
+    column, row = leaf(0, (3, 1), dtypes.int32), leaf(0, (3,), dtypes.int32)
+    value, table = leaf(1, (4,), dtypes.int32), leaf(2, (4,), dtypes.int64)
+    scattered = make(Op.SCATTER, (row, value, table), GatherAttr((0,), True))
+    arrays = [np.arange(n) - 1 for n in (3, 4)]
+    inputs = [a.astype(np.int32) for a in arrays]
+    check([column, scattered], *inputs, np.array([2, 1, 1, 0]), donated=(0,))
+
+
+def test_a_sum_of_axes_around_another_on_short_vectors() -> None:
+    check([reduce(leaf(0, (4, 7, 3, 4)), 0, 1, 3)], numbers(4, 7, 3, 4))
+
+
 def test_blocks_within_blocks_have_variables_of_their_own() -> None:
     """Both loops of a twice split maximum were called `block`."""
     x = leaf(0, (1025, 1))

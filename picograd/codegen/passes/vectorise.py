@@ -247,8 +247,7 @@ def combiner_of(carried: Carried, loop: For) -> Combiner:
     """How an accumulator of a nest of reductions combines."""
     following, body = carried.next, loop.body
     while isinstance(following, Ref):
-        inner, value = _find(body, following.name)
-        following, body = value.next, inner.body
+        following, body = _find(body, following.name)
     if isinstance(following, Alu):
         for combiner, op in COMBINE.items():
             if following.op is op:
@@ -256,10 +255,14 @@ def combiner_of(carried: Carried, loop: For) -> Combiner:
     raise InternalError(f"{carried.name} is not the accumulator of a reduction")
 
 
-def _find(body: Body, name: str) -> tuple[For, Carried]:
-    for statement in body:
+def _find(body: Body, name: str) -> tuple[Value, Body]:
+    """What a name is: the next value of the loop that carries it, or that of its last Let (a loop
+    that was unrolled whole)."""
+    for statement in reversed(body):
+        if isinstance(statement, Let) and statement.name == name:
+            return statement.value, body
         if isinstance(statement, For):
             for carried in statement.carried:
                 if carried.name == name:
-                    return statement, carried
+                    return carried.next, statement.body
     raise InternalError(f"no loop carries {name}")
