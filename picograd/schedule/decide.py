@@ -63,10 +63,10 @@ class Demands:
         """The reason why a node has memory in any case, or nothing."""
         if node.op in ALWAYS:
             return "reductions and scatters have memory"
-        if id(node) in self.outputs:
-            return "output"
         if id(node) in self.in_place:
             return "written into its base"
+        if id(node) in self.outputs:
+            return "output"
         return self.forced.get(id(node), "")
 
 

@@ -1,4 +1,4 @@
-"""Outputs in the memory of inputs that are dead afterwards: parameters after an optimiser's step.
+"""Outputs in the memory of inputs that are dead afterwards: what `x[i] += v` writes into.
 
 In: groups in their final order, the version that holds each output, and the donated inputs. Out:
 `Buffers` in which some outputs are versions of inputs' memory. Called by `schedule.plan`.

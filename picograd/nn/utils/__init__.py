@@ -17,6 +17,7 @@ from picograd.frontend.creation import zeros
 from picograd.frontend.grad_mode import no_grad
 from picograd.frontend.movement import cat, stack
 from picograd.frontend.tensor import Tensor
+from picograd.nn.utils import rnn as rnn
 
 Tensors = Tensor | Iterable[Tensor]
 
