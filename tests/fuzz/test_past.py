@@ -61,6 +61,14 @@ def test_a_sum_of_axes_around_another_on_short_vectors() -> None:
     check([reduce(leaf(0, (4, 7, 3, 4)), 0, 1, 3)], numbers(4, 7, 3, 4))
 
 
+def test_rows_of_running_sums_are_not_shared() -> None:
+    """Threads kept the running sums of different rows in one place."""
+    x = leaf(0, (300, 250))
+    running = make(Op.SCAN, (x,), ScanAttr(Combiner.SUM, 1))
+    wide = expand(reshape(running, (300, 250, 1)), (300, 250, 2))
+    check([make(Op.MUL, (wide, leaf(1, (300, 250, 2))))], numbers(300, 250), numbers(300, 250, 2))
+
+
 def test_blocks_within_blocks_have_variables_of_their_own() -> None:
     """Both loops of a twice split maximum were called `block`."""
     x = leaf(0, (1025, 1))

@@ -14,7 +14,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from picograd.codegen.dependence import Body, all_values, stride, trip
+from picograd.codegen.dependence import (
+    Body,
+    all_values,
+    memories_read,
+    memories_written,
+    stride,
+    trip,
+)
 from picograd.codegen.expressions import combine, identity
 from picograd.codegen.homes import replace_memories
 from picograd.codegen.loops import (
@@ -64,7 +71,7 @@ def _share_scratch(function: Function) -> Function | None:
     """Rows that one domain point keeps between its stages, in memory that all cores see; None
     where there are several points or nothing to split."""
     domains = [_peel(phase.body) for phase in function.phases]
-    if any(domain.points > 1 for domain, _ in domains):
+    if any(domain.points > 1 or _keeps_rows(body) for domain, body in domains):
         return None
     if not any(isinstance(s, For) and _points(s) >= BIG for _, body in domains for s in body):
         return None
@@ -83,6 +90,16 @@ def _share_scratch(function: Function) -> Function | None:
         workspace=room + function.scratch,
         scratch=0,
     )
+
+
+def _keeps_rows(body: Body) -> bool:
+    """Whether iterations of an independent loop each fill and read a row of their own."""
+    for statement in body:
+        if isinstance(statement, For) and statement.independent:
+            rows = memories_written((statement,)) & memories_read((statement,))
+            if any(memory.home is Home.SCRATCH for memory in rows):
+                return True
+    return False
 
 
 @dataclass(frozen=True, slots=True)
