@@ -77,7 +77,7 @@ def _differs(got: np.ndarray, want: np.ndarray, error: np.ndarray) -> str | None
     """The first element that is farther off than allowed. NaN equals NaN, -0 equals 0."""
     with np.errstate(all="ignore"):
         if want.dtype.kind == "c":
-            equal = _same(got.real, want.real) & _same(got.imag, want.imag)
+            equal = _same(np.real(got), np.real(want)) & _same(np.imag(got), np.imag(want))
             near = magnitude(got.astype(np.complex128) - want.astype(np.complex128)) <= error
         elif want.dtype.kind in "biu":
             equal = got == want

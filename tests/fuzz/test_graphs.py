@@ -21,7 +21,7 @@ ENOUGH = 400  # graphs in which every op occurs
 def test_compiled_agrees_with_interpreted(
     part: int, request: pytest.FixtureRequest, seed: int
 ) -> None:
-    count = request.config.getoption("--fuzz") // PARTS
+    count = int(request.config.getoption("--fuzz") or 0) // PARTS
     for number in range(count):
         case_seed = (seed + part * count + number) % (1 << 63)
         case = Generator(case_seed).case()
