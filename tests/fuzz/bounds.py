@@ -86,6 +86,10 @@ def _bound(
         return np.maximum(np.maximum(*errors), tiny(node.dtype) * either)
     if any(x.dtype.is_complex for x in (node, *node.srcs)):
         return complex_bound(node, value, sources, errors, ulp(value, node.dtype))
+    if op is Op.BITCAST and sources[0].dtype.kind not in "biu":
+        # One NaN is as good as another.
+        unsure = np.isnan(sources[0].astype(np.float64)) | (errors[0] > 0)
+        return np.where(unsure, np.inf, 0.0)
     if exact:
         return ULPS * ulp(value, node.dtype) if op in APPROXIMATE else np.zeros(value.shape)
     result = _elementwise(node, value, sources, errors)
@@ -133,6 +137,8 @@ def _combined(
         worst = max(float(error.max(initial=0.0)) for error in errors[:numbers])
         zeros = any(((x == 0) & np.signbit(x)).any() for x in sources[:numbers])
         return worst + tiny(node.dtype) * (zeros & (value == 0))
+    if node.dtype.is_complex and combiner is Combiner.PROD and not np.isfinite(value).all():
+        return np.full(value.shape, np.inf)  # infinity times one is partly NaN
     if node.op is Op.REDUCE and sources[0].size == value.size:
         # The sum of one number is that number, but for the sign of a zero.
         return errors[0].reshape(value.shape) + tiny(node.dtype) * (value == 0)
