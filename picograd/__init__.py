@@ -74,8 +74,21 @@ _export()
 dtype = DType
 
 
+# Names of the package that live in submodules, which are imported when one is first used.
+_LAZY = {
+    "are_deterministic_algorithms_enabled": "compiler",
+    "autocast": "amp",
+    "compile": "compiler",
+    "get_float32_matmul_precision": "compiler",
+    "set_float32_matmul_precision": "compiler",
+    "use_deterministic_algorithms": "compiler",
+}
+
+
 def __getattr__(name: str) -> Any:
     """Submodules on first use; for everything else torch has, an error that names it."""
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"picograd.{_LAZY[name]}"), name)
     if not name.startswith("_") and importlib.util.find_spec(f"picograd.{name}") is not None:
         return importlib.import_module(f"picograd.{name}")
     raise AttributeError(f"picograd.{name} isn't supported yet")

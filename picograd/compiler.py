@@ -1,0 +1,51 @@
+"""`compile` and its relatives: every program is compiled anyway, so they hand back what they get.
+
+In: functions or modules. Out: the same.
+
+>>> compile(len) is len
+True
+>>> @compile(mode="max-autotune")
+... def double(x):
+...     return 2 * x
+>>> double(2)
+4
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def compile(model: Any = None, **options: Any) -> Any:
+    """`torch.compile`: the model itself, or a decorator."""
+    return model if model is not None else lambda made: made
+
+
+def disable(fn: Any = None, recursive: bool = True, **_: Any) -> Any:
+    """`torch.compiler.disable`: the function itself."""
+    return fn if fn is not None else lambda made: made
+
+
+def is_compiling() -> bool:
+    """Whether a tracer runs the program: never."""
+    return False
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """Accepted: products of float32 are computed in float32."""
+    if precision not in ("highest", "high", "medium"):
+        raise RuntimeError(f"Invalid float32 matmul precision: {precision}")
+
+
+def get_float32_matmul_precision() -> str:
+    """The precision of matrix products: always the highest."""
+    return "highest"
+
+
+def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
+    """Accepted: results don't depend on the number of threads."""
+
+
+def are_deterministic_algorithms_enabled() -> bool:
+    """True: they always are."""
+    return True

@@ -1,0 +1,106 @@
+"""What programs ask about devices, precision and compilation, and `testing.assert_close`."""
+
+from __future__ import annotations
+
+import pytest
+
+import picograd as torch
+
+
+def test_there_is_no_gpu() -> None:
+    assert not torch.cuda.is_available() and torch.cuda.device_count() == 0
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    assert torch.ones(2, device=device).device.type == "cpu"
+    torch.cuda.manual_seed_all(1)
+    torch.cuda.empty_cache()
+    assert torch.cuda.memory_allocated() == 0
+    for name in ("current_device", "synchronize", "set_device", "get_device_name", "Event"):
+        with pytest.raises(AssertionError, match="CUDA"):
+            getattr(torch.cuda, name)(*(0,) * (name == "set_device"))
+
+
+def test_switches_are_accepted() -> None:
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cuda.matmul.allow_tf32 = True
+    assert not torch.backends.mps.is_available()
+    torch.set_float32_matmul_precision("high")
+    torch.use_deterministic_algorithms(True)
+    with pytest.raises(RuntimeError):
+        torch.set_float32_matmul_precision("low")
+
+
+def test_compile_hands_back_the_function() -> None:
+    def double(x):
+        return x * 2
+
+    assert torch.compile(double) is double
+    assert torch.compile(mode="reduce-overhead")(double) is double
+    model = torch.nn.Linear(2, 2)
+    assert torch.compile(model) is model
+
+
+def test_mixed_precision_trains() -> None:
+    model = torch.nn.Linear(3, 1)
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
+    scaler = torch.cuda.amp.GradScaler(enabled=False)
+    x = torch.ones(4, 3)
+    losses = []
+    for _ in range(3):
+        optimiser.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16), torch.amp.autocast("cpu"):
+            loss = (model(x) - 1).square().mean()
+        scaler.scale(loss).backward()
+        scaler.unscale_(optimiser)
+        scaler.step(optimiser)
+        scaler.update()
+        losses.append(loss.item())
+    assert losses[2] < losses[0]
+
+    @torch.autocast("cpu")
+    def function(y):
+        return y + 1
+
+    assert function(torch.ones(1)).item() == 2.0
+
+
+CLOSE = [
+    (lambda m: (m.ones(2), m.ones(2)), {}),
+    (lambda m: (m.ones(2), m.ones(2) + 1e-7), {}),
+    (lambda m: (m.ones(2), m.ones(2) + 1e-3), {}),
+    (lambda m: (m.ones(2), m.ones(2) + 1e-3), {"rtol": 0.01, "atol": 0}),
+    (lambda m: (m.ones(2), m.ones(2) + 1e-3), {"rtol": 0.01}),
+    (lambda m: (m.ones(2), m.ones(3)), {}),
+    (lambda m: (m.ones(2), m.ones(2, dtype=m.float64)), {}),
+    (lambda m: (m.ones(2), m.ones(2, dtype=m.float64)), {"check_dtype": False}),
+    (lambda m: (m.tensor([1.0, float("nan")]), m.tensor([1.0, float("nan")])), {}),
+    (lambda m: (m.tensor([1.0, float("nan")]), m.tensor([1.0, float("nan")])), {"equal_nan": True}),
+    (lambda m: ([m.ones(1), m.zeros(1)], [m.ones(1), m.zeros(1)]), {}),
+    (lambda m: ({"a": m.ones(1)}, {"b": m.ones(1)}), {}),
+    (lambda m: (1.0, 1.0 + 1e-9), {}),
+    (lambda m: (1, 2), {}),
+    (lambda m: (m.ones(1), 1.0), {}),
+    (lambda m: (m.ones(2, dtype=m.bfloat16), m.ones(2, dtype=m.bfloat16) * 1.01), {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", range(len(CLOSE)))
+def test_assert_close_judges_as_torch(number: int) -> None:
+    real = pytest.importorskip("torch")
+    make, options = CLOSE[number]
+    outcomes = []
+    for module in (real, torch):
+        try:
+            module.testing.assert_close(*make(module), **options)
+            outcomes.append(None)
+        except Exception as error:  # the type is what is compared
+            outcomes.append(type(error))
+    assert outcomes[0] == outcomes[1]
+
+
+def test_assert_close_says_where() -> None:
+    with pytest.raises(AssertionError, match="index \\(1, 0\\)") as caught:
+        torch.testing.assert_close(torch.zeros(2, 2), torch.tensor([[0.0, 0], [2, 1]]))
+    assert "2 / 4 (50.0%)" in str(caught.value)
+    with pytest.raises(AssertionError, match="mine"):
+        torch.testing.assert_close(1, 2, msg="mine")
