@@ -100,13 +100,12 @@ def _compare(
     x, y = (np.asarray(t.tolist()) if t.dtype.name == "bfloat16" else t.numpy() for t in (a, b))
     wide = np.complex128 if a.dtype.is_complex or b.dtype.is_complex else np.float64
     exact = x.dtype.kind in "biu" and y.dtype.kind in "biu"
+    p, q = x.astype(wide), y.astype(wide)
     with np.errstate(all="ignore"):
-        near = (
-            x == y if exact else np.isclose(x.astype(wide), y.astype(wide), rtol, atol, equal_nan)
-        )
+        near = x == y if exact else np.isclose(p, q, rtol, atol, equal_nan)
         if near.all():
             return
-        off = np.abs(x.astype(wide) - y.astype(wide))
+        off = np.abs(p - q)
     worst = np.unravel_index(int(np.nanargmax(np.where(near, -1, off))), off.shape)
     _fail(
         f"{'Scalars' if off.ndim == 0 else 'Tensor-likes'} are not close!\n\n"
