@@ -144,6 +144,25 @@ def from_numpy(numpy_dtype: np.dtype) -> DType:
     return found
 
 
+_BY_PYTHON_TYPE = {bool: bool_, int: int64, float: float64, complex: complex128}
+
+
+def as_dtype(value: object, function: str, argument: str = "dtype") -> DType:
+    """The dtype that an argument names: a DType, or one of Python's own number types.
+
+    Raises TypeError for anything else.
+
+    >>> as_dtype(float, "zeros")
+    torch.float64
+    """
+    if isinstance(value, DType):
+        return value
+    if isinstance(value, type) and value in _BY_PYTHON_TYPE:
+        return _BY_PYTHON_TYPE[value]
+    found = repr(value) if isinstance(value, str) else type(value).__name__
+    raise TypeError(f"{function}(): argument '{argument}' must be torch.dtype, not {found}")
+
+
 @cache
 def promote(first: DType, second: DType) -> DType:
     """The type of a binary operation on two tensors of equal rank category (torch's lattice).

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 from picograd.frontend.grad_mode import state
-from picograd.frontend.tape import FREED, Gradients, Meta, RuleGrad, named
+from picograd.frontend.tape import FREED, Gradients, GradNode, Meta, RuleGrad, named
 from picograd.frontend.tensor import Tensor, wrap
 
 Rule = Callable[..., Gradients]
@@ -40,6 +40,25 @@ class ResultRuleGrad(RuleGrad):
         result = wrap(self._saved[-1][0])
         result._meta = Meta((self, 0))
         return self._rule(gradient, result)
+
+
+class RefusingGrad(GradNode):
+    """A step that torch has no derivative for: backward raises."""
+
+    __slots__ = ()
+
+    def apply(self, gradients: list[Tensor | None]) -> Gradients:
+        function = self.name().removesuffix("Backward0")
+        raise RuntimeError(f"derivative for {function} is not implemented")
+
+
+def without_derivative(name: str, result: Tensor, *inputs: Tensor) -> Tensor:
+    """A result whose backward raises torch's error, if one of its inputs requires grad."""
+    edges = tuple([x._edge() for x in inputs]) if state.enabled else ()
+    if any(edge is not None for edge in edges):
+        kind = named(RefusingGrad, f"{name}Backward0")
+        result._meta = Meta((kind(edges, (result._signature(),)), 0))
+    return result
 
 
 def with_rule(

@@ -14,10 +14,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from picograd.dtypes import DType, bool_, float64, int64
 from picograd.frontend import primitives
 from picograd.frontend.autograd import label
-from picograd.frontend.composite import with_rule
+from picograd.frontend.composite import with_rule, without_derivative
+from picograd.frontend.hostdata import known_values
 from picograd.frontend.promotion import (
     Number,
     Operand,
@@ -126,7 +129,7 @@ def mul(input: Tensor, other: Operand) -> Tensor:
 def div(input: Tensor, other: Operand, *, rounding_mode: str | None = None) -> Tensor:
     """`input / other`; integers become floats unless a rounding mode is given."""
     if rounding_mode == "floor":
-        return floor_divide(input, other)
+        return _integer_division(Op.FLOORDIV, "div_floor", input, other)
     a, b = operand(input, "input", "div"), operand(other, "other", "div")
     dtype = result_type(a, b)
     if rounding_mode is None:
@@ -150,7 +153,12 @@ def div(input: Tensor, other: Operand, *, rounding_mode: str | None = None) -> T
 
 
 def _check_divisor(divisor: Operand) -> None:
-    if not isinstance(divisor, Tensor) and divisor == 0:
+    """Torch's error for an integer division by zero, where the divisor is known already.
+
+    A divisor that is still to be computed isn't computed for this: division by it gives 0.
+    """
+    known = known_values(divisor) if isinstance(divisor, Tensor) else divisor
+    if known is not None and np.any(known == 0):
         raise RuntimeError("ZeroDivisionError: integer division or remainder by zero")
 
 
@@ -166,8 +174,10 @@ def _integer_division(op: Op, name: str, input: Operand, other: Operand) -> Tens
 
 @operation(inplace=True, out=True)
 def floor_divide(input: Tensor, other: Operand) -> Tensor:
-    """The quotient rounded towards minus infinity, as Python's `//`."""
-    return _integer_division(Op.FLOORDIV, "floor_divide", input, other)
+    """The quotient rounded towards minus infinity, as Python's `//`; it has no derivative."""
+    result = _integer_division(Op.FLOORDIV, "floor_divide", input, other)
+    inputs = [x for x in (input, other) if isinstance(x, Tensor)]
+    return without_derivative("floor_divide", result, *inputs)
 
 
 @operation(inplace=True, out=True)
@@ -235,7 +245,9 @@ def positive(input: Tensor) -> Tensor:
 def abs(input: Tensor) -> Tensor:
     """The absolute value; of a complex tensor the modulus."""
     if input.dtype.is_complex:
-        return hypot(primitives.elementwise(Op.REAL, input), primitives.elementwise(Op.IMAG, input))
+        return _hypot(
+            primitives.elementwise(Op.REAL, input), primitives.elementwise(Op.IMAG, input)
+        )
     if input.dtype is bool_:
         raise NotImplementedError("\"abs_cpu\" not implemented for 'Bool'")
     if input.dtype.kind == "uint":
@@ -249,6 +261,15 @@ def hypot(input: Tensor, other: Tensor) -> Tensor:
     a, b = align(input, other)
     if not a.dtype.is_inexact:
         raise NotImplementedError(f"\"hypot_cpu\" not implemented for '{type_name(a.dtype)}'")
+    return with_rule("HypotBackward0", lambda: _hypot(a, b), (a, b), _hypot_rule, (a, b))
+
+
+def _hypot_rule(gradient: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    length = hypot(a, b)
+    return mul(gradient, div(a, length)), mul(gradient, div(b, length))
+
+
+def _hypot(a: Tensor, b: Tensor) -> Tensor:
     a, b = primitives.elementwise(Op.ABS, a), primitives.elementwise(Op.ABS, b)
     large = primitives.elementwise(Op.MAXIMUM, a, b)
     plain = primitives.elementwise(

@@ -78,6 +78,8 @@ def _infer_sequence(data: Sequence[object], depth: int) -> tuple[tuple[int, ...]
     shape: tuple[int, ...] | None = None
     dtype: DType | None = None
     for entry in data:
+        if shape is not None and isinstance(entry, str):
+            raise TypeError("new(): invalid data type 'str'")
         entry_shape, entry_dtype = _infer(entry, depth + 1)
         if shape is None:
             shape = entry_shape

@@ -17,7 +17,7 @@ from typing import cast
 import numpy as np
 
 from picograd import engine
-from picograd.dtypes import DType
+from picograd.dtypes import DType, as_dtype
 from picograd.frontend import primitives, tape, view
 from picograd.frontend import storage as storages
 from picograd.frontend.device import Size, device_name
@@ -363,7 +363,7 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
         node = tape.named(tape.IdentityGrad, "CopyBackwards")((edge,), (value._signature(),))
         kept._meta = tape.Meta((node, 0))
         value = kept
-    self._overwrite(value)
+    self._overwrite(value, computed=False)
     return self
 
 
@@ -383,7 +383,7 @@ def fill_(self: Tensor, value: Number | Tensor) -> Tensor:
         )
     number = convert(value, self.dtype)
     filler = primitives.constant(number, self.dtype, self._storage.node.device, self._shape)
-    self._overwrite(filler, uniform=True)
+    self._overwrite(filler, uniform=True, computed=False)
     return self
 
 
@@ -406,11 +406,11 @@ def set_(self: Tensor, source: Tensor) -> Tensor:
 @operation(function=False)
 def to(self: Tensor, *args: object, **kwargs: object) -> Tensor:
     """The tensor in another dtype or on another device; itself if it is so already."""
-    dtype, device, copy = cast("DType | None", kwargs.get("dtype")), kwargs.get("device"), False
-    copy = bool(kwargs.get("copy", False))
+    given, device, copy = kwargs.get("dtype"), kwargs.get("device"), bool(kwargs.get("copy"))
+    dtype = None if given is None else as_dtype(given, "to")
     for argument in args:
-        if isinstance(argument, DType):
-            dtype = argument
+        if isinstance(argument, (DType, type)):
+            dtype = as_dtype(argument, "to")
         elif isinstance(argument, Tensor):
             dtype, device = argument.dtype, argument.device
         elif isinstance(argument, bool) or argument is None:

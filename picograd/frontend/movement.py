@@ -195,6 +195,8 @@ def _flat_sizes(sizes: tuple[object, ...]) -> tuple[int, ...]:
 @operation(function=False)
 def repeat(self: Tensor, *repeats: object) -> Tensor:
     """The tensor `repeats[k]` times along dimension k, as tiles."""
+    if not repeats:
+        raise TypeError('repeat() missing 1 required positional arguments: "repeats"')
     times = _flat_sizes(repeats)
     if len(times) < self.ndim:
         raise RuntimeError(
@@ -299,6 +301,8 @@ def flipud(input: Tensor) -> Tensor:
 @operation()
 def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     """The plane of two dimensions turned by k quarter turns."""
+    if input.ndim < 2:
+        raise RuntimeError(f"expected total dims >= 2, but got total dims = {input.ndim}")
     first, second = dims
     turns = k % 4
     if turns == 0:

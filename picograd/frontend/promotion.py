@@ -20,6 +20,7 @@ import numpy as np
 
 from picograd.dtypes import (
     DType,
+    as_dtype,
     bool_,
     complex64,
     complex128,
@@ -135,13 +136,16 @@ def result_type(*tensors: Operand) -> DType:
     return result
 
 
-def promote_types(type1: DType, type2: DType) -> DType:
+def promote_types(type1: DType | type, type2: DType | type) -> DType:
     """The smallest dtype that is not smaller in size or category than both."""
-    return promote(type1, type2)
+    return promote(
+        as_dtype(type1, "promote_types", "type1"), as_dtype(type2, "promote_types", "type2")
+    )
 
 
-def can_cast(from_: DType, to: DType) -> bool:
+def can_cast(from_: DType | type, to: DType | type) -> bool:
     """Whether a result of type `from_` may be stored in a tensor of type `to`."""
+    from_, to = as_dtype(from_, "can_cast", "from_"), as_dtype(to, "can_cast", "to")
     if from_.is_complex and not to.is_complex:
         return False
     if from_.is_float and not to.is_inexact:

@@ -34,8 +34,11 @@ The operators (`+`, `@`, `<`, `-x`, ...) look their function up here by name: se
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar, cast
+
+from picograd.dtypes import DType, as_dtype
 
 if TYPE_CHECKING:
     from picograd.frontend.tensor import Tensor
@@ -60,17 +63,37 @@ def operation(
     """Export the decorated function under its own name (or `name`) and under `aliases`."""
 
     def register(implementation: F) -> F:
-        exported = writing_out(implementation) if out else implementation
+        converting = converting_dtype(implementation, name or implementation.__name__)
+        exported = writing_out(converting) if out else converting
         for key in (name or implementation.__name__, *aliases):
             if function:
                 FUNCTIONS[key] = exported
             if method:
-                METHODS[key] = implementation
+                METHODS[key] = converting
             if inplace:
                 INPLACE[key + "_"] = in_place(implementation, key + "_")
         return implementation
 
     return register
+
+
+def converting_dtype(implementation: F, name: str) -> F:
+    """The function with a keyword `dtype` that may be `float`, `int`, `bool` or `complex` too.
+
+    Functions without that parameter stay as they are. TypeError for what is no dtype.
+    """
+    code = getattr(inspect.unwrap(implementation), "__code__", None)
+    if code is None or "dtype" not in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]:
+        return implementation
+
+    @functools.wraps(implementation)
+    def wrapper(*args: object, **kwargs: object) -> object:
+        dtype = kwargs.get("dtype")
+        if dtype is not None and type(dtype) is not DType:
+            kwargs["dtype"] = as_dtype(dtype, name)
+        return implementation(*args, **kwargs)
+
+    return cast("F", wrapper)
 
 
 def attribute(getter: F) -> F:

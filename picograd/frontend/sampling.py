@@ -14,11 +14,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from picograd.dtypes import DType, float32, float64, int64
 from picograd.frontend import primitives
 from picograd.frontend.creation import Device, as_shape, finish
 from picograd.frontend.device import device_name
 from picograd.frontend.elementwise import add, div, mul, neg
+from picograd.frontend.hostdata import known_values
 from picograd.frontend.promotion import broadcast_pair, broadcast_to, get_default_dtype, type_name
 from picograd.frontend.random import Generator, gaussian, integers, uniform
 from picograd.frontend.reductions import sum
@@ -66,7 +69,20 @@ def bernoulli(
     input: Tensor, p: float | None = None, *, generator: Generator | None = None
 ) -> Tensor:
     """1 with the probability that each element (or `p`) says, else 0."""
+    if p is None:
+        _check_chances(input)
     return _coin(input, input if p is None else p, generator)
+
+
+def _check_chances(p: Tensor) -> None:
+    """Torch's errors for probabilities of a wrong type or, where they are known, outside [0, 1]."""
+    if not p.dtype.is_float:
+        raise NotImplementedError(
+            f"\"bernoulli_tensor_cpu_p_\" not implemented for '{type_name(p.dtype)}'"
+        )
+    known = known_values(p)
+    if known is not None and not np.all((known >= 0) & (known <= 1)):
+        raise RuntimeError("bernoulli(): expected every probability to be in [0, 1]")
 
 
 def _coin(like: Tensor, p: Tensor | float, generator: Generator | None) -> Tensor:
@@ -86,8 +102,6 @@ def _coin(like: Tensor, p: Tensor | float, generator: Generator | None) -> Tenso
 @operation(method=False, out=True)
 def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     """Poisson counts of the rates in `input`: inversion by sequential search, on the host."""
-    import numpy as np
-
     from picograd.frontend.interop import tensor
 
     seed, call = (generator or _default()).take()
@@ -196,7 +210,8 @@ def _with_replacement(weights: Tensor, number: int, generator: Generator | None)
 
 def _fill(x: Tensor, value: Tensor) -> Tensor:
     x._check_inplace()
-    return x._assign(value)
+    x._overwrite(primitives.cast(value, x.dtype), computed=False)
+    return x
 
 
 @operation(function=False)

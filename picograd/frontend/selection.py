@@ -16,9 +16,8 @@ import ml_dtypes
 
 from picograd.dtypes import DType, bool_
 from picograd.frontend import primitives, tape
-from picograd.frontend.autograd import label
 from picograd.frontend.comparison import isnan, logical_or
-from picograd.frontend.composite import with_rule
+from picograd.frontend.composite import with_rule, without_derivative
 from picograd.frontend.elementwise import abs, binary, div, filled_like, mul, neg, sub
 from picograd.frontend.grad_mode import state
 from picograd.frontend.promotion import (
@@ -317,27 +316,49 @@ def copysign(input: Tensor, other: Operand) -> Tensor:
     """The magnitude of `input` with the sign of `other`."""
     dtype = result_type(input, other)
     a, b = align(input, other, dtype=dtype if dtype.is_float else get_default_dtype())
+    return with_rule("CopysignBackward0", lambda: _copysign(a, b), (a, b), _copysign_rule, (a, b))
+
+
+def _copysign(a: Tensor, b: Tensor) -> Tensor:
     flip = primitives.elementwise(Op.XOR, signbit(a), signbit(b))
     return primitives.elementwise(Op.WHERE, flip, neg(a), a)
 
 
+def _copysign_rule(gradient: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    zero = filled_like(a, 0)
+    slope = div(_copysign(a.detach(), b.detach()), a.detach())
+    slope = primitives.elementwise(Op.WHERE, primitives.elementwise(Op.EQ, a, zero), zero, slope)
+    return mul(gradient, slope), zero
+
+
 @operation(inplace=True, out=True)
 def heaviside(input: Tensor, values: Tensor) -> Tensor:
-    """0 below zero, 1 above, `values` at zero."""
+    """0 below zero, 1 above, `values` at zero; it has no derivative."""
     x, at_zero = align(input, values)
     zero = filled_like(x, 0)
     above = primitives.cast(primitives.elementwise(Op.LT, zero, x), x.dtype)
-    return primitives.elementwise(Op.WHERE, primitives.elementwise(Op.EQ, x, zero), at_zero, above)
+    level = primitives.elementwise(Op.EQ, x, zero)
+    result = primitives.elementwise(Op.WHERE, level, at_zero, above)
+    return without_derivative("heaviside", result, input, values)
 
 
 @operation(inplace=True)
 def relu(input: Tensor) -> Tensor:
-    """`max(input, 0)` with gradient 0 at 0."""
+    """`max(input, 0)` with gradient 0 at 0; -0.0 and NaN stay as they are."""
     if input.dtype is bool_:
         raise RuntimeError("Boolean inputs not supported for relu")
-    zero = filled_like(input, 0)
-    bounded = primitives.elementwise(Op.LE, input, zero)
-    return label(primitives.elementwise(Op.WHERE, bounded, zero, input), "ReluBackward0")
+    return with_rule("ReluBackward0", lambda: _relu(input), (input,), _relu_rule)
+
+
+def _relu(x: Tensor) -> Tensor:
+    zero = filled_like(x, 0)
+    return primitives.elementwise(Op.WHERE, primitives.elementwise(Op.LT, x, zero), zero, x)
+
+
+def _relu_rule(gradient: Tensor, result: Tensor) -> tuple[Tensor]:
+    zero = filled_like(result, 0)
+    bounded = primitives.elementwise(Op.LE, result, zero)
+    return (primitives.elementwise(Op.WHERE, bounded, zero, gradient),)
 
 
 @operation()

@@ -20,6 +20,7 @@ from typing import cast
 import numpy as np
 
 from picograd.frontend import view
+from picograd.frontend.grad_mode import state
 from picograd.frontend.promotion import wrap_dim
 from picograd.frontend.registry import operation
 from picograd.frontend.tensor import Tensor
@@ -50,6 +51,7 @@ def setitem(self: Tensor, index: object, value: object) -> None:
         return
     target = sliced(self, basic)
     if isinstance(value, Tensor) and _is_same(value, target):
+        target._check_inplace()
         return  # the end of `x[i] += y`: the view was written already
     if isinstance(value, Tensor) or not isinstance(value, (bool, int, float, complex)):
         source = value if isinstance(value, Tensor) else _as_tensor(value, self)
@@ -239,6 +241,14 @@ def split(
     for size in sections:
         pieces.append(sliced(tensor, [*[slice(None)] * axis, slice(at, at + size)]))
         at += size
+    return together(pieces)
+
+
+def together(pieces: list[Tensor]) -> tuple[Tensor, ...]:
+    """The views that one function returns, marked as such for autograd."""
+    if state.enabled:
+        for piece in pieces:
+            piece._relative = view.SeveralViews(piece._relative)
     return tuple(pieces)
 
 
@@ -272,7 +282,8 @@ def tensor_split(
         if count <= 0:
             raise RuntimeError(f"number of sections must be larger than 0, got {count}")
         small, more = divmod(extent, count)
-        return split(input, [small + (n < more) for n in range(count)], axis)
+        sizes = [small + (n < more) for n in range(count)]
+        indices_or_sections = list(itertools.accumulate(sizes[:-1]))
     cuts = [0, *[int(cut) for cut in indices_or_sections], extent]
     lead = [slice(None)] * axis
     return tuple([sliced(input, [*lead, slice(a, b)]) for a, b in itertools.pairwise(cuts)])
@@ -285,7 +296,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
         raise IndexError("unbind(): dimension specified as 0 but tensor has no dimensions")
     axis = wrap_dim(dim, input.ndim)
     lead = [slice(None)] * axis
-    return tuple([sliced(input, [*lead, n]) for n in range(input._shape[axis])])
+    return together([sliced(input, [*lead, n]) for n in range(input._shape[axis])])
 
 
 @operation()

@@ -19,7 +19,7 @@ import numpy as np
 
 from picograd.dtypes import DType, bool_, int32, int64
 from picograd.frontend import primitives
-from picograd.frontend.composite import with_rule
+from picograd.frontend.composite import with_rule, without_derivative
 from picograd.frontend.elementwise import filled_like, lerp
 from picograd.frontend.gathering import along_dim
 from picograd.frontend.hostdata import from_array, values
@@ -258,7 +258,8 @@ def unique(
     found, inverse, counts = np.unique(array, return_inverse=True, return_counts=True, axis=axis)
     inverse = inverse.reshape(array.shape) if axis is None else inverse.reshape(-1)
     place = _device(input)
-    result = [primitives.cast(from_array(found, place), input.dtype)]
+    distinct = primitives.cast(from_array(found, place), input.dtype)
+    result = [without_derivative("unique", distinct, input)]
     if return_inverse:
         result.append(from_array(inverse.astype(np.int64), place))
     if return_counts:
@@ -281,7 +282,8 @@ def unique_consecutive(
     starts[1:] = (flat[1:] != flat[:-1]).any(1)
     found = rows[starts] if dim is None else np.moveaxis(rows[starts], 0, dim)
     place = _device(input)
-    result = [primitives.cast(from_array(found, place), input.dtype)]
+    distinct = primitives.cast(from_array(found, place), input.dtype)
+    result = [without_derivative("unique_consecutive", distinct, input)]
     if return_inverse:
         inverse = np.cumsum(starts) - 1
         result.append(from_array(inverse.reshape(array.shape) if dim is None else inverse, place))
@@ -308,6 +310,8 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
 @operation(out=True)
 def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
     """How many elements fall into each of `bins` equal parts of [min, max]."""
+    if bins <= 0:
+        raise RuntimeError(f"histc(): bins must be > 0, but got {bins}")
     array = values(input)
     low, high = (array.min(), array.max()) if min == max and array.size else (min, max)
     if low == high:

@@ -292,6 +292,18 @@ class IdentityGrad(GradNode):
         return gradients if self.edges else ()
 
 
+class OverwriteGrad(GradNode):
+    """New contents for a whole tensor: the old ones get zeros, the new ones the gradient."""
+
+    __slots__ = ()
+
+    def apply(self, gradients: list[Tensor | None]) -> Gradients:
+        from picograd.frontend.primitives import constant
+
+        shape, dtype, device = self.outputs[0]
+        return (constant(0, dtype, device, shape), gradients[0])
+
+
 class ZeroGrad(GradNode):
     """A step whose result doesn't change with its input, wherever it has a derivative."""
 

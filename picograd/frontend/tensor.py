@@ -42,6 +42,12 @@ NO_GRAD_WRITE = (
     "code by moving both the view and the inplace either both inside the no_grad block (if you "
     "don't want the inplace to be tracked) or both outside (if you want the inplace to be tracked)."
 )
+SEVERAL_VIEWS_WRITE = (
+    "A view made by a function that returns several views (split, chunk, unbind, iteration) is "
+    "being modified inplace, or its base was. This view is the output of a function that returns "
+    "multiple views. Such functions do not allow the output views to be modified inplace. You "
+    "should replace the inplace operation by an out-of-place one."
+)
 
 
 class Tensor:
@@ -145,8 +151,11 @@ class Tensor:
             return storages.copied(self._array(), self._storage.node.device)
         return self.node
 
-    def _overwrite(self, value: Tensor, uniform: bool = False) -> None:
-        """Replace what the view shows by a tensor of the same shape, dtype and device."""
+    def _overwrite(self, value: Tensor, uniform: bool = False, computed: bool = True) -> None:
+        """Replace what the view shows by a tensor of the same shape, dtype and device.
+
+        A value that wasn't computed from the tensor itself leaves it a gradient of zeros.
+        """
         recording = state.enabled
         edge = value_edge = None
         if recording:
@@ -154,6 +163,8 @@ class Tensor:
             self._check_write(edge, value_edge)
         self._write_node(value._snapshot(), uniform)
         if edge is not None or value_edge is not None:
+            if not computed and edge is not None and self._base is None:
+                value_edge = (self._overwriting(edge, value_edge), 0)
             self._rebase(value_edge)
 
     def _write_node(self, node: Node, uniform: bool = False) -> None:
@@ -180,6 +191,8 @@ class Tensor:
         """Raise torch's error where an in-place write would break autograd."""
         if value_edge is not None and self._relative is view.NO_GRAD_VIEW:
             raise RuntimeError(NO_GRAD_WRITE)
+        if type(self._relative) is view.SeveralViews and (edge or value_edge):
+            raise RuntimeError(SEVERAL_VIEWS_WRITE)
         if edge is None:
             return
         if self._base is None:
@@ -203,6 +216,10 @@ class Tensor:
             return
         write = tape.ViewWriteGrad(base, self._relative, value_edge)
         base._set_edge((write, 0))
+
+    def _overwriting(self, edge: Edge, value_edge: Edge | None) -> GradNode:
+        kind = tape.named(tape.OverwriteGrad, "CopyBackwards")
+        return kind((edge, value_edge), (self._signature(),))
 
     def _set_edge(self, edge: Edge) -> None:
         meta = self._meta
@@ -250,6 +267,8 @@ class Tensor:
         else:
             result._base = base
             result._relative = steps if not base._steps else _chain(self._relative, step, more)
+            if type(self._relative) is view.SeveralViews:
+                result._relative = view.SeveralViews(result._relative)
         if self._meta is not None or base._meta is not None:
             edge = self._edge()
             if edge is not None and self.dtype.is_inexact:
@@ -300,6 +319,8 @@ class Tensor:
             return meta.edge
         if base_edge is None or not self.dtype.is_inexact:
             return None
+        if type(self._relative) is view.SeveralViews:
+            raise RuntimeError(SEVERAL_VIEWS_WRITE)
         node = tape.named(tape.ViewGrad, "AsStridedBackward0")(self._relative, self, base_edge)
         if meta is None:
             meta = self._meta = Meta()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 
+from picograd.dtypes import float32
 from picograd.frontend import primitives
 from picograd.frontend.composite import with_rule
 from picograd.frontend.elementwise import (
@@ -90,6 +91,15 @@ def log1p(input: Tensor) -> Tensor:
 def logaddexp(input: Tensor, other: Tensor) -> Tensor:
     """`log(exp(input) + exp(other))` without overflow."""
     a, b = align(input, other)
+    return with_rule("LogaddexpBackward0", lambda: _logaddexp(a, b), (a, b), _shares, (a, b))
+
+
+def _shares(gradient: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradient of `logaddexp`: each of the two exponentials has its share of the sum."""
+    return div(gradient, add(exp(sub(b, a)), 1)), div(gradient, add(exp(sub(a, b)), 1))
+
+
+def _logaddexp(a: Tensor, b: Tensor) -> Tensor:
     equal_infinities = primitives.elementwise(
         Op.AND,
         primitives.elementwise(Op.EQ, a, b),
@@ -112,6 +122,19 @@ def xlogy(input: Tensor, other: Operand) -> Tensor:
     """`input * log(other)`, and 0 where `input` is 0."""
     dtype = result_type(input, other)
     a, b = align(input, other, dtype=dtype if dtype.is_inexact else get_default_dtype())
+    return with_rule("XlogyBackward0", lambda: _xlogy(a, b), (a, b), _xlogy_rule, (a, b))
+
+
+def _xlogy_rule(gradient: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    vanishing = primitives.elementwise(
+        Op.AND,
+        primitives.elementwise(Op.EQ, a, filled_like(a, 0)),
+        primitives.elementwise(Op.LE, b, filled_like(b, 0)),
+    )
+    return choose(vanishing, filled_like(a, 0), _xlogy(gradient, b)), div(mul(gradient, a), b)
+
+
+def _xlogy(a: Tensor, b: Tensor) -> Tensor:
     vanishing = primitives.elementwise(
         Op.AND,
         primitives.elementwise(Op.EQ, a, filled_like(a, 0)),
@@ -187,6 +210,17 @@ def atan2(input: Tensor, other: Tensor) -> Tensor:
     """The angle of the point (other, input), in (-pi, pi]."""
     dtype = result_type(input, other)
     y, x = align(input, other, dtype=dtype if dtype.is_float else get_default_dtype())
+    return with_rule("Atan2Backward0", lambda: _atan2(y, x), (y, x), _atan2_rule, (y, x))
+
+
+def _atan2_rule(gradient: Tensor, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    size = add(square(y), square(x))
+    at_zero = primitives.elementwise(Op.EQ, size, filled_like(size, 0))
+    scale = choose(at_zero, filled_like(size, 0), reciprocal(size))
+    return mul(gradient, mul(x, scale)), mul(gradient, neg(mul(y, scale)))
+
+
+def _atan2(y: Tensor, x: Tensor) -> Tensor:
     steep = primitives.elementwise(Op.LT, abs(x), abs(y))
     corner = primitives.elementwise(Op.EQ, abs(x), abs(y))
     below = choose(steep, y, x)
@@ -220,7 +254,10 @@ def rad2deg(input: Tensor) -> Tensor:
 @operation(inplace=True, out=True)
 def sinc(input: Tensor) -> Tensor:
     """`sin(pi x) / (pi x)`, and 1 at 0."""
-    x = mul(floating(input), math.pi)
+    x = floating(input)
+    if x.dtype.is_float and x.dtype.itemsize == 2:  # pi x would lose the phase
+        return primitives.cast(sinc(primitives.cast(x, float32)), x.dtype)
+    x = mul(x, math.pi)
     at_zero = primitives.elementwise(Op.EQ, x, filled_like(x, 0))
     safe = choose(at_zero, filled_like(x, 1), x)
     return choose(at_zero, filled_like(x, 1), div(sin(safe), safe))

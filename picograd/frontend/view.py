@@ -27,6 +27,16 @@ Step = tuple[Op, StepAttr, StepAttr]
 Steps = tuple[Step, ...]
 Strides = tuple[int, ...]
 
+
+class SeveralViews(tuple):
+    """The steps of a view that came with others (`split`, `unbind`): autograd lets nobody write it.
+
+    Torch has this rule, since such views share one step of its tape.
+    """
+
+    __slots__ = ()
+
+
 # What the tape notes for a view made under no_grad: it is not a differentiable view of anything.
 NO_GRAD_VIEW: Steps = ((Op.RESHAPE, ShapeAttr(()), ShapeAttr(())),)
 

@@ -241,8 +241,9 @@ def tanh(lanes: Lanes, x: str) -> str:
     bounded = _at_most(lanes, size, 10.0)
     grown = _exp_bounded(lanes, lanes.add(bounded, bounded))
     part = lanes.div(lanes.number(2.0), lanes.add(grown, lanes.number(1.0)))
-    far = lanes.copysign(lanes.sub(lanes.number(1.0), part), x)
-    return lanes.select(lanes.compare("fcmp olt", size, lanes.number(0.625)), near, far)
+    far = lanes.sub(lanes.number(1.0), part)
+    small = lanes.compare("fcmp olt", size, lanes.number(0.625))
+    return lanes.copysign(lanes.select(small, near, far), x)  # -0 is its own result
 
 
 def atan(lanes: Lanes, x: str) -> str:

@@ -1,0 +1,134 @@
+"""Small programs, as text, that must do the same in picograd and in torch.
+
+Each row is statements separated by `;`, the last of which is an expression of the module `m`. Rows
+were differences once: types of exceptions, writes that torch's autograd forbids, gradients and
+signs at the edges of functions.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("torch")
+from tests.frontend.twins import same
+
+inf, nan = float("inf"), float("nan")
+
+
+def run(m, text):
+    """The value of the last of the statements of a row."""
+    names = {"m": m, "inf": inf, "nan": nan}
+    *statements, last = [part.strip() for part in text.split(";")]
+    for statement in statements:
+        exec(statement, names)
+    return eval(last, names)
+
+
+DTYPES = [
+    'm.zeros(2, dtype="float32")',
+    'm.arange(3, dtype="float32")',
+    'm.tensor([1.0], dtype="float32")',
+    'm.ones(2).sum(dtype="float32")',
+    "m.zeros(2, dtype=float)",
+    "m.ones(2, dtype=bool)",
+    "m.tensor([1.5], dtype=int)",
+    "m.tensor([1.5], dtype=complex)",
+    "m.zeros_like(m.ones(2), dtype=float)",
+    "m.ones(2).to(int)",
+    "m.ones(2).to(dtype=float)",
+    "m.ones(2, 3).sum(dtype=float)",
+    "m.arange(4, dtype=float)",
+    "m.full((2,), 3, dtype=float)",
+    "m.softmax(m.ones(2), 0, dtype=float)",
+    "m.randint(3, (2,), dtype=float).dtype",
+    "m.rand(2, dtype=int)",
+    "m.can_cast(float, m.int32)",
+    "m.promote_types(1, 2)",
+]
+
+ERRORS = [
+    "m.ones(2).repeat()",
+    "m.histc(m.ones(3), bins=-1)",
+    "m.rot90(m.ones(3))",
+    'm.tensor([1, "a"])',
+    'm.tensor(["a", 1])',
+    "m.tensor([1, 2]) % m.tensor(0)",
+    "m.tensor([1, 2]) // m.tensor([0, 1])",
+    "m.tensor([1, 2]) // m.zeros(2, dtype=m.int64)",
+    "m.fmod(m.tensor([1, 2]), m.tensor(0))",
+    'm.div(m.tensor([4]), m.tensor(0), rounding_mode="floor")',
+    'm.div(m.tensor([4]), m.tensor(0), rounding_mode="trunc")',
+    "m.tensor([1.0, 2.0]) % 0",
+    "m.bernoulli(m.tensor(2.0))",
+    "m.bernoulli(m.tensor([0.0, -1.0]))",
+    "m.bernoulli(m.tensor([1, 0]))",
+]
+
+LEAF = "x = m.ones(4, requires_grad=True); "
+COMPUTED = "x = m.ones(4, requires_grad=True) * 1; "
+WRITES = [
+    LEAF + "x.__setitem__(..., x); x",
+    LEAF + "x.__setitem__(slice(None), x); x",
+    COMPUTED + "x[1] += 2; x",
+    COMPUTED + "a, b, c, d = x.unbind(); a.add_(1); x",
+    COMPUTED + "a, b = x.split(2); a.add_(1); x",
+    COMPUTED + "a, b = x.split([1, 3]); a.fill_(2.0); x",
+    COMPUTED + "a, b = x.chunk(2); a.mul_(2); x",
+    COMPUTED + "a, b = m.tensor_split(x, 2); a.mul_(2); x",
+    COMPUTED + "[row.add_(1) for row in x]; x",
+    COMPUTED + "a, b = x.split(2); a[0] = 1; x",
+    COMPUTED + "a, b = x.split(2); x.add_(1); a.sum().backward(); x",
+    COMPUTED + "a, b = x.detach().split(2); a[0] = 1; x",
+    "x = m.ones(4); a, b = x.split(2); a.add_(1); x",
+    "x = m.ones(4); a, b = x.split(2); a.add_(m.ones(2, requires_grad=True)); x",
+    "x = m.ones(4, 2); a, b = x.unbind(1); a.add_(m.ones(4, requires_grad=True)); x",
+]
+
+SIGNS = [
+    f"m.{name}(m.tensor([-0.0, 0.0, -1.0, 1.0, nan] * 4, dtype=m.{dtype})).signbit()[{part}]"
+    for name, part in (("tanh", "::5"), ("relu", "::5"), ("nn.functional.relu", "1::5"))
+    for dtype in ("float32", "float64", "float16", "bfloat16")
+] + [
+    "m.tanh(m.tensor([-1e-30, -1e-3, -3.0, inf, -inf])).signbit()",
+    "m.relu(m.tensor([-0.0, 0.0, -1.0, 1.0, nan, inf, -inf] * 4))",
+    "m.relu(m.tensor([1, -1, 0]))",
+]
+
+HALVES = "[0.1, 0.3, 0.7, 1.3, 2.2]"
+VALUES = [
+    f"m.sinc(m.tensor({HALVES}, dtype=m.float16))",
+    f"m.sinc(m.tensor({HALVES}, dtype=m.bfloat16))",
+]
+
+EDGE = ("0.0", "-0.0", "1.0", "-2.0", "inf", "-inf", "nan")
+PAIRS = ("copysign", "atan2", "hypot", "xlogy", "logaddexp", "floor_divide", "heaviside")
+GIVEN = "x = m.ones(2, requires_grad=True); y = x * 1; "
+GRADIENTS = [
+    GIVEN + "y.fill_(0); y.sum().backward(); x.grad",
+    GIVEN + "y[...] = 2; y.sum().backward(); x.grad",
+    GIVEN + "y.uniform_(); y.sum().backward(); x.grad",
+    GIVEN + "y.copy_(m.ones(2)); y.sum().backward(); x.grad",
+    GIVEN + "v = m.ones(2, requires_grad=True); y.copy_(v); y.sum().backward(); [x.grad, v.grad]",
+    "x = m.tensor([-0.0, -1.0, 1.0, nan], requires_grad=True); x.relu().sum().backward(); x.grad",
+    "x = m.ones(3, requires_grad=True); m.unique(x)",
+    "x = m.ones(3, requires_grad=True); m.unique_consecutive(x)",
+    "x = m.ones(2, requires_grad=True); y = m.div(x, 2, rounding_mode='floor'); "
+    "y.sum().backward(); x.grad",
+]
+
+
+@pytest.mark.parametrize("text", [*DTYPES, *ERRORS, *WRITES, *SIGNS, *VALUES, *GRADIENTS])
+def test_row(text):
+    same(lambda m: run(m, text), messages=False)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_gradients_at_the_edges(name):
+    """Every pair of special numbers at once; where torch refuses, so do we."""
+    left = ", ".join(a for a in EDGE for b in EDGE)
+    right = ", ".join(b for a in EDGE for b in EDGE)
+    text = (
+        f"x = m.tensor([{left}], requires_grad=True); y = m.tensor([{right}], requires_grad=True); "
+        f"m.{name}(x, y).sum().backward(); [x.grad, y.grad]"
+    )
+    same(lambda m: run(m, text), messages=False)
