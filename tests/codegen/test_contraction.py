@@ -14,8 +14,9 @@ from picograd.codegen.evaluate import evaluate
 from picograd.codegen.target import AVX2, AVX512, NEON, SCALAR, Target
 from picograd.codegen.verify import verify
 from picograd.dtypes import DType, bfloat16, float16, float32, float64, int32, int64, uint8
-from tests.codegen import contractions, kernels
+from tests.codegen import contractions
 from tests.codegen.contractions import Case
+from tests.codegen.reference import reference
 
 TARGETS = {"avx512": AVX512, "avx2": AVX2, "neon": NEON, "scalar": SCALAR}
 
@@ -91,7 +92,7 @@ def test_every_kind_of_expression(target: str) -> None:
     scalars = [17, 123, 5, 2.0]
     got, want = ([array.copy() for array in start] for _ in range(2))
     evaluate(function, got, scalars)
-    kernels.reference(kernel, want, scalars)
+    reference(kernel, want, scalars)
     for mine, right in zip(got, want, strict=True):
         np.testing.assert_array_equal(mine, right)
     assert 0 < np.count_nonzero(got[2]) < got[2].size and np.any(got[3] != start[3])

@@ -14,6 +14,7 @@ from picograd.codegen.target import AVX2, AVX512, SCALAR, Target
 from picograd.codegen.verify import verify
 from picograd.schedule.kernel import Kernel
 from tests.codegen import kernels
+from tests.codegen.reference import reference
 
 ALL = kernels.all_kernels()
 IDS = [f"{kernel.name}-{n}" for n, kernel in enumerate(ALL)]
@@ -23,7 +24,7 @@ def check(kernel: Kernel, function: Function, seed: int = 1) -> None:
     """The function's results are the kernel's: integers exactly, floats to a few roundings."""
     arrays, scalars = kernels.inputs(kernel, seed)
     expected = [array.copy() for array in arrays]
-    assert kernels.reference(kernel, expected, scalars) == evaluate(function, arrays, scalars)
+    assert reference(kernel, expected, scalars) == evaluate(function, arrays, scalars)
     for number, (got, want) in enumerate(zip(arrays, expected, strict=True)):
         message = f"argument {number} of {kernel.name}, seed {seed}"
         if got.dtype.kind == "f":

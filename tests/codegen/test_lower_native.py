@@ -10,6 +10,7 @@ from picograd.codegen.target import AVX2, AVX512, Target
 from picograd.schedule.kernel import Kernel
 from tests.codegen import kernels
 from tests.codegen.native import compile_all
+from tests.codegen.reference import reference
 from tests.codegen.test_lower import ALL, IDS
 
 
@@ -20,7 +21,7 @@ def test_machine_code_means_what_the_kernel_says(kernel: Kernel, target: Target)
     arrays, scalars = kernels.inputs(kernel, seed)
     expected = [array.copy() for array in arrays]
     typed = [kind.numpy.type(s) for kind, s in zip(kernel.scalars, scalars, strict=True)]
-    failed = kernels.reference(kernel, expected, scalars)
+    failed = reference(kernel, expected, scalars)
     function = compile_function(kernel, target)
     native = compile_all([function], target)[function.name]
     assert bool(native.run(arrays, typed)) == failed
