@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 
 import picograd as torch
@@ -17,6 +19,28 @@ def test_there_is_no_gpu() -> None:
     for name in ("current_device", "synchronize", "set_device", "get_device_name", "Event"):
         with pytest.raises(AssertionError, match="CUDA"):
             getattr(torch.cuda, name)(*(0,) * (name == "set_device"))
+
+
+MODULES = [
+    "nn", "nn.functional", "nn.init", "nn.parameter", "nn.utils", "nn.utils.rnn", "optim",
+    "optim.lr_scheduler", "autograd", "cuda", "cuda.amp", "amp", "backends", "backends.cudnn",
+    "backends.cuda", "backends.mps", "testing", "jit", "random", "distributed",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_modules_by_path(name: str) -> None:
+    """`import torch.backends.cudnn as cudnn` and its like."""
+    assert importlib.import_module(f"picograd.{name}").__doc__
+
+
+def test_alone_and_uncompiled() -> None:
+    assert not torch.distributed.is_available() and not torch.distributed.is_initialized()
+    with pytest.raises(RuntimeError, match="distributed"):
+        torch.distributed.get_rank()
+    assert torch.jit.script(len) is len and torch.jit.trace(len, 3) is len
+    torch.random.manual_seed(3)
+    assert torch.random.initial_seed() == 3
 
 
 def test_switches_are_accepted() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from picograd import amp as amp
+from picograd.cuda import amp as amp
 
 __all__ = [
     "Event", "Stream", "amp", "current_device", "current_stream", "device_count", "empty_cache",
