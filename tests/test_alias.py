@@ -1,0 +1,56 @@
+"""Programs whose import lines say torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+PROGRAM = """
+import sys
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+import torch.backends.cudnn as cudnn
+from torch import Tensor, optim
+from torch.nn import Linear
+from torch.nn.utils import clip_grad_norm_
+import picograd
+
+assert torch is picograd and nn is picograd.nn and isinstance(torch.ones(1), Tensor)
+assert picograd.__spec__.name == "picograd" and torch.nn.Linear is Linear
+torch.manual_seed(0)
+model = nn.Sequential(Linear(2, 4), nn.Tanh(), Linear(4, 1))
+optimiser = optim.Adam(model.parameters(), lr=0.05)
+x = torch.randn(32, 2)
+for _ in range(30):
+    loss = F.mse_loss(model(x), x[:, :1] * x[:, 1:])
+    optimiser.zero_grad()
+    loss.backward()
+    clip_grad_norm_(model.parameters(), 1.0)
+    optimiser.step()
+print(sys.argv[1:], loss.item() < 1.5)
+try:
+    import torch.frobnicate
+except ModuleNotFoundError as error:
+    print(error)
+"""
+
+
+def test_a_program_runs_unchanged(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    done = subprocess.run(
+        [sys.executable, "-m", "picograd", str(program), "--epochs", "3"],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "['--epochs', '3'] True",
+        "No module named 'torch.frobnicate'",
+    ]
+
+
+def test_usage() -> None:
+    done = subprocess.run([sys.executable, "-m", "picograd"], capture_output=True, text=True)
+    assert done.returncode == 2 and "program.py" in done.stderr
