@@ -19,6 +19,7 @@ from typing import Any
 
 from picograd import dtypes as _dtypes
 from picograd import frontend as _frontend
+from picograd import later as _later
 from picograd.dtypes import DType
 from picograd.frontend import operators as _operators
 from picograd.frontend import registry as _registry
@@ -67,6 +68,7 @@ def _export() -> None:
     _registry.install(Tensor, names)
     _operators.install()
     _special_methods.install()
+    _later.install(Tensor)
 
 
 _export()
@@ -86,7 +88,11 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
-    """Submodules on first use; for everything else torch has, an error that names it."""
+    """Submodules and `later`'s names on first use; for all else, an error that names it."""
+    found = _later.find(name)
+    if found is not None:
+        globals()[name] = found
+        return found
     if name in _LAZY:
         return getattr(importlib.import_module(f"picograd.{_LAZY[name]}"), name)
     if not name.startswith("_") and importlib.util.find_spec(f"picograd.{name}") is not None:

@@ -245,14 +245,26 @@ def positive(input: Tensor) -> Tensor:
 def abs(input: Tensor) -> Tensor:
     """The absolute value; of a complex tensor the modulus."""
     if input.dtype.is_complex:
-        return _hypot(
-            primitives.elementwise(Op.REAL, input), primitives.elementwise(Op.IMAG, input)
-        )
+        return with_rule("AbsBackward0", lambda: _modulus(input), (input,), _modulus_rule, (input,))
     if input.dtype is bool_:
         raise NotImplementedError("\"abs_cpu\" not implemented for 'Bool'")
     if input.dtype.kind == "uint":
         return input.clone()
     return primitives.elementwise(Op.ABS, input)
+
+
+def _modulus(x: Tensor) -> Tensor:
+    return _hypot(primitives.elementwise(Op.REAL, x), primitives.elementwise(Op.IMAG, x))
+
+
+def _modulus_rule(gradient: Tensor, x: Tensor) -> tuple[Tensor]:
+    """Along the number itself; 0 at 0."""
+    size = abs(x)
+    nothing = primitives.elementwise(Op.EQ, size, filled_like(size, 0))
+    safe = primitives.elementwise(Op.WHERE, nothing, filled_like(size, 1), size)
+    scale = div(gradient, safe)
+    parts = [mul(scale, primitives.elementwise(op, x)) for op in (Op.REAL, Op.IMAG)]
+    return (primitives.elementwise(Op.COMPLEX, *parts),)
 
 
 @operation(inplace=True, out=True)

@@ -19,7 +19,7 @@ from typing import cast
 from picograd.dtypes import DType
 from picograd.frontend import primitives, view
 from picograd.frontend.promotion import broadcast_pair, wrap_dim, wrap_dims
-from picograd.frontend.registry import operation
+from picograd.frontend.registry import METHODS, attribute, operation
 from picograd.frontend.tensor import Tensor
 from picograd.graph.ops import Op, Shape
 
@@ -157,10 +157,20 @@ def t(input: Tensor) -> Tensor:
 
 @operation()
 def adjoint(input: Tensor) -> Tensor:
-    """The last two axes exchanged (of a real tensor)."""
-    if input.dtype.is_complex:
-        raise NotImplementedError("adjoint of a complex tensor isn't supported yet")
-    return transpose(input, -2, -1)
+    """The last two axes exchanged and the elements conjugated."""
+    turned = transpose(input, -2, -1)
+    return cast("Tensor", METHODS["conj"](turned)) if input.dtype.is_complex else turned
+
+
+@attribute
+def mH(self: Tensor) -> Tensor:
+    """The adjoint of each matrix of a batch."""
+    if self.ndim < 2:
+        raise RuntimeError(
+            f"tensor.mH is only supported on matrices or batches of matrices. Got {self.ndim}-D "
+            "tensor."
+        )
+    return adjoint(self)
 
 
 @operation(aliases=("moveaxis",))

@@ -1,0 +1,73 @@
+"""Names that are loaded on first use, so that an import of picograd stays quick.
+
+In: the package and the class `Tensor`. Out: for each row of `FUNCTIONS`, the attribute of the
+package (through its `__getattr__`, which calls `find`), and for each of `METHODS` a method that
+loads the function when it is first called. The rows name the module and what it is called there.
+
+>>> find("det").__module__
+'picograd.linalg.solving'
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+_LINALG = "picograd.linalg"
+_OLDER = "picograd.linalg.aliases"
+
+
+def _rows(module: str, names: str) -> dict[str, tuple[str, str]]:
+    """`name` or `name=its name there`, separated by spaces."""
+    rows = {}
+    for entry in names.split():
+        name, _, there = entry.partition("=")
+        rows[name] = (module, there or name)
+    return rows
+
+
+# What is both `picograd.X` and `Tensor.X`.
+BOTH = {
+    **_rows(_LINALG, "cholesky_inverse cholesky_solve det logdet matrix_exp slogdet"),
+    **_rows(_OLDER, "cholesky cross inverse lu_solve pinverse qr svd triangular_solve"),
+    **_rows(_LINALG, "orgqr=householder_product"),
+}
+
+FUNCTIONS = {
+    **BOTH,
+    **_rows(_LINALG, "lu_unpack vander vecdot"),
+    **_rows(_OLDER, "lu=lu_method pca_lowrank svd_lowrank"),
+}
+
+METHODS = {**BOTH, **_rows(_OLDER, "lu=lu_method")}
+
+# Methods that also have an in-place form.
+INPLACE: dict[str, tuple[str, str]] = {}
+
+
+def find(name: str) -> object | None:
+    """The function of a row, imported; None if there is no such row."""
+    row = FUNCTIONS.get(name)
+    return None if row is None else getattr(importlib.import_module(row[0]), row[1])
+
+
+def _method(name: str, module: str, there: str) -> Callable[..., Any]:
+    def method(self: object, *args: object, **kwargs: object) -> Any:
+        return getattr(importlib.import_module(module), there)(self, *args, **kwargs)
+
+    method.__name__, method.__qualname__ = name, f"Tensor.{name}"
+    method.__doc__ = f"`picograd.{there}` of this tensor."
+    return method
+
+
+def install(tensor_class: type) -> None:
+    """Put the methods on the class; what it has already stays."""
+    from picograd.frontend.registry import in_place
+
+    for name, row in METHODS.items():
+        if not hasattr(tensor_class, name):
+            setattr(tensor_class, name, _method(name, *row))
+    for name, row in INPLACE.items():
+        if not hasattr(tensor_class, name + "_"):
+            setattr(tensor_class, name + "_", in_place(_method(name, *row), name + "_"))
