@@ -30,5 +30,8 @@ MODULES = (
     "indexing",
     "hostdata",
     "sorting",
+    "legacy",
+    "striding",
+    "derived",
     "system",
 )

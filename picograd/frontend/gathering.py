@@ -28,6 +28,7 @@ from picograd.frontend.reductions import numpy_names, positions
 from picograd.frontend.registry import operation
 from picograd.frontend.selection import clamp
 from picograd.frontend.tensor import Tensor
+from picograd.frontend.views import movedim
 from picograd.graph.ops import Combiner
 
 REDUCTIONS = {
@@ -329,7 +330,8 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
 def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
     """All windows of `size` elements along a dimension, `step` apart, in a new last dimension.
 
-    The result is a copy; torch's is a view.
+    A view if windows neither overlap nor reach past the end with their gap, else a copy (torch's
+    is always a view, but doesn't let anybody write to windows that overlap).
     """
     axis = wrap_dim(dimension, self.ndim)
     extent = self._shape[axis] if self.ndim else 1
@@ -340,6 +342,14 @@ def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
     if step <= 0:
         raise RuntimeError(f"step is {step} but must be > 0")
     number = (extent - size) // step + 1
+    if not self.ndim:
+        return self.reshape(1).narrow(0, 0, size)
+    if size == 1:
+        windows = self[(*[slice(None)] * axis, slice(None, None, step))]
+        return windows.unsqueeze(-1)
+    if size <= step and number * step <= extent:
+        parts = self.narrow(axis, 0, number * step).unflatten(axis, (number, step))
+        return movedim(parts.narrow(axis + 1, 0, size), axis + 1, -1)
     device = self._storage.node.device
     starts = mul(primitives.iota(number, int64, device), step)
     inside = primitives.iota(size, int64, device)

@@ -258,6 +258,8 @@ def legacy_tensor(*args: object, dtype: DType | None = None) -> Tensor:
         return args[0]._alias() if args[0].dtype is kind else args[0].detach().to(kind)
     if len(args) == 1 and isinstance(args[0], tuple) and type(args[0]) is not tuple:
         args = tuple(args[0])  # a Size
+    elif len(args) == 1 and isinstance(args[0], (float, complex)):
+        raise TypeError(f"new(): data must be a sequence (got {type(args[0]).__name__})")
     elif len(args) == 1 and not isinstance(args[0], int):
         return tensor(args[0], dtype=kind)
     shape = tuple(int(cast("int", extent)) for extent in args) or (0,)

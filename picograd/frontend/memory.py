@@ -466,7 +466,7 @@ def cuda(self: Tensor, device: object = None, non_blocking: bool = False) -> Ten
 
 
 @operation(function=False, name="type")
-def type_(self: Tensor, dtype: DType | str | None = None) -> str | Tensor:
+def type_(self: Tensor, dtype: DType | str | type | None = None) -> str | Tensor:
     """The legacy name of the tensor's type, or the tensor converted to another."""
     if dtype is None:
         return f"torch.{LEGACY.get(self.dtype.name, self.dtype.name)}Tensor"
@@ -474,6 +474,8 @@ def type_(self: Tensor, dtype: DType | str | None = None) -> str | Tensor:
         return primitives.cast(self, dtype)
     from picograd.dtypes import BY_NAME
 
+    if isinstance(dtype, type) and isinstance(getattr(dtype, "dtype", None), DType):
+        return primitives.cast(self, cast("DType", dtype.dtype))  # FloatTensor and its like
     wanted = str(dtype).removeprefix("torch.").removesuffix("Tensor")
     for name, legacy in LEGACY.items():
         if legacy == wanted:

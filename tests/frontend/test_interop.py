@@ -294,5 +294,5 @@ def test_pinning_ends_with_the_array():
 
 
 def test_missing_names_say_so():
-    with pytest.raises(AttributeError, match=r"picograd\.cholesky_solve isn't supported yet"):
-        _ = picograd.cholesky_solve
+    with pytest.raises(AttributeError, match=r"picograd\.lobpcg isn't supported yet"):
+        _ = picograd.lobpcg
