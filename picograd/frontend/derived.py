@@ -19,7 +19,7 @@ from picograd.frontend.comparison import isnan
 from picograd.frontend.elementwise import filled_like, mul, pow
 from picograd.frontend.movement import diag
 from picograd.frontend.promotion import Number, broadcast_pair
-from picograd.frontend.registry import operation
+from picograd.frontend.registry import INPLACE, METHODS, operation
 from picograd.frontend.selection import choose
 from picograd.frontend.slicing import diagonal, select, sliced
 from picograd.frontend.tensor import Tensor
@@ -193,3 +193,33 @@ def is_pinned(self: Tensor, device: object = None) -> bool:
 def share_memory_(self: Tensor) -> Tensor:
     """The tensor itself: memory isn't shared with other processes."""
     return self
+
+
+@operation()
+def resolve_conj(input: Tensor) -> Tensor:
+    """The tensor itself: conjugates are computed when they are asked for."""
+    return input
+
+
+@operation()
+def resolve_neg(input: Tensor) -> Tensor:
+    """The tensor itself: negatives are computed when they are asked for."""
+    return input
+
+
+@operation(method=False)
+def fill(input: Tensor, value: Number | Tensor) -> Tensor:
+    """A tensor like another, filled with one number."""
+    return input.clone().fill_(value)
+
+
+# In-place methods that torch has as functions too: those of functions of one tensor.
+_IN_PLACE = (
+    "abs acos acosh asin asinh atan atanh ceil clamp clamp_max clamp_min clip cos cosh deg2rad erf "
+    "erfc exp exp2 expm1 fix floor frac log log10 log1p log2 logit nan_to_num neg negative rad2deg "
+    "reciprocal relu round rsqrt sigmoid sin sinc sinh sqrt square tan tanh trunc xlogy gcd lcm"
+)
+EXPORTS: dict[str, Callable[..., object]] = {
+    **{f"{name}_": INPLACE[f"{name}_"] for name in _IN_PLACE.split()},
+    **{name: METHODS[name] for name in ("zero_", "fill_", "detach_", "index_put_")},
+}

@@ -252,10 +252,10 @@ def together(pieces: list[Tensor]) -> tuple[Tensor, ...]:
     return tuple(pieces)
 
 
-@operation(function=False)
-def split_with_sizes(self: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
-    """`self.split(list, dim)`."""
-    return split(self, list(split_sizes), dim)
+@operation()
+def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+    """`input.split(list, dim)`."""
+    return split(input, list(split_sizes), dim)
 
 
 @operation()

@@ -17,6 +17,7 @@ from picograd.frontend import primitives
 from picograd.frontend.comparison import eq, lt
 from picograd.frontend.elementwise import abs, add, div, filled_like, mul, neg, rsub, square, sub
 from picograd.frontend.gathering import along_dim
+from picograd.frontend.hostdata import known_values
 from picograd.frontend.indexing import known_range
 from picograd.frontend.reductions import mean, sum
 from picograd.frontend.selection import choose, clamp
@@ -290,6 +291,10 @@ def binary_cross_entropy(
             f"Using a target size ({target.shape}) that is different to the input size "
             f"({input.shape}) is deprecated. Please ensure they have the same size."
         )
+    for name, given in (("input", input), ("target", target)):
+        known = known_values(given)
+        if known is not None and not ((known >= 0) & (known <= 1)).all():
+            raise RuntimeError(f"all elements of {name} should be between 0 and 1")
     yes, no = clamp(log(input), min=-100), clamp(log1p(neg(input)), min=-100)
     loss = neg(add(mul(target, yes), mul(rsub(target, 1), no)))
     loss = loss if weight is None else mul(loss, weight)

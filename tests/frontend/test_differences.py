@@ -118,6 +118,15 @@ GRADIENTS = [
 
 
 NAMES = [
+    "x = m.tensor([-1.0, 2.0]); m.relu_(x); x",
+    "x = m.tensor([-1.0, 2.0]); m.clamp_(x, 0, 1); x",
+    "x = m.ones(2); m.zero_(x); x",
+    "m.fill(m.ones(2), 3)",
+    "m.split_with_sizes(m.ones(3), [1, 2])",
+    "m.resolve_conj(m.ones(2))",
+    "m.nn.functional.binary_cross_entropy(m.tensor([2.0]), m.tensor([1.0]))",
+    "m.nn.functional.binary_cross_entropy(m.tensor([0.5]), m.tensor([2.0]))",
+    "m.nn.functional.binary_cross_entropy(m.tensor([0.0, 1.0]), m.tensor([1.0, 1.0]))",
     "m.FloatTensor([1, 2])",
     "m.LongTensor([1.5])",
     "m.FloatTensor(2, 3).shape",
