@@ -82,6 +82,8 @@ _LAZY = {
     "autocast": "amp",
     "compile": "compiler",
     "get_float32_matmul_precision": "compiler",
+    "load": "serialization",
+    "save": "serialization",
     "set_float32_matmul_precision": "compiler",
     "use_deterministic_algorithms": "compiler",
 }
