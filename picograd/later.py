@@ -16,6 +16,7 @@ from typing import Any
 
 _LINALG = "picograd.linalg"
 _OLDER = "picograd.linalg.aliases"
+_SPECIAL = "picograd.special"
 
 
 def _rows(module: str, names: str) -> dict[str, tuple[str, str]]:
@@ -32,18 +33,27 @@ BOTH = {
     **_rows(_LINALG, "cholesky_inverse cholesky_solve det logdet matrix_exp slogdet"),
     **_rows(_OLDER, "cholesky cross inverse lu_solve pinverse qr svd triangular_solve"),
     **_rows(_LINALG, "orgqr=householder_product"),
+    **_rows(_SPECIAL, "digamma i0 lgamma mvlgamma=multigammaln"),
 }
 
 FUNCTIONS = {
     **BOTH,
     **_rows(_LINALG, "lu_unpack vander vecdot"),
     **_rows(_OLDER, "lu=lu_method pca_lowrank svd_lowrank"),
+    **_rows(_SPECIAL, "polygamma"),
 }
 
-METHODS = {**BOTH, **_rows(_OLDER, "lu=lu_method")}
+METHODS = {
+    **BOTH,
+    **_rows(_OLDER, "lu=lu_method"),
+    **_rows("picograd.special.gamma", "polygamma=polygamma_method"),
+}
 
 # Methods that also have an in-place form.
-INPLACE: dict[str, tuple[str, str]] = {}
+INPLACE = {
+    **_rows(_SPECIAL, "digamma i0 lgamma mvlgamma=multigammaln"),
+    **_rows("picograd.special.gamma", "polygamma=polygamma_method"),
+}
 
 
 def find(name: str) -> object | None:
