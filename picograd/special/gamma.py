@@ -132,20 +132,32 @@ def _hurwitz(s: float | Tensor, q: Tensor) -> Tensor:
     return total
 
 
+def _cotangents(n: int) -> list[float]:
+    """The n-th derivative of cot as a polynomial in cot, the constant first."""
+    polynomial = [0.0, 1.0]
+    for _ in range(n):
+        slope = [k * c for k, c in enumerate(polynomial)][1:]
+        polynomial = [-a - b for a, b in zip([*slope, 0.0, 0.0], [0.0, 0.0, *slope], strict=True)]
+    return polynomial
+
+
 def _polygamma(n: int, x: Tensor) -> Tensor:
     scale = (-1.0) ** (n + 1) * math.factorial(n)
     positive = x > 0
-    right = _hurwitz(n + 1, choose(positive, x, 1.0)) * scale
-    if n != 1:
-        return choose(positive, right, choose(x == x.floor(), math.inf, math.nan * x))  # type: ignore[arg-type]
-    sine = ((x - x.round()) * math.pi).sin()
-    mirrored = (math.pi / sine) ** 2 - _hurwitz(2, choose(positive, 1.0, 1 - x))
+    right = _hurwitz(n + 1, choose(positive, x, 1 - x)) * scale
+    angle = (x - x.round()) * math.pi
+    cotangent = angle.cos() / angle.sin()
+    mirrored = filled_like(x, 0.0)
+    for coefficient in reversed(_cotangents(n)):
+        mirrored = mirrored * cotangent + coefficient
+    mirrored = right * (-1.0) ** n - mirrored * math.pi ** (n + 1)
+    mirrored = choose(x == x.floor(), math.inf, mirrored)  # type: ignore[arg-type]
     return choose(positive, right, mirrored)
 
 
 @writing_out
 def polygamma(n: int, input: Tensor) -> Tensor:
-    """The n-th derivative of `digamma`; for n > 1 NaN left of 0."""
+    """The n-th derivative of `digamma`."""
     if n < 0:
         raise RuntimeError("polygamma(n, x) does not support negative n.")
     if n == 0:
