@@ -79,7 +79,7 @@ class SavedStorage:
 class Pickler(pickle._Pickler):
     """Python's own pickler, which can be told to write names that are not importable here."""
 
-    dispatch = cast("Any", {**pickle._Pickler.dispatch})
+    dispatch: Any = {**pickle._Pickler.dispatch}  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(self, stream: io.BytesIO, protocol: int) -> None:
         super().__init__(stream, protocol)
@@ -100,9 +100,6 @@ class Pickler(pickle._Pickler):
 
     def _save_dtype(self, obj: DType) -> None:
         self._write_name(obj, "torch", obj.name)
-
-    dispatch[Name] = _save_name
-    dispatch[DType] = _save_dtype
 
     def reducer_override(self, obj: Any) -> Any:
         """What torch writes for tensors, sizes and devices."""
@@ -150,6 +147,9 @@ class Pickler(pickle._Pickler):
                 f"types: {known.dtype} and {x.dtype}"
             )
         return known
+
+
+Pickler.dispatch |= {Name: Pickler._save_name, DType: Pickler._save_dtype}
 
 
 class Dumped:

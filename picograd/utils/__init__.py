@@ -1,0 +1,21 @@
+"""Helpers around training: `utils.data` and `utils.checkpoint`, loaded on first use.
+
+In: nothing. Out: the namespace that `torch.utils` is in torch programs.
+
+>>> from picograd import utils
+>>> utils.data.SequentialSampler(range(3)).__class__.__name__
+'SequentialSampler'
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+_MODULES = ("checkpoint", "data")
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _MODULES:
+        return importlib.import_module(f"picograd.utils.{name}")
+    raise AttributeError(f"picograd.utils.{name} isn't supported yet")
