@@ -9,7 +9,7 @@ import picograd
 
 torch = pytest.importorskip("torch")
 SEED = 20261123
-LINE = np.concatenate([np.linspace(-30.3, 30.3, 97), [0.5, 1.0, 2.0, 0.1, 150.0, -0.25]])
+LINE = np.concatenate([np.linspace(-30.3, 30.3, 98), [0.5, 1.0, 2.0, 0.1, 150.0, -0.25]])
 RIGHT = np.concatenate([np.linspace(0.01, 40, 77), [1.0, 2.0, 1e-4, 500.0]])
 UNIT = np.concatenate([np.linspace(0.001, 0.999, 41), [1e-12, 1e-7, 0.5]])
 EDGES = np.array([0.0, -0.0, 1.0, 2.0, -1.0, -2.0, np.inf, -np.inf, np.nan])
