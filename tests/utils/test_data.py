@@ -118,6 +118,16 @@ def test_same_as_torch(expression):
     assert ours == theirs
 
 
+def test_modules_that_programs_import_from():
+    from picograd.utils.data.dataloader import DataLoader, default_collate
+    from picograd.utils.data.dataset import Dataset
+    from picograd.utils.data.sampler import Sampler
+
+    data = picograd.utils.data
+    found = (DataLoader, default_collate, Dataset, Sampler)
+    assert found == (data.DataLoader, data.default_collate, data.Dataset, data.Sampler)
+
+
 def test_seeds_repeat_an_order():
     orders = []
     for seed in (1, 1, 2):

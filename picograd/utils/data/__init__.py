@@ -23,7 +23,7 @@ from picograd.utils.data.dataset import (
     TensorDataset,
     random_split,
 )
-from picograd.utils.data.loader import DataLoader
+from picograd.utils.data.dataloader import DataLoader
 from picograd.utils.data.sampler import (
     BatchSampler,
     RandomSampler,
