@@ -30,7 +30,7 @@ def _rows(module: str, names: str) -> dict[str, tuple[str, str]]:
 
 # What is both `picograd.X` and `Tensor.X`.
 BOTH = {
-    **_rows(_LINALG, "cholesky_inverse cholesky_solve det logdet matrix_exp slogdet"),
+    **_rows(_LINALG, "cholesky_inverse cholesky_solve det logdet matrix_exp matrix_power slogdet"),
     **_rows(_OLDER, "cholesky cross inverse lu_solve pinverse qr svd triangular_solve"),
     **_rows(_LINALG, "orgqr=householder_product"),
     **_rows(_SPECIAL, "digamma i0 lgamma mvlgamma=multigammaln"),

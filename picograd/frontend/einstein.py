@@ -306,11 +306,8 @@ def chain_matmul(*matrices: Tensor) -> Tensor:
     return einsum(f"{','.join(names)}->a{chr(97 + len(matrices))}", *matrices)
 
 
-@operation(out=True)
-def matrix_power(input: Tensor, n: int) -> Tensor:
-    """A square matrix multiplied by itself n times."""
-    if n < 0:
-        raise NotImplementedError("matrix_power(): negative powers need an inverse")
+def natural_power(input: Tensor, n: int) -> Tensor:
+    """A square matrix multiplied by itself n >= 0 times."""
     from picograd.frontend.creation import eye
 
     result: Tensor | None = None

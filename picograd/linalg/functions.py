@@ -16,8 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from picograd.frontend.einstein import chain_matmul
-from picograd.frontend.einstein import matrix_power as natural_power
+from picograd.frontend.einstein import chain_matmul, natural_power
 from picograd.frontend.function import Function
 from picograd.frontend.movement import cat, roll
 from picograd.frontend.promotion import broadcast_shapes, wrap_dim

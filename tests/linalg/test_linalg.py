@@ -56,6 +56,7 @@ VALUES = [
     ("linalg.matrix_exp(3 * a)", A),
     ("linalg.matrix_power(a, -3)", A),
     ("linalg.matrix_power(a, 5)", A),
+    ("torch.matrix_power(a, -1) + a.matrix_power(0)", A),
     ("linalg.multi_dot([a, b, c])", (4,), (4, 3), (3, 2)),
     ("linalg.cross(a, b)", A, A),
     ("torch.cross(a, b, dim=1)", WIDE, WIDE),
