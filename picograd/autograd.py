@@ -8,7 +8,7 @@
 """
 
 from picograd.frontend.autograd import backward, grad
-from picograd.frontend.function import Function
+from picograd.frontend.function import Function, FunctionCtx, once_differentiable
 from picograd.frontend.grad_mode import (
     enable_grad,
     inference_mode,
@@ -19,11 +19,13 @@ from picograd.frontend.tensor import Tensor as Variable
 
 __all__ = [
     "Function",
+    "FunctionCtx",
     "Variable",
     "backward",
     "enable_grad",
     "grad",
     "inference_mode",
     "no_grad",
+    "once_differentiable",
     "set_grad_enabled",
 ]

@@ -19,6 +19,7 @@ unrecorded and leaves one step on the tape that runs `backward`.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, ClassVar, cast
 
@@ -214,3 +215,35 @@ def _link(
         result._meta = Meta((node, number))
         linked.append(result)
     return tuple(linked)
+
+
+class _Once(GradNode):
+    """What stands behind gradients that can't be differentiated again."""
+
+    __slots__ = ()
+
+    def apply(self, gradients: list[Tensor | None]) -> Gradients:
+        raise RuntimeError(
+            "trying to differentiate twice a function that was marked with @once_differentiable"
+        )
+
+
+def once_differentiable(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a `backward` whose result must not be differentiated again."""
+
+    @functools.wraps(fn)
+    def wrapper(ctx: FunctionCtx, *args: Any) -> Any:
+        with no_grad():
+            outputs = fn(ctx, *args)
+        edges = tuple([x._edge() for x in args if isinstance(x, Tensor)])
+        if not state.enabled or not any(edge is not None for edge in edges):
+            return outputs
+        listed = list(outputs) if isinstance(outputs, tuple) else [outputs]
+        for number, x in enumerate(listed):
+            if isinstance(x, Tensor):
+                fresh = wrap(x._snapshot())
+                fresh._meta = Meta((_Once(edges, (fresh._signature(),)), 0))
+                listed[number] = fresh
+        return tuple(listed) if isinstance(outputs, tuple) else listed[0]
+
+    return wrapper

@@ -1,0 +1,36 @@
+"""`autograd.Function`: a backward that may be differentiated once only."""
+
+from __future__ import annotations
+
+import pytest
+
+import picograd
+from picograd.autograd import Function, once_differentiable
+
+
+class Cube(Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x * x
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        (x,) = ctx.saved_tensors
+        return gradient * 3 * x * x
+
+
+def test_once_differentiable_gives_first_derivatives():
+    x = picograd.tensor(2.0, requires_grad=True)
+    Cube.apply(x).backward()
+    assert x.grad.item() == 12.0
+
+
+def test_once_differentiable_refuses_second_derivatives():
+    x = picograd.tensor(2.0, requires_grad=True)
+    y = Cube.apply(x * 1)
+    (first,) = picograd.autograd.grad(y * y, x, create_graph=True)
+    assert first.item() == 192.0
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        picograd.autograd.grad(first, x)
