@@ -76,27 +76,12 @@ _export()
 dtype = DType
 
 
-# Names of the package that live in submodules, which are imported when one is first used.
-_LAZY = {
-    "are_deterministic_algorithms_enabled": "compiler",
-    "autocast": "amp",
-    "compile": "compiler",
-    "get_float32_matmul_precision": "compiler",
-    "load": "serialization",
-    "save": "serialization",
-    "set_float32_matmul_precision": "compiler",
-    "use_deterministic_algorithms": "compiler",
-}
-
-
 def __getattr__(name: str) -> Any:
     """Submodules and `later`'s names on first use; for all else, an error that names it."""
     found = _later.find(name)
     if found is not None:
         globals()[name] = found
         return found
-    if name in _LAZY:
-        return getattr(importlib.import_module(f"picograd.{_LAZY[name]}"), name)
     if not name.startswith("_") and importlib.util.find_spec(f"picograd.{name}") is not None:
         return importlib.import_module(f"picograd.{name}")
     raise AttributeError(f"picograd.{name} isn't supported yet")

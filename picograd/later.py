@@ -41,6 +41,21 @@ FUNCTIONS = {
     **_rows(_LINALG, "lu_unpack vander vecdot"),
     **_rows(_OLDER, "lu=lu_method pca_lowrank svd_lowrank"),
     **_rows(_SPECIAL, "polygamma"),
+    **_rows("picograd.amp", "autocast"),
+    **_rows("picograd.serialization", "load save"),
+    **_rows(
+        "picograd.compiler",
+        "are_deterministic_algorithms_enabled compile get_float32_matmul_precision "
+        "set_float32_matmul_precision use_deterministic_algorithms",
+    ),
+    # Those whose arguments are the same in both of torch's places.
+    **_rows(
+        "picograd.nn.functional",
+        "adaptive_avg_pool1d avg_pool1d celu channel_shuffle conv1d conv2d "
+        "conv3d conv_transpose1d conv_transpose2d conv_transpose3d cosine_similarity dropout "
+        "group_norm hardshrink layer_norm max_pool1d max_pool2d max_pool3d pairwise_distance "
+        "pixel_shuffle pixel_unshuffle prelu rms_norm selu",
+    ),
 }
 
 METHODS = {

@@ -1,7 +1,7 @@
 """From a kernel to renderable loops: lowering, then every pass in order, checked in between.
 
-In: a `Kernel` and a `Target`. Out: a `loops.Function` that the renderers take. `runtime.kernels` calls
-`compile_function`; `DEBUG=5` watches it through `observer`.
+In: a `Kernel` and a `Target`. Out: a `loops.Function` that the renderers take. `runtime.kernels`
+calls `compile_function`; `DEBUG=5` watches it through `observer`.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from picograd.utils.data.collate import (
     default_collate_fn_map,
     default_convert,
 )
+from picograd.utils.data.dataloader import DataLoader
 from picograd.utils.data.dataset import (
     ChainDataset,
     ConcatDataset,
@@ -23,7 +24,6 @@ from picograd.utils.data.dataset import (
     TensorDataset,
     random_split,
 )
-from picograd.utils.data.dataloader import DataLoader
 from picograd.utils.data.sampler import (
     BatchSampler,
     RandomSampler,
