@@ -195,10 +195,26 @@ def installed(names: list[str]) -> list[str]:
     unknown = [name for name in names if name not in PEERS]
     if unknown:
         sys.exit(f"unknown peers: {', '.join(unknown)}; known: {', '.join(PEERS)}")
-    missing = [name for name in names if importlib.util.find_spec(name) is None]
-    for name in missing:
-        print(f"{name} is not installed: left out")
-    return [name for name in names if name not in missing]
+    usable = []
+    for name in names:
+        if importlib.util.find_spec(name) is None:
+            print(f"{name} is not installed: left out")
+        elif name == "tinygrad" and (reason := _tinygrad_fails()):
+            print(f"tinygrad cannot compute here ({reason}): left out")
+        else:
+            usable.append(name)
+    return usable
+
+
+def _tinygrad_fails() -> str | None:
+    """Why tinygrad can't run: its CPU device calls clang, which isn't part of its package."""
+    from tinygrad import Tensor
+
+    try:
+        Tensor([1.0]).realize().numpy()
+    except Exception as error:  # whatever it is, the other peers can be timed
+        return f"{type(error).__name__}: {error}"
+    return None
 
 
 def main() -> None:
