@@ -37,7 +37,8 @@ SEMANTICS (what every backend must compute; the interpreter is the executable fo
 * A reduce over an empty axis gives its identity: 0 for SUM, 1 for PROD, the dtype's lowest/highest
   for MAX/MIN. SUM and PROD of float16/bfloat16 accumulate in float32. The order of a float
   reduction is unspecified but depends on shapes alone.
-* GATHER indices outside [0, size) are an IndexError unless the attribute says `checked`.
+* GATHER indices outside [0, size) are an IndexError unless the attribute says `checked`. A node
+  that no output depends on after simplification (`gather % 1`) may go, and its check with it.
 * UPDATE and SCATTER: the last write in row-major order of the value wins.
 * RANDOM is Philox4x32-10 with key = seed (low, high) and counter = (i low, i high, call low,
   call high) for the row-major position i; it returns the 32-bit word that the attribute names.
