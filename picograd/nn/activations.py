@@ -125,7 +125,8 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     if weight.numel() > 1 and input.ndim > 1:
         shape = tuple(-1 if n == 1 else 1 for n in range(input.ndim))
         weight = weight.reshape(shape)
-    return choose(lt(filled_like(input, 0), input), input, mul(input, weight))
+    result = choose(lt(filled_like(input, 0), input), input, mul(input, weight))
+    return result if input.ndim else result.reshape(())  # the weight has one dimension
 
 
 def hardtanh(

@@ -15,10 +15,22 @@ import math
 from picograd.dtypes import int64
 from picograd.frontend import primitives
 from picograd.frontend.comparison import eq, lt
-from picograd.frontend.elementwise import abs, add, div, filled_like, mul, neg, rsub, square, sub
+from picograd.frontend.elementwise import (
+    abs,
+    add,
+    div,
+    filled_like,
+    mul,
+    neg,
+    rsub,
+    sqrt,
+    square,
+    sub,
+)
 from picograd.frontend.gathering import along_dim
 from picograd.frontend.hostdata import known_values
 from picograd.frontend.indexing import known_range
+from picograd.frontend.movement import broadcast_tensors
 from picograd.frontend.reductions import mean, sum
 from picograd.frontend.selection import choose, clamp
 from picograd.frontend.statistics import log_softmax, norm
@@ -388,6 +400,7 @@ def gaussian_nll_loss(
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """The cosine of the angle between vectors along `dim`."""
+    x1, x2 = broadcast_tensors(x1, x2)
     product = sum(mul(x1, x2), dim)
     first, second = clamp(norm(x1, 2, dim), min=eps), clamp(norm(x2, 2, dim), min=eps)
     return div(product, mul(first, second))
@@ -404,8 +417,9 @@ def cosine_embedding_loss(
     input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0, reduction: str = "mean"
 ) -> Tensor:
     """`1 - cos` of pairs that belong together, `cos - margin` of others."""
-    similarity = cosine_similarity(input1, input2, -1)
-    apart = clamp(sub(similarity, margin), min=0)
+    sizes = mul(add(sum(square(input1), -1), 1e-12), add(sum(square(input2), -1), 1e-12))
+    similarity = div(sum(mul(input1, input2), -1), sqrt(sizes))
+    apart = choose(eq(target, -1), clamp(sub(similarity, margin), min=0), 0.0)
     return reduced(choose(eq(target, 1), rsub(similarity, 1), apart), reduction)
 
 
@@ -420,8 +434,8 @@ def hinge_embedding_loss(
     input: Tensor, target: Tensor, margin: float = 1.0, reduction: str = "mean"
 ) -> Tensor:
     """`input` where the target is 1, `max(0, margin - input)` where it is -1."""
-    apart = clamp(rsub(input, margin), min=0)
-    return reduced(choose(eq(target, 1), input, apart), reduction)
+    apart = choose(eq(target, 1), 0.0, clamp(rsub(input, margin), min=0))
+    return reduced(add(apart, choose(eq(target, -1), 0.0, input)), reduction)
 
 
 def triplet_margin_loss(

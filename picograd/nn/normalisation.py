@@ -10,6 +10,7 @@ means are changed in place. Exported by `picograd.nn.functional`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from picograd.frontend import primitives
@@ -146,7 +147,7 @@ def group_norm(
             f"shape {list(input._shape)} and num_groups={num_groups}"
         )
     x = _wide(input)
-    grouped = x.reshape((x._shape[0], num_groups, -1))
+    grouped = x.reshape((x._shape[0], num_groups, math.prod(x._shape[1:]) // num_groups))
     result = _standardised(grouped, (2,), eps).reshape(x._shape)
     result = _affine(result, _per_channel(x, weight), _per_channel(x, bias))
     return primitives.cast(result, input.dtype)

@@ -32,8 +32,23 @@ def pad(
         return _pad_constant(input, axes, pairs, 0 if value is None else value)
     result = input
     for axis, (before, after) in zip(axes, pairs, strict=True):
-        result = _pad_axis(result, axis, before, after, mode)
+        if mode == "circular":  # what is left goes around
+            result = _cropped(result, axis, min(before, 0), min(after, 0))
+        result = _pad_axis(result, axis, max(before, 0), max(after, 0), mode)
+        if mode != "circular":
+            result = _cropped(result, axis, min(before, 0), min(after, 0))
     return result
+
+
+def _cropped(x: Tensor, axis: int, before: int, after: int) -> Tensor:
+    """Fewer elements at both ends (the numbers are negative)."""
+    extent = x._shape[axis]
+    if extent + before + after < 0:
+        raise RuntimeError(
+            f"The input size {extent}, plus negative padding {before} and {after} resulted in a "
+            f"negative output size, in dimension {axis}"
+        )
+    return x.narrow(axis, -before, extent + before + after) if before or after else x
 
 
 def _pad_constant(x: Tensor, axes: list[int], pairs: list[tuple[int, int]], value: float) -> Tensor:

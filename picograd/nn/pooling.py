@@ -11,8 +11,8 @@ In: (N, C, *) or (C, *). Out: the same with smaller extents. Windows are those o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -132,13 +132,18 @@ def _avg_pool(
     if divisor_override is not None:
         if divisor_override == 0:
             raise RuntimeError("divisor must be not zero")
-        return total / divisor_override
+        return _divided(total, divisor_override)
     counts = np.ones((), np.float64)
     for axis, extent in zip(axes, input.shape[-rank:], strict=True):
         counts = np.multiply.outer(counts, _counts(axis, extent, count_include_pad))
     if (counts == counts.flat[0]).all():
-        return total / float(counts.flat[0])
-    return total / tensor(counts, dtype=input.dtype)
+        return _divided(total, int(counts.flat[0]))
+    return _divided(total, tensor(counts, dtype=input.dtype))
+
+
+def _divided(total: Tensor, count: int | Tensor) -> Tensor:
+    """The mean; of integers, an integer."""
+    return total / count if total.dtype.is_float else total.div(count, rounding_mode="trunc")
 
 
 def _counts(axis: _Axis, extent: int, count_include_pad: bool) -> np.ndarray:
@@ -236,14 +241,8 @@ def avg_pool3d(
 Wanted = int | None | Sequence[int | None]
 
 
-def _adaptive(
-    rank: int, input: Tensor, output_size: Wanted, reduce: Callable[[Tensor, np.ndarray], Tensor]
-) -> Tensor:
-    """Window i of n over an extent e is [floor(i e / n), ceil((i + 1) e / n)), axis by axis.
-
-    `reduce` gets the elements of one axis's windows in a last dimension, the shorter ones filled
-    with their last element, and which elements are real: (number, longest) booleans.
-    """
+def _wanted(rank: int, input: Tensor, output_size: Wanted) -> list[tuple[int, int]]:
+    """The axes whose extent changes, each with how many windows it gets."""
     if input.ndim not in (rank + 1, rank + 2):
         raise RuntimeError(
             f"adaptive pooling: Expected {rank + 1}D or {rank + 2}D tensor, but got "
@@ -253,26 +252,48 @@ def _adaptive(
     if output_size is None or isinstance(output_size, int):
         wanted = (output_size,) * rank
     else:
-        wanted = output_size
+        wanted = tuple(output_size) * (rank if len(output_size) == 1 else 1)
+    numbered = zip(range(input.ndim - rank, input.ndim), wanted, strict=True)
+    return [(a, n) for a, n in numbered if n is not None and n != input.shape[a]]
+
+
+def _adaptive_windows(x: Tensor, axis: int, number: int) -> tuple[Tensor, np.ndarray]:
+    """Window i of n over an extent e is [floor(i e / n), ceil((i + 1) e / n)).
+
+    Their elements lie in a new last dimension, the shorter windows filled with their last element;
+    and which elements are real: (number, longest) booleans.
+    """
+    extent = x.shape[axis]
+    i = np.arange(number)
+    start, end = i * extent // number, -(-(i + 1) * extent // number)
+    longest = int((end - start).max()) if number else 1
+    steps = np.arange(longest)
+    real = (steps < (end - start)[:, None]).reshape(number, *(1,) * (x.ndim - 1 - axis), longest)
+    if number and extent % number == 0:
+        return x.unflatten(axis, (number, longest)).movedim(axis + 1, -1), real
+    table = np.minimum(start[:, None] + steps, (end - 1)[:, None])
+    picked = x.index_select(axis, tensor(table.reshape(-1)))
+    return picked.unflatten(axis, (number, longest)).movedim(axis + 1, -1), real
+
+
+def _adaptive_mean(rank: int, input: Tensor, output_size: Wanted) -> Tensor:
     x = input
-    for n, number in enumerate(wanted):
-        axis = input.ndim - rank + n
-        extent = x.shape[axis]
-        if number is None or number == extent:
-            continue
-        i = np.arange(number)
-        start, end = i * extent // number, -(-(i + 1) * extent // number)
-        longest = int((end - start).max()) if number else 1
-        steps = np.arange(longest)
-        real = steps < (end - start)[:, None]
-        if extent % max(number, 1) == 0 and number:
-            seen = x.unflatten(axis, (number, longest)).movedim(axis + 1, -1)
-        else:
-            table = np.minimum(start[:, None] + steps, (end - 1)[:, None])
-            picked = x.index_select(axis, tensor(table.reshape(-1)))
-            seen = picked.unflatten(axis, (number, longest)).movedim(axis + 1, -1)
-        x = reduce(seen, real.reshape(number, *(1,) * (x.ndim - 1 - axis), longest))
+    for axis, number in _wanted(rank, input, output_size):
+        x = _mean(*_adaptive_windows(x, axis, number))
     return x
+
+
+def _adaptive_largest(rank: int, input: Tensor, output_size: Wanted, return_indices: bool) -> Any:
+    """The last axis goes first: of equal elements the first in memory wins."""
+    axes = _wanted(rank, input, output_size)[::-1]
+    x, plane = input, input.shape[-rank:]
+    places = arange(math.prod(plane)).view(*plane).expand(*input.shape) if return_indices else None
+    for axis, number in axes:
+        x, which = _adaptive_windows(x, axis, number)[0].max(-1)
+        if places is not None:
+            seen = _adaptive_windows(places, axis, number)[0]
+            places = seen.gather(-1, which.unsqueeze(-1)).squeeze(-1)
+    return x if places is None else (x, places)
 
 
 def _mean(seen: Tensor, real: np.ndarray) -> Tensor:
@@ -282,35 +303,31 @@ def _mean(seen: Tensor, real: np.ndarray) -> Tensor:
     return (seen * tensor(weights, dtype=seen.dtype)).sum(-1)
 
 
-def _largest(seen: Tensor, real: np.ndarray) -> Tensor:
-    return seen.max(-1).values
-
-
 def adaptive_avg_pool1d(input: Tensor, output_size: Wanted) -> Tensor:
     """(N, C, L) -> (N, C, output_size) by means."""
-    return _adaptive(1, input, output_size, _mean)
+    return _adaptive_mean(1, input, output_size)
 
 
 def adaptive_avg_pool2d(input: Tensor, output_size: Wanted) -> Tensor:
     """(N, C, H, W) -> (N, C, *output_size) by means."""
-    return _adaptive(2, input, output_size, _mean)
+    return _adaptive_mean(2, input, output_size)
 
 
 def adaptive_avg_pool3d(input: Tensor, output_size: Wanted) -> Tensor:
     """(N, C, D, H, W) -> (N, C, *output_size) by means."""
-    return _adaptive(3, input, output_size, _mean)
+    return _adaptive_mean(3, input, output_size)
 
 
-def adaptive_max_pool1d(input: Tensor, output_size: Wanted) -> Tensor:
-    """(N, C, L) -> (N, C, output_size) by maxima."""
-    return _adaptive(1, input, output_size, _largest)
+def adaptive_max_pool1d(input: Tensor, output_size: Wanted, return_indices: bool = False) -> Any:
+    """(N, C, L) -> (N, C, output_size) by maxima, with their places if asked for."""
+    return _adaptive_largest(1, input, output_size, return_indices)
 
 
-def adaptive_max_pool2d(input: Tensor, output_size: Wanted) -> Tensor:
-    """(N, C, H, W) -> (N, C, *output_size) by maxima."""
-    return _adaptive(2, input, output_size, _largest)
+def adaptive_max_pool2d(input: Tensor, output_size: Wanted, return_indices: bool = False) -> Any:
+    """(N, C, H, W) -> (N, C, *output_size) by maxima, with their places if asked for."""
+    return _adaptive_largest(2, input, output_size, return_indices)
 
 
-def adaptive_max_pool3d(input: Tensor, output_size: Wanted) -> Tensor:
-    """(N, C, D, H, W) -> (N, C, *output_size) by maxima."""
-    return _adaptive(3, input, output_size, _largest)
+def adaptive_max_pool3d(input: Tensor, output_size: Wanted, return_indices: bool = False) -> Any:
+    """(N, C, D, H, W) -> (N, C, *output_size) by maxima, with their places if asked for."""
+    return _adaptive_largest(3, input, output_size, return_indices)

@@ -1,0 +1,64 @@
+"""Functions of `torch.nn.functional`, as expressions that both libraries evaluate.
+
+In an expression, `x`, `y` and `z` are random float32 tensors of the given shapes (which require
+gradients), `F` is the namespace and `m` the library.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import picograd
+
+torch = pytest.importorskip("torch")
+
+PLANE, VOLUME, SIGNAL = (2, 3, 7, 5), (1, 2, 5, 4, 3), (2, 3, 9)
+CASES = [
+    ("F.adaptive_max_pool1d(x, 4, return_indices=True)", SIGNAL),
+    ("F.adaptive_max_pool2d(x, (3, None), True)", PLANE),
+    ("F.adaptive_max_pool2d(x.round(), (3, 2), True)", (3, 7, 5)),
+    ("F.adaptive_max_pool3d(x, 2, True)", VOLUME),
+    ("F.avg_pool1d((x * 9).long(), 3)", SIGNAL),
+    ("F.avg_pool2d((x * 9).long(), 3, 2, 1, count_include_pad=False)", PLANE),
+    ("F.group_norm(x, 3)", (0, 6, 2)),
+    ("F.group_norm(x, 1)", (2, 6, 0)),
+    *[
+        (f"F.pad(x, {amounts}, mode='{mode}')", (2, 3, 4, 5))
+        for mode in ("replicate", "circular", "reflect", "constant")
+        for amounts in ((1, -2, 0, 3), (0, 0, -1, -1))
+    ],
+    ("F.pad(x, (-4, 5), mode='replicate')", (2, 3, 4)),
+    ("F.prelu(x, y)", (), (1,)),
+    ("F.prelu(x, y)", PLANE, (3,)),
+    ("F.cosine_similarity(x, y, dim=-1)", (4, 1), (1, 3)),
+    ("F.cosine_embedding_loss(x, y, m.tensor([1, -1, 0]), 0.2, reduction='none')", (3, 4), (3, 4)),
+    ("F.cosine_embedding_loss((x * 9).long(), y.long(), m.tensor([1, -1, 0]))", (3, 4), (3, 4)),
+    ("F.hinge_embedding_loss(x, m.tensor([1, -1, 0]), reduction='none')", (3,)),
+]  # fmt: skip
+
+
+def flat(result):
+    return list(result) if isinstance(result, tuple | list) else [result]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_numbers_and_gradients(case) -> None:
+    expression, *shapes = case
+    random = np.random.default_rng(0)
+    given = [random.standard_normal(shape).astype(np.float32) for shape in shapes]
+    results = []
+    for m in (torch, picograd):
+        x = [m.tensor(a, requires_grad=True) for a in given]
+        names = dict(zip("xyz", x, strict=False))
+        out = flat(eval(expression, {"F": m.nn.functional, "m": m, **names}))
+        floats = [y for y in out if y.requires_grad]
+        if floats:
+            m.autograd.backward([y.square().sum() for y in floats])
+        grads = [m.zeros(1) if a.grad is None else a.grad for a in x]
+        results.append([*[y.detach() for y in out], *grads])
+    for want, have in zip(*results, strict=True):
+        assert str(have.dtype) == str(want.dtype)
+        assert tuple(have.shape) == tuple(want.shape)
+        np.testing.assert_allclose(have.numpy(), want.numpy(), 1e-3, 1e-4)
