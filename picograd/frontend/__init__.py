@@ -33,5 +33,7 @@ MODULES = (
     "legacy",
     "striding",
     "derived",
+    "copies",
+    "numeric",
     "system",
 )

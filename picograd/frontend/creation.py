@@ -303,6 +303,8 @@ def arange(
     low, high, stride = _bound(start), _bound(end), _bound(step)
     if isinstance(low, complex) or isinstance(high, complex) or isinstance(stride, complex):
         raise RuntimeError("arange(): complex bounds are not supported")
+    if dtype is not None and dtype.is_integer:
+        low, high, stride = int(low), int(high), int(stride)
     whole = all(isinstance(number, int) for number in (low, high, stride))
     if dtype is None:
         dtype = int64 if whole else get_default_dtype()

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from picograd.dtypes import bool_
+from picograd.dtypes import bool_, int64
 from picograd.frontend import primitives
 from picograd.frontend.comparison import isnan
 from picograd.frontend.elementwise import filled_like, mul, pow
@@ -133,6 +133,8 @@ def sum_to_size(self: Tensor, *size: object) -> Tensor:
     lead = self.ndim - len(shape)
     padded = (1,) * lead + shape
     axes = [n for n, (a, b) in enumerate(zip(self._shape, padded, strict=True)) if a != b]
+    if not self.ndim and self.dtype.is_bool:
+        return reshape(self.to(int64), shape)
     result = self.sum(axes, keepdim=True) if axes else self
     return reshape(result, shape)
 

@@ -259,6 +259,10 @@ def tensordot(a: Tensor, b: Tensor, dims: int | Sequence[Sequence[int]] = 2) -> 
     first: list[str | int] = [f"a{n}" for n in range(a.ndim)]
     second: list[str | int] = [f"b{n}" for n in range(b.ndim)]
     for n, m in zip(left, right, strict=True):
+        if a._shape[n] == 1 and b._shape[m] != 1:
+            b = b.sum(m, keepdim=True)
+        elif b._shape[m] == 1 and a._shape[n] != 1:
+            a = a.sum(n, keepdim=True)
         if a._shape[n] != b._shape[m]:
             raise RuntimeError(
                 f"contracted dimensions need to match, but first has size {a._shape[n]} in dim {n}"

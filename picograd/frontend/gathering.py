@@ -55,7 +55,7 @@ def _table(x: Tensor, axis: int, index: Tensor) -> tuple[tuple[int, ...], tuple[
 
 
 def _index_of(x: Tensor, axis: int, index: Tensor, name: str) -> tuple[Tensor, bool]:
-    if index.dtype.name not in ("int64", "int32"):
+    if index.dtype.name not in ("int64", "int32") and index.numel():
         raise RuntimeError(
             f"{name}(): Expected dtype int32/int64 for index, got {type_name(index.dtype)}"
         )
@@ -91,7 +91,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
     """As `gather`, with the other dimensions broadcast; the flattened tensor without a dim."""
     if dim is None:
-        return gather(input.reshape((-1,)), 0, indices.reshape((-1,)))
+        return take_along_dim(input.reshape((-1,)), indices.reshape((-1,)), 0)
     axis = wrap_dim(dim, input.ndim)
     first = (*input._shape[:axis], 1, *input._shape[axis + 1 :])
     second = (*indices._shape[:axis], 1, *indices._shape[axis + 1 :])

@@ -246,9 +246,11 @@ def scalar_tensor(
     *,
     dtype: DType | None = None,
     device: str | device | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """A 0-d tensor of the default float type."""
-    return tensor(s, dtype=dtype or get_default_dtype(), device=device)
+    kind = dtype or get_default_dtype()
+    return tensor(s, dtype=kind, device=device, requires_grad=requires_grad)
 
 
 def legacy_tensor(*args: object, dtype: DType | None = None) -> Tensor:

@@ -275,15 +275,15 @@ def front_to(x: Tensor, number: int, axis: int) -> Tensor:
 
 
 @operation()
-def flip(input: Tensor, *dims: object) -> Tensor:
+def flip(input: Tensor, *axes: object, dims: object = None) -> Tensor:
     """The order along the given dimensions turned round."""
-    axes = _flat_sizes(dims)
-    if not axes:
+    chosen = _flat_sizes(axes if dims is None else (dims,))
+    if not chosen:
         return input.clone()
     if not input.ndim:
-        wrap_dims(axes, 0)
+        wrap_dims(chosen, 0)
         return input.clone()
-    return primitives.flip(input, tuple(sorted(wrap_dims(axes, input.ndim))))
+    return primitives.flip(input, tuple(sorted(wrap_dims(chosen, input.ndim))))
 
 
 @operation()

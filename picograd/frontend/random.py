@@ -288,11 +288,16 @@ def randint(
 
 @operation(method=False)
 def randint_like(
-    input: Tensor, low: int, high: int | None = None, *, dtype: DType | None = None
+    input: Tensor,
+    low: int,
+    high: int | None = None,
+    *,
+    dtype: DType | None = None,
+    device: object = None,
 ) -> Tensor:
     """Integers in [low, high) in the shape of another tensor."""
     low, high = (0, low) if high is None else (low, high)
-    place = input._storage.node.device
+    place = input._storage.node.device if device is None else device_name(device)  # type: ignore[arg-type]
     return integers(low, high, input._shape, dtype or input.dtype, None, place)
 
 

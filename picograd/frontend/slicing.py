@@ -277,6 +277,8 @@ def tensor_split(
     """Pieces of an axis: so many of about one size, or cut at the given positions."""
     axis = wrap_dim(dim, input.ndim)
     extent = input._shape[axis]
+    if isinstance(indices_or_sections, Tensor):
+        indices_or_sections = indices_or_sections.tolist()
     if isinstance(indices_or_sections, int):
         count = indices_or_sections
         if count <= 0:

@@ -210,7 +210,7 @@ def quantile(
     levels = values(q).reshape(-1) if isinstance(q, Tensor) else np.array([q], np.float64)
     if ((levels < 0) | (levels > 1)).any():
         raise RuntimeError("quantile() q values must be in the range [0, 1]")
-    x = input.reshape((-1,)) if dim is None else input
+    x = input.reshape((-1,)) if dim is None or not input.ndim else input
     axis = wrap_dim(0 if dim is None else dim, x.ndim)
     ordered = sort(x, axis).values
     results = []
@@ -232,7 +232,7 @@ def quantile(
         one = lerp(ordered.select(axis, low), ordered.select(axis, high), weight)
         greatest = ordered.select(axis, -1)  # NaN if there is any
         one = choose(greatest != greatest, greatest, one)
-        one = one.unsqueeze(axis) if keepdim and dim is not None else one
+        one = one.unsqueeze(axis) if keepdim and dim is not None and input.ndim else one
         results.append(one.reshape((1,) * input.ndim) if keepdim and dim is None else one)
     if not (isinstance(q, Tensor) and q.ndim):
         return results[0]
@@ -363,10 +363,16 @@ def searchsorted(
     out_int32: bool = False,
     right: bool = False,
     side: str | None = None,
+    sorter: Tensor | None = None,
 ) -> Tensor:
-    """Where the numbers would be inserted to keep the (innermost) sequence in order."""
+    """Where the numbers would be inserted to keep the (innermost) sequence in order.
+
+    `sorter`: the positions that sort the sequence, if it isn't sorted.
+    """
     where = "right" if right or side == "right" else "left"
     edges = values(sorted_sequence)
+    if sorter is not None:
+        edges = np.take_along_axis(edges, values(sorter), -1)
     wanted = values(input) if isinstance(input, Tensor) else np.asarray(input)
     if edges.ndim == 1:
         found = np.searchsorted(edges, wanted, where)

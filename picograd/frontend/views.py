@@ -199,7 +199,10 @@ def movedim(input: Tensor, source: int | Sequence[int], destination: int | Seque
 @operation()
 def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
     """Without the axes of extent 1 (or without those of `dim` that have extent 1)."""
-    wanted = set(wrap_dims(dim, input.ndim)) if dim is not None else set(range(input.ndim))
+    if dim is None:
+        wanted = set(range(input.ndim))
+    else:
+        wanted = set() if dim == () else set(wrap_dims(dim, input.ndim))
     strides = input.stride()
     kept = [n for n, extent in enumerate(input._shape) if extent != 1 or n not in wanted]
     shape = tuple([input._shape[n] for n in kept])

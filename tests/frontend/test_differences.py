@@ -227,7 +227,38 @@ NAMES = [
 ]
 
 
-@pytest.mark.parametrize("text", [*NAMES, *DTYPES, *ERRORS, *WRITES, *SIGNS, *VALUES, *GRADIENTS])
+# Found by torch's own samples of its operators.
+SAMPLES = [
+    "m.ones(2, 3).cumsum(1).flip(dims=[0, 1])",
+    "m.diff(m.arange(4), n=0, prepend=m.zeros(1, dtype=m.int64))",
+    "m.scalar_tensor(2, requires_grad=True)",
+    "m.randint_like(m.ones(3), 1, dtype=m.int64, device='cpu')",
+    "m.quantile(m.tensor(2.0), 0.5, 0, True).shape",
+    "[part.shape for part in m.ones(5).tensor_split(m.tensor(2))]",
+    "m.arange(4).gather(0, m.tensor([], dtype=m.uint8))",
+    "m.addmv(m.arange(2), m.ones(2, 3, dtype=m.int64), m.arange(3), alpha=2.0, beta=1.0)",
+    "m.ones(1, 1).squeeze(()).shape",
+    "m.tensordot(m.ones(1, 2), m.ones(3, 2), dims=([0], [0]))",
+    "m.arange(0.0, -8.5, -4.2, dtype=m.int64)",
+    "m.searchsorted(m.tensor([3, 1, 2]), m.tensor([2]), sorter=m.tensor([1, 2, 0]))",
+    "m.tensor(True).sum_to_size(())",
+    "x = m.ones(2, 3); m.transpose_copy(x, 0, 1).add_(1); x",
+    "[part.tolist() for part in m.unbind_copy(m.ones(2, 2))]",
+    "m.split_with_sizes_copy(m.arange(5), [2, 3])",
+    "m.unsafe_chunk(m.arange(4), 2)[0].add_(1)",
+    "m.trapz(m.tensor([1.0, 2, 4]), m.tensor([0.0, 1, 3]))",
+    "m.cumulative_trapezoid(m.tensor([[1.0, 2, 4]]), dx=2.0)",
+    "m.combinations(m.arange(3), 2, True)",
+    "m.unravel_index(m.tensor([5, 3]), (2, 3))",
+    "m.gradient(m.tensor([1.0, 4, 9, 16]), spacing=2.0, edge_order=2)",
+    "m.gradient(m.tensor([1.0, 4, 9, 16]), spacing=[m.tensor([0.0, 1, 3, 4])])",
+    "m.nanquantile(m.tensor([1.0, nan, 3, 2]), m.tensor([0.0, 0.4]))",
+]
+
+
+@pytest.mark.parametrize(
+    "text", [*NAMES, *DTYPES, *ERRORS, *WRITES, *SIGNS, *VALUES, *GRADIENTS, *SAMPLES]
+)
 def test_row(text):
     same(lambda m: run(m, text), messages=False)
 
