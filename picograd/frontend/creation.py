@@ -341,6 +341,8 @@ def linspace(
         raise RuntimeError(f"number of steps must be non-negative, got {steps}")
     low, high = float(_bound(start)), float(_bound(end))  # type: ignore[arg-type]
     wanted, place = dtype or get_default_dtype(), device_name(device)
+    if wanted.is_integer:
+        low, high = float(int(low)), float(int(high))
     if steps <= 1:
         return filled((steps,), low, wanted, place, requires_grad, "linspace")
     # From both ends to the middle, as torch does, so that the last number is exactly `end`.

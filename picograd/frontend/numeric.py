@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 
+from picograd.frontend.conversion import complex as complex_
 from picograd.frontend.gathering import index_select
 from picograd.frontend.interop import tensor
 from picograd.frontend.movement import cat, stack
@@ -161,3 +163,55 @@ def nanquantile(
         else:
             results.append(one.squeeze(axis))
     return stack(results) if isinstance(q, Tensor) and q.ndim else results[0]
+
+
+@operation(inplace=True)
+def index_reduce(
+    input: Tensor,
+    dim: int,
+    index: Tensor,
+    source: Tensor,
+    reduce: str,
+    *,
+    include_self: bool = True,
+) -> Tensor:
+    """`source`'s slices combined into those that `index` names: prod, mean, amax or amin."""
+    if reduce not in ("prod", "mean", "amax", "amin"):
+        raise RuntimeError(
+            "index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got "
+            f"{reduce}."
+        )
+    axis = dim % max(input.ndim, 1)
+    shape = [-1 if n == axis else 1 for n in range(source.ndim)]
+    places = index.long().reshape(shape).expand_as(source)
+    return input.scatter_reduce(dim, places, source, reduce, include_self=include_self)
+
+
+@operation(method=False)
+def view_as_real(input: Tensor) -> Tensor:
+    """Real and imaginary parts in a new last dimension; a copy (torch's is a view)."""
+    if not input.dtype.is_complex:
+        raise RuntimeError(
+            f"view_as_real is only supported for complex tensors, but got {input.dtype}"
+        )
+    parts = cast("list[Tensor]", [input.real, input.imag])
+    return stack(parts, -1)
+
+
+@operation(method=False)
+def view_as_complex(input: Tensor) -> Tensor:
+    """The last dimension, of extent 2, as complex numbers; a copy (torch's is a view)."""
+    if not input.ndim or input.shape[-1] != 2:
+        raise RuntimeError(
+            f"Tensor must have a last dimension of size 2, but the shape is {list(input.shape)}"
+        )
+    return complex_(input[..., 0], input[..., 1])
+
+
+@operation(inplace=True, out=True)
+def nextafter(input: Tensor, other: Tensor) -> Tensor:
+    """The next number after `input` towards `other`; computed on the host."""
+    from picograd.frontend.hostdata import from_array, values
+
+    found = np.nextafter(values(input), values(other))
+    return from_array(np.asarray(found), input.device.type)
