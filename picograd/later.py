@@ -33,12 +33,18 @@ BOTH = {
     **_rows(_LINALG, "cholesky_inverse cholesky_solve det logdet matrix_exp matrix_power slogdet"),
     **_rows(_OLDER, "cholesky cross inverse lu_solve pinverse qr svd triangular_solve"),
     **_rows(_LINALG, "orgqr=householder_product"),
+    **_rows("picograd.linalg.observations", "corrcoef cov"),
     **_rows(_SPECIAL, "digamma i0 lgamma mvlgamma=multigammaln"),
 }
 
 FUNCTIONS = {
     **BOTH,
     **_rows(_LINALG, "lu_unpack vander vecdot"),
+    **_rows("picograd.linalg.observations", "cdist pdist"),
+    **_rows(
+        "picograd.signal.windows",
+        "bartlett_window blackman_window hamming_window hann_window kaiser_window",
+    ),
     **_rows(_OLDER, "lu=lu_method pca_lowrank svd_lowrank"),
     **_rows(_SPECIAL, "polygamma"),
     **_rows("picograd.amp", "autocast"),

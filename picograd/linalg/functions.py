@@ -144,6 +144,7 @@ def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
 @writing_out
 def vander(x: Tensor, N: int | None = None) -> Tensor:
     """Vandermonde's matrix: the powers 0 to N - 1 of each element along a new last dimension."""
+    x = x if x.ndim else x.reshape((1,))
     count = x._shape[-1] if N is None else N
     if count <= 1 and N is not None and N < 1:
         raise RuntimeError(f"N must be greater than 1, got {N}")

@@ -194,5 +194,7 @@ def matrix_rank(
     if tol is not None:
         atol, rtol = tol, 0.0
     found = absolute(eigvalsh(fixed)) if hermitian else svdvals(fixed)
+    if not found._shape[-1]:
+        return total(found > 0, -1)  # type: ignore[operator]
     limit = threshold(found, max(A._shape[-2:]), atol, rtol)
     return total(found > limit.unsqueeze(-1), -1)  # type: ignore[operator]

@@ -197,5 +197,6 @@ def zeta(input: Operand, other: Operand) -> Tensor:
     wide, place = primitives.cast(s, float64), primitives.cast(q, float64)
     valid = (wide > 1).logical_and(place > 0)
     result = _hurwitz(choose(valid, wide, 2.0), choose(valid, place, 1.0))
-    result = choose(valid, result, choose(wide == 1, math.inf, math.nan * wide))  # type: ignore[arg-type]
+    pole = (wide == 1).logical_or((wide > 1).logical_and((place <= 0) & (place == place.floor())))  # type: ignore[attr-defined]
+    result = choose(valid, result, choose(pole, math.inf, math.nan * wide))
     return primitives.cast(result, s.dtype)
