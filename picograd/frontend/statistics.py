@@ -133,6 +133,15 @@ def std_mean(
     return safe_sqrt(variance), average
 
 
+def _nuclear(x: Tensor, dims: tuple[int, ...], keepdim: bool) -> Tensor:
+    """The sum of the singular values of the matrices in two dimensions."""
+    moved = x.movedim(dims, (-2, -1))  # type: ignore[attr-defined]
+    total = fold(Combiner.SUM, moved.svd(compute_uv=False).S, (moved.ndim - 2,), False)
+    for dim in sorted(dims) if keepdim else ():
+        total = total.unsqueeze(dim)
+    return total
+
+
 @operation(out=True)
 @numpy_names
 def norm(
@@ -150,7 +159,7 @@ def norm(
             f"{type_name(x.dtype)}"
         )
     if p == "nuc":
-        raise NotImplementedError("norm(): the nuclear norm needs singular values")
+        return _nuclear(x, (0, 1) if dim is None else wrap_dims(dim, x.ndim), keepdim)
     order = 2.0 if p is None or isinstance(p, (str, complex)) else float(p)
     dims = wrap_dims(dim, x.ndim)
     if order == 2 and x.dtype.is_float:

@@ -182,12 +182,28 @@ def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None) -> 
     return SVD(*_SVD.apply(A, bool(full_matrices)))
 
 
+class _SingularValues(Function):
+    """Without vectors: the gradient is finite for equal values too."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor) -> Tensor:
+        ctx.save_for_backward(a)
+        found = _run(np.linalg.svd, "linalg.svdvals", values(a), compute_uv=False)
+        return tensor_of(found, a)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        (a,) = ctx.saved_tensors
+        u, _, vh = svd(a, full_matrices=False)
+        return (u * gradient.unsqueeze(-2)) @ vh
+
+
 @writing_out
 def svdvals(A: Tensor, *, driver: str | None = None) -> Tensor:
     """The singular values, the largest first."""
     check_matrix(A, "linalg.svdvals")
     if A.requires_grad:
-        return svd(A, full_matrices=False).S
+        return _SingularValues.apply(A)
     return tensor_of(_run(np.linalg.svd, "linalg.svdvals", values(A), compute_uv=False), A)
 
 

@@ -22,6 +22,19 @@ from picograd.frontend.transcendental import (
 )
 from picograd.frontend.transcendental import sigmoid as expit
 from picograd.special.bessel import i0, i0e, i1, i1e
+from picograd.special.cylinder import (
+    bessel_j0,
+    bessel_j1,
+    bessel_y0,
+    bessel_y1,
+    modified_bessel_i0,
+    modified_bessel_i1,
+    modified_bessel_k0,
+    modified_bessel_k1,
+    scaled_modified_bessel_k0,
+    scaled_modified_bessel_k1,
+    spherical_bessel_j0,
+)
 from picograd.special.gamma import digamma, lgamma, multigammaln, polygamma, zeta
 from picograd.special.normal import entr, erfcx, log_ndtr, ndtr, ndtri, xlog1py
 from picograd.special.polynomials import (
@@ -42,6 +55,10 @@ from picograd.special.polynomials import (
 gammaln, psi = lgamma, digamma
 
 __all__ = [
+    "bessel_j0",
+    "bessel_j1",
+    "bessel_y0",
+    "bessel_y1",
     "chebyshev_polynomial_t",
     "chebyshev_polynomial_u",
     "chebyshev_polynomial_v",
@@ -70,18 +87,25 @@ __all__ = [
     "log_softmax",
     "logit",
     "logsumexp",
+    "modified_bessel_i0",
+    "modified_bessel_i1",
+    "modified_bessel_k0",
+    "modified_bessel_k1",
     "multigammaln",
     "ndtr",
     "ndtri",
     "polygamma",
     "psi",
     "round",
+    "scaled_modified_bessel_k0",
+    "scaled_modified_bessel_k1",
     "shifted_chebyshev_polynomial_t",
     "shifted_chebyshev_polynomial_u",
     "shifted_chebyshev_polynomial_v",
     "shifted_chebyshev_polynomial_w",
     "sinc",
     "softmax",
+    "spherical_bessel_j0",
     "xlog1py",
     "xlogy",
     "zeta",

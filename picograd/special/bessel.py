@@ -22,7 +22,8 @@ from picograd.special.gamma import in_double
 _BORDER, _NEAR_TERMS, _FAR_TERMS = 20.0, 42, 30
 
 
-def _horner(x: Tensor, coefficients: list[float]) -> Tensor:
+def horner(x: Tensor, coefficients: list[float]) -> Tensor:
+    """A polynomial, the constant coefficient first."""
     result = filled_like(x, coefficients[-1])
     for coefficient in reversed(coefficients[:-1]):
         result = result * x + coefficient
@@ -35,11 +36,11 @@ def _scaled(order: int, x: Tensor) -> Tensor:
     near = size < _BORDER
     small, large = choose(near, size, 1.0), choose(near, _BORDER, size)
     plain = [1 / (math.factorial(k) * math.factorial(k + order)) for k in range(_NEAR_TERMS)]
-    series = _horner(small * small * 0.25, plain) * (-small).exp()
+    series = horner(small * small * 0.25, plain) * (-small).exp()
     far = [1.0]
     for k in range(1, _FAR_TERMS):
         far.append(far[-1] * ((2 * k - 1) ** 2 - 4 * order * order) / (8 * k))
-    beyond = _horner(large.reciprocal(), far) / (large * (2 * math.pi)).sqrt()
+    beyond = horner(large.reciprocal(), far) / (large * (2 * math.pi)).sqrt()
     if order:
         series = series * small * 0.5
     result = choose(near, series, beyond)

@@ -24,6 +24,9 @@ ROWS = [
     ("torch.cov(a, fweights=b.to(torch.int64) + 3, aweights=b.abs())", (3, 6), (6,)),
     ("torch.corrcoef(a)", (3, 6), (1,)),
     ("a.corrcoef()", (6,), (1,)),
+    ("torch.norm(a, 'nuc')", (4, 3), (1,)),
+    ("torch.norm(a, 'nuc', dim=(0, 2), keepdim=True)", (4, 2, 3), (1,)),
+    ("torch.linalg.svdvals(a * 0 + torch.eye(3))", (3, 3), (1,)),
     ("torch.linalg.vander(a[0, 0], N=4) + b", (2, 2), (1,)),
 ]
 
