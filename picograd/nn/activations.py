@@ -281,3 +281,55 @@ def dropout3d(
 ) -> Tensor:
     """Zero whole channels of a volume."""
     return _channel_dropout(input, p, training, inplace, 3)
+
+
+def alpha_dropout(
+    input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
+) -> Tensor:
+    """Dropout for `selu`: mean and variance stay. Source: Klambauer et al. 2017."""
+    return _alpha_dropped(input, input.shape, p, training, inplace)
+
+
+def feature_alpha_dropout(
+    input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
+) -> Tensor:
+    """`alpha_dropout` of whole channels."""
+    shape = tuple(input.shape[:2]) + (1,) * (input.ndim - 2)
+    return _alpha_dropped(input, shape, p, training, inplace)
+
+
+def _alpha_dropped(
+    x: Tensor, shape: tuple[int, ...], p: float, training: bool, inplace: bool
+) -> Tensor:
+    from picograd.frontend.creation import filled
+
+    if not 0 <= p <= 1:
+        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+    if not training or p == 0:
+        return x
+    if p == 1:
+        return _finish(x, mul(x, 0.0), inplace)
+    lowest = 1.0507009873554805 * 1.6732632423543772  # minus the limit of selu
+    scale = 1 / math.sqrt((lowest**2 * p + 1) * (1 - p))
+    kept = filled((shape,), 0, x.dtype, x._storage.node.device, False, "alpha_dropout")
+    kept = bernoulli_(kept, 1 - p)
+    shift = mul(add(kept, p - 1), lowest * scale)
+    return _finish(x, add(mul(x, mul(kept, scale)), shift), inplace)
+
+
+def rrelu(
+    input: Tensor,
+    lower: float = 1.0 / 8,
+    upper: float = 1.0 / 3,
+    training: bool = False,
+    inplace: bool = False,
+) -> Tensor:
+    """Leaky relu with random slopes between the bounds; their mean when not training."""
+    if not training:
+        return leaky_relu(input, (lower + upper) / 2, inplace)
+    from picograd.frontend.creation import zeros_like
+    from picograd.frontend.sampling import uniform_
+
+    slopes = uniform_(zeros_like(input), lower, upper)
+    positive = lt(filled_like(input, 0), input)
+    return _finish(input, choose(positive, input, mul(input, slopes)), inplace)

@@ -13,12 +13,14 @@ from __future__ import annotations
 from picograd.frontend.einstein import bilinear
 from picograd.frontend.selection import threshold
 from picograd.nn.activations import (
+    alpha_dropout,
     celu,
     dropout,
     dropout1d,
     dropout2d,
     dropout3d,
     elu,
+    feature_alpha_dropout,
     gelu,
     glu,
     gumbel_softmax,
@@ -33,6 +35,7 @@ from picograd.nn.activations import (
     prelu,
     relu,
     relu6,
+    rrelu,
     selu,
     sigmoid,
     silu,
@@ -45,6 +48,7 @@ from picograd.nn.activations import (
     tanhshrink,
 )
 from picograd.nn.attention import scaled_dot_product_attention
+from picograd.nn.bags import embedding_bag
 from picograd.nn.columns import (
     fold,
     unfold,
@@ -77,6 +81,13 @@ from picograd.nn.losses import (
     soft_margin_loss,
     triplet_margin_loss,
 )
+from picograd.nn.margin_losses import (
+    multi_margin_loss,
+    multilabel_margin_loss,
+    multilabel_soft_margin_loss,
+    pdist,
+    triplet_margin_with_distance_loss,
+)
 from picograd.nn.normalisation import (
     batch_norm,
     group_norm,
@@ -108,6 +119,17 @@ from picograd.nn.resampling import (
     pixel_shuffle,
     pixel_unshuffle,
     upsample,
+    upsample_bilinear,
+    upsample_nearest,
+)
+from picograd.nn.unpooling import (
+    local_response_norm,
+    lp_pool1d,
+    lp_pool2d,
+    lp_pool3d,
+    max_unpool1d,
+    max_unpool2d,
+    max_unpool3d,
 )
 from picograd.nn.weights import embedding, linear, one_hot
 
@@ -119,6 +141,7 @@ __all__ = [
     "adaptive_max_pool2d",
     "adaptive_max_pool3d",
     "affine_grid",
+    "alpha_dropout",
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
@@ -143,6 +166,8 @@ __all__ = [
     "dropout3d",
     "elu",
     "embedding",
+    "embedding_bag",
+    "feature_alpha_dropout",
     "fold",
     "gaussian_nll_loss",
     "gelu",
@@ -163,19 +188,30 @@ __all__ = [
     "layer_norm",
     "leaky_relu",
     "linear",
+    "local_response_norm",
     "log_softmax",
     "logsigmoid",
+    "lp_pool1d",
+    "lp_pool2d",
+    "lp_pool3d",
     "margin_ranking_loss",
     "max_pool1d",
     "max_pool2d",
     "max_pool3d",
+    "max_unpool1d",
+    "max_unpool2d",
+    "max_unpool3d",
     "mish",
     "mse_loss",
+    "multi_margin_loss",
+    "multilabel_margin_loss",
+    "multilabel_soft_margin_loss",
     "nll_loss",
     "normalize",
     "one_hot",
     "pad",
     "pairwise_distance",
+    "pdist",
     "pixel_shuffle",
     "pixel_unshuffle",
     "poisson_nll_loss",
@@ -183,6 +219,7 @@ __all__ = [
     "relu",
     "relu6",
     "rms_norm",
+    "rrelu",
     "scaled_dot_product_attention",
     "selu",
     "sigmoid",
@@ -198,6 +235,9 @@ __all__ = [
     "tanhshrink",
     "threshold",
     "triplet_margin_loss",
+    "triplet_margin_with_distance_loss",
     "unfold",
     "upsample",
+    "upsample_bilinear",
+    "upsample_nearest",
 ]

@@ -32,7 +32,8 @@ LAYERS = [
             ("ReLU", "inplace=True"), ("ReLU6", ""), ("SELU", ""), ("SiLU", ""), ("Sigmoid", ""),
             ("Softmax", "dim=-1"), ("Softmin", "dim=0"), ("Softplus", "beta=2"),
             ("Softshrink", ""), ("Softsign", ""), ("Tanh", ""), ("Tanhshrink", ""),
-            ("Threshold", "0.1, 20"), ("Dropout", "p=0.0"), ("Dropout2d", "p=0.0"),
+            ("Threshold", "0.1, 20"), ("Dropout", "p=0.0"),
+            ("AlphaDropout", "p=0.0"), ("RReLU", "0.2, 0.2"), ("Dropout2d", "p=0.0"),
         ]
     ],
     ("LayerNorm(6)", [FLOAT]),
@@ -65,6 +66,16 @@ LAYERS = [
     ("AvgPool3d(2)", [(1, 2, 4, 5, 4)]),
     ("AdaptiveAvgPool2d((1, 1))", [(2, 3, 9, 8)]),
     ("AdaptiveMaxPool2d(3)", [(2, 3, 9, 8)]),
+    ("MaxPool1d(2)", [(3, 8)]),
+    ("LPPool1d(2, 3)", [(2, 3, 9)]),
+    ("LPPool2d(3, (2, 3), 2)", [(2, 3, 8, 7)]),
+    ("LocalResponseNorm(3, alpha=0.1)", [(2, 5, 4)]),
+    ("Softmax2d()", [(2, 3, 4, 5)]),
+    ("CosineSimilarity()", [FLOAT, FLOAT]),
+    ("PairwiseDistance(1.5)", [FLOAT, FLOAT]),
+    ("CircularPad2d((1, 2, 0, 1))", [(2, 3, 4, 5)]),
+    ("ReflectionPad3d(1)", [(1, 2, 3, 2, 4)]),
+    ("ZeroPad3d(1)", [(1, 2, 3, 2, 4)]),
     ("ZeroPad2d(2)", [(2, 3, 4, 5)]),
     ("ConstantPad1d((1, 2), 3.5)", [(2, 3, 4)]),
     ("ReflectionPad2d((1, 1, 2, 0))", [(2, 3, 4, 5)]),
@@ -124,6 +135,8 @@ LOSSES = [
     ("SoftMarginLoss()", PAIRS), ("BCEWithLogitsLoss()", PAIRS), ("PoissonNLLLoss()", PAIRS),
     ("KLDivLoss(reduction='batchmean')", PAIRS),
     ("TripletMarginLoss(margin=0.5)", [*PAIRS, (3, 5)]),
+    ("TripletMarginWithDistanceLoss(swap=True)", [*PAIRS, (3, 5)]),
+    ("MultiLabelSoftMarginLoss()", PAIRS),
 ]  # fmt: skip
 
 

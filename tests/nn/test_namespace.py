@@ -14,6 +14,10 @@ import picograd
 torch = pytest.importorskip("torch")
 
 PLANE, VOLUME, SIGNAL = (2, 3, 7, 5), (1, 2, 5, 4, 3), (2, 3, 9)
+ROWS = "m.tensor([[0, 2], [3, 2]])"
+TABLE = (4, 3)
+TWO = "m.tensor([0, 2])"
+INDEX = "m.tensor([0, 1, 3, 1, 2])"
 CASES = [
     ("F.adaptive_max_pool1d(x, 4, return_indices=True)", SIGNAL),
     ("F.adaptive_max_pool2d(x, (3, None), True)", PLANE),
@@ -34,6 +38,28 @@ CASES = [
     ("F.cosine_similarity(x, y, dim=-1)", (4, 1), (1, 3)),
     ("F.cosine_embedding_loss(x, y, m.tensor([1, -1, 0]), 0.2, reduction='none')", (3, 4), (3, 4)),
     ("F.cosine_embedding_loss((x * 9).long(), y.long(), m.tensor([1, -1, 0]))", (3, 4), (3, 4)),
+    ("F.multi_margin_loss(x, m.tensor([1, 0, 3]), 2, 0.5, m.arange(4.0))", (3, 4)),
+    ("F.multilabel_margin_loss(x, m.tensor([[3, 0, -1, 1], [1, 1, 2, 0], [-1, 0, 0, 0]]))", (3, 4)),
+    ("F.pdist(x, 1.5)", (4, 3)),
+    ("F.max_unpool1d(*F.max_pool1d(x, 2, return_indices=True), 2, output_size=(2, 3, 9))", SIGNAL),
+    ("F.max_unpool2d(*F.max_pool2d(x, 3, 2, 1, return_indices=True), 3, 2, 1)", PLANE),
+    ("F.max_unpool3d(*F.max_pool3d(x, 2, return_indices=True), 2, output_size=(5, 4, 3))", VOLUME),
+    ("F.upsample_nearest(x, scale_factor=2)", PLANE),
+    ("F.upsample_bilinear(x, (9, 3))", PLANE),
+    ("F.rrelu(x, 0.1, 0.3)", PLANE),
+    ("F.rrelu(x, 0.2, 0.2, training=True)", PLANE),
+    *[
+        (f"F.embedding_bag({ROWS}, x, mode='{mode}', padding_idx={pad})", (4, 3))
+        for mode in ("sum", "mean", "max")
+        for pad in (None, 2)
+    ],
+    *[
+        (f"F.embedding_bag({INDEX}, x, m.tensor([0, 2, 2, 5]), mode='{mode}', {rest})", (4, 3))
+        for mode in ("sum", "mean", "max")
+        for rest in ("padding_idx=1", "include_last_offset=True")
+    ],
+    (f"F.embedding_bag({INDEX}, x, {TWO}, mode='sum', per_sample_weights=y)", TABLE, (5,)),
+    (f"m.nn.EmbeddingBag(4, 3, _weight=x)({ROWS}).square() + y", TABLE, (2, 3)),
     ("F.hinge_embedding_loss(x, m.tensor([1, -1, 0]), reduction='none')", (3,)),
 ]  # fmt: skip
 

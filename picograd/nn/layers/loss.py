@@ -141,3 +141,75 @@ TripletMarginLoss = _of(
     swap=False,
     reduction="mean",
 )
+MultiLabelMarginLoss = _of(
+    "MultiLabelMarginLoss", F.multilabel_margin_loss, _PLAIN, reduction="mean"
+)
+MultiLabelSoftMarginLoss = _of(
+    "MultiLabelSoftMarginLoss",
+    F.multilabel_soft_margin_loss,
+    f"weight {_PLAIN}",
+    weight=None,
+    reduction="mean",
+)
+MultiMarginLoss = _of(
+    "MultiMarginLoss",
+    F.multi_margin_loss,
+    f"p margin weight {_PLAIN}",
+    p=1,
+    margin=1.0,
+    weight=None,
+    reduction="mean",
+)
+
+
+class TripletMarginWithDistanceLoss(Module):
+    """`functional.triplet_margin_with_distance_loss` as a module."""
+
+    def __init__(
+        self,
+        *,
+        distance_function: Callable[[Tensor, Tensor], Tensor] | None = None,
+        margin: float = 1.0,
+        swap: bool = False,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__()
+        given = PairwiseDistance() if distance_function is None else distance_function
+        self.distance_function, self.margin = given, margin
+        self.swap, self.reduction = swap, reduction
+
+    def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+        """The loss, reduced as `reduction` says."""
+        return F.triplet_margin_with_distance_loss(
+            anchor,
+            positive,
+            negative,
+            distance_function=self.distance_function,
+            margin=self.margin,
+            swap=self.swap,
+            reduction=self.reduction,
+        )
+
+
+class CosineSimilarity(Module):
+    """The cosine of the angle between vectors along `dim`."""
+
+    def __init__(self, dim: int = 1, eps: float = 1e-8) -> None:
+        super().__init__()
+        self.dim, self.eps = dim, eps
+
+    def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
+        """Two broadcastable tensors -> one without `dim`."""
+        return F.cosine_similarity(x1, x2, self.dim, self.eps)
+
+
+class PairwiseDistance(Module):
+    """The p-norm of differences along the last dimension."""
+
+    def __init__(self, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> None:
+        super().__init__()
+        self.norm, self.eps, self.keepdim = p, eps, keepdim
+
+    def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
+        """(N, D), (N, D) -> (N,)."""
+        return F.pairwise_distance(x1, x2, self.norm, self.eps, self.keepdim)

@@ -105,6 +105,34 @@ Dropout = _dropout("Dropout", F.dropout)
 Dropout1d = _dropout("Dropout1d", F.dropout1d)
 Dropout2d = _dropout("Dropout2d", F.dropout2d)
 Dropout3d = _dropout("Dropout3d", F.dropout3d)
+AlphaDropout = _dropout("AlphaDropout", F.alpha_dropout)
+FeatureAlphaDropout = _dropout("FeatureAlphaDropout", F.feature_alpha_dropout)
+
+
+class RReLU(Module):
+    """Leaky relu whose slopes are random in training."""
+
+    def __init__(self, lower: float = 1.0 / 8, upper: float = 1.0 / 3, inplace: bool = False):
+        super().__init__()
+        self.lower, self.upper, self.inplace = lower, upper, inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Elementwise."""
+        return F.rrelu(input, self.lower, self.upper, self.training, self.inplace)
+
+    def extra_repr(self) -> str:
+        inplace = ", inplace=True" if self.inplace else ""
+        return f"lower={self.lower}, upper={self.upper}{inplace}"
+
+
+class Softmax2d(Module):
+    """Softmax over the channels of every pixel."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, H, W) or (C, H, W) -> the same."""
+        if input.ndim not in (3, 4):
+            raise ValueError(f"Softmax2d: expected input to be 3D or 4D, got {input.ndim}D instead")
+        return F.softmax(input, -3)
 
 
 class PReLU(Module):

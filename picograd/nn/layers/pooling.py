@@ -276,3 +276,39 @@ class ReplicationPad2d(_Pad):
     """Pads images with their last elements."""
 
     rank, mode = 2, "replicate"
+
+
+class CircularPad1d(_Pad):
+    """Pads signals with their other end."""
+
+    rank, mode = 1, "circular"
+
+
+class CircularPad2d(_Pad):
+    """Pads images with their other end."""
+
+    rank, mode = 2, "circular"
+
+
+class ZeroPad3d(_Pad):
+    """Pads volumes with zeros."""
+
+    rank, mode = 3, "constant"
+
+
+class ReflectionPad3d(_Pad):
+    """Pads volumes with their mirror image."""
+
+    rank, mode = 3, "reflect"
+
+
+class ReplicationPad3d(_Pad):
+    """Pads volumes with their last elements."""
+
+    rank, mode = 3, "replicate"
+
+
+class CircularPad3d(_Pad):
+    """Pads volumes with their other end."""
+
+    rank, mode = 3, "circular"
