@@ -57,10 +57,10 @@ FUNCTIONS = {
     # Those whose arguments are the same in both of torch's places.
     **_rows(
         "picograd.nn.functional",
-        "adaptive_avg_pool1d avg_pool1d celu channel_shuffle conv1d conv2d "
+        "adaptive_avg_pool1d alpha_dropout avg_pool1d celu channel_shuffle conv1d conv2d "
         "conv3d conv_transpose1d conv_transpose2d conv_transpose3d cosine_similarity dropout "
-        "group_norm hardshrink layer_norm max_pool1d max_pool2d max_pool3d pairwise_distance "
-        "pixel_shuffle pixel_unshuffle prelu rms_norm selu",
+        "feature_alpha_dropout group_norm hardshrink layer_norm max_pool1d max_pool2d max_pool3d "
+        "pairwise_distance pdist pixel_shuffle pixel_unshuffle prelu rms_norm rrelu selu",
     ),
 }
 

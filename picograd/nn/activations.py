@@ -206,7 +206,9 @@ def log_softmax(
     return _log_softmax(input, _implicit_dim(dim, input.ndim), dtype)
 
 
-def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, dim: int = -1) -> Tensor:
+def gumbel_softmax(
+    logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1
+) -> Tensor:
     """A sample of the relaxed categorical distribution; `hard`: one-hot with the soft gradient."""
     from picograd.frontend.creation import zeros_like
     from picograd.frontend.sampling import exponential_

@@ -47,6 +47,9 @@ CASES = [
     ("F.upsample_nearest(x, scale_factor=2)", PLANE),
     ("F.upsample_bilinear(x, (9, 3))", PLANE),
     ("F.rrelu(x, 0.1, 0.3)", PLANE),
+    ("F.gumbel_softmax(x, 1, True, 1e-10, 1).detach().sum(1)", PLANE),
+    ("m.pdist(x)", TABLE),
+    ("m.rrelu(x)", TABLE),
     ("F.rrelu(x, 0.2, 0.2, training=True)", PLANE),
     *[
         (f"F.embedding_bag({ROWS}, x, mode='{mode}', padding_idx={pad})", (4, 3))
