@@ -40,7 +40,7 @@ BOTH = {
 FUNCTIONS = {
     **BOTH,
     **_rows(_LINALG, "lu_unpack vander vecdot"),
-    **_rows("picograd.linalg.observations", "cdist pdist"),
+    **_rows("picograd.linalg.observations", "cdist"),
     **_rows(
         "picograd.signal.windows",
         "bartlett_window blackman_window hamming_window hann_window kaiser_window",

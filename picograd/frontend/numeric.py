@@ -1,10 +1,8 @@
-"""Numerical helpers: differences, integrals, combinations, quantiles without NaN.
+"""Numerical helpers: slopes, combinations, quantiles without NaN.
 
 In: tensors. Out: tensors, by a few lines over other functions.
 
 >>> import picograd
->>> picograd.cumulative_trapezoid(picograd.tensor([1.0, 2.0, 3.0])).tolist()
-[1.5, 4.0]
 >>> picograd.combinations(picograd.tensor([1, 2, 3])).tolist()
 [[1, 2], [1, 3], [2, 3]]
 """
@@ -22,7 +20,7 @@ from picograd.frontend.gathering import index_select
 from picograd.frontend.interop import tensor
 from picograd.frontend.movement import cat, stack
 from picograd.frontend.registry import operation
-from picograd.frontend.scans import cumsum, diff, trapezoid
+from picograd.frontend.scans import diff
 from picograd.frontend.tensor import Tensor
 
 
@@ -30,28 +28,6 @@ from picograd.frontend.tensor import Tensor
 def conj_physical(input: Tensor) -> Tensor:
     """The complex conjugate, computed."""
     return input.conj().clone()
-
-
-@operation(method=False)
-def trapz(y: Tensor, x: Tensor | None = None, *, dx: float = 1.0, dim: int = -1) -> Tensor:
-    """The old name of `trapezoid`."""
-    return trapezoid(y, x, dx=dx, dim=dim)
-
-
-@operation(method=False)
-def cumulative_trapezoid(
-    y: Tensor, x: Tensor | None = None, *, dx: float = 1.0, dim: int = -1
-) -> Tensor:
-    """The integral up to each point by the trapezoid rule."""
-    axis = dim % y.ndim
-    extent = y.shape[axis]
-    pairs = y.narrow(axis, 1, extent - 1) + y.narrow(axis, 0, extent - 1)
-    if x is None:
-        return cumsum(pairs, axis) * (dx / 2)
-    grid = x
-    if x.ndim == 1 and y.ndim > 1:
-        grid = x.reshape([-1 if n == axis else 1 for n in range(y.ndim)])
-    return cumsum(pairs * diff(grid, dim=axis - y.ndim), axis) / 2
 
 
 @operation(method=False)

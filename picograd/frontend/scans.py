@@ -136,18 +136,32 @@ def diff(
     return x
 
 
-@operation(out=True)
+def _trapezoids(y: Tensor, x: Tensor | None, dx: float, axis: int) -> Tensor:
+    """The area under every two neighbours along an axis."""
+    extent = y._shape[axis]
+    pairs = add(y.narrow(axis, 1, extent - 1), y.narrow(axis, 0, extent - 1))
+    if x is None:
+        return mul(pairs, dx / 2)
+    grid: Tensor = x
+    if x.ndim == 1 and y.ndim > 1:
+        grid = x.reshape(tuple(-1 if n == axis else 1 for n in range(y.ndim)))
+    widths = diff(grid, dim=wrap_dim(axis - y.ndim, grid.ndim))
+    return mul(mul(pairs, widths), 0.5)
+
+
+@operation(out=True, aliases=("trapz",))
 def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float = 1.0, dim: int = -1) -> Tensor:
     """The integral along a dimension by the trapezoid rule."""
     from picograd.frontend.reductions import sum
 
     axis = wrap_dim(dim, y.ndim)
-    extent = y._shape[axis]
-    pairs = add(y.narrow(axis, 1, extent - 1), y.narrow(axis, 0, extent - 1))
-    if x is None:
-        return mul(sum(pairs, axis), dx / 2)
-    grid: Tensor = x
-    if x.ndim == 1 and y.ndim > 1:
-        grid = x.reshape(tuple(-1 if n == axis else 1 for n in range(y.ndim)))
-    where = wrap_dim(axis - y.ndim, grid.ndim)
-    return mul(sum(mul(pairs, diff(grid, dim=where)), axis), 0.5)
+    return sum(_trapezoids(y, x, dx, axis), axis)
+
+
+@operation(method=False)
+def cumulative_trapezoid(
+    y: Tensor, x: Tensor | None = None, *, dx: float = 1.0, dim: int = -1
+) -> Tensor:
+    """The integral up to each point by the trapezoid rule."""
+    axis = wrap_dim(dim, y.ndim)
+    return cumsum(_trapezoids(y, x, dx, axis), axis)

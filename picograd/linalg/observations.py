@@ -43,16 +43,6 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = Non
     return norm(difference, p, -1)
 
 
-def pdist(input: Tensor, p: float = 2.0) -> Tensor:
-    """The distances of `cdist` between different rows of one matrix, each pair once."""
-    if input.ndim != 2:
-        raise RuntimeError(f"pdist only supports 2D tensors, got: {input.ndim}D")
-    rows = input._shape[0]
-    pairs = [(i, j) for i in range(rows) for j in range(i + 1, rows)]
-    first, second = [i for i, _ in pairs], [j for _, j in pairs]
-    return norm(input[first] - input[second], p, -1)
-
-
 def _weighted(x: Tensor, weights: Tensor | None) -> Tensor:
     return x if weights is None else x * weights
 
