@@ -10,7 +10,7 @@ operators, from Python's signatures, and from the table of `torch.overrides`.
 >>> refusals(inspect.signature(lambda input, dim=1, *, out=None: None), ours, ("out",))
 ['dim=0, torch dim=1']
 >>> refusals(inspect.signature(lambda input, axis: None), ours, ())
-['refuses (input, axis=)']
+['refuses (input=, axis=)']
 """
 
 from __future__ import annotations
@@ -203,12 +203,12 @@ def refusals(theirs: Signature, ours: Signature, extra: tuple[str, ...]) -> list
         ):
             found.append(f"takes {p.name} elsewhere than torch, which has it at {place}")
     required = [p.name for p in positional if p.default is Parameter.empty]
-    for p in parameters:
+    for p in [] if found else parameters:
         if p.kind is Parameter.POSITIONAL_ONLY or p.name in extra:
             continue
         before = required[: required.index(p.name)] if p.name in required else required
         after = {name: name for name in required[len(before) :]}
-        if _bound(ours, before, {**after, p.name: p.name}) is None and order is not None:
+        if _bound(ours, before, {**after, p.name: p.name}) is None:
             given = [*before, *(f"{name}=" for name in dict.fromkeys([*after, p.name]))]
             found.append(f"refuses ({', '.join(given)})")
             break
