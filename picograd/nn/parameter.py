@@ -54,3 +54,11 @@ def _checked(data: object, cls: type) -> Tensor:
     if not isinstance(data, Tensor):
         raise TypeError(f"{cls.__name__} data must be a Tensor, not {type(data).__name__}")
     return data
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("UninitializedParameter", "UninitializedBuffer", "is_lazy"):
+        from picograd.nn.layers import lazy
+
+        return getattr(lazy, name)
+    raise AttributeError(f"picograd.nn.parameter.{name} isn't supported yet")

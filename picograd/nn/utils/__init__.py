@@ -1,4 +1,4 @@
-"""Helpers of training loops: gradient clipping, parameters as one vector.
+"""Helpers of training loops: gradient clipping, parameters as one vector, norms of weights.
 
 In: parameters. Out: what torch's `nn.utils` gives.
 
@@ -11,13 +11,23 @@ In: parameters. Out: what torch's `nn.utils` gives.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable
+from types import ModuleType
 
 from picograd.frontend.creation import zeros
 from picograd.frontend.grad_mode import no_grad
 from picograd.frontend.movement import cat, stack
 from picograd.frontend.tensor import Tensor
 from picograd.nn.utils import rnn as rnn
+from picograd.nn.utils.hooked_norms import (
+    remove_spectral_norm,
+    remove_weight_norm,
+    spectral_norm,
+    weight_norm,
+)
+
+_LATER = ("parametrizations", "parametrize", "prune", "stateless")
 
 Tensors = Tensor | Iterable[Tensor]
 
@@ -88,3 +98,24 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
         count = parameter.numel()
         parameter.data = vec[start : start + count].view(parameter.shape).data
         start += count
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _LATER:
+        return importlib.import_module(f"picograd.nn.utils.{name}")
+    raise AttributeError(f"picograd.nn.utils.{name} isn't supported yet")
+
+
+__all__ = [
+    "clip_grad_norm_",
+    "clip_grad_value_",
+    "clip_grads_with_norm_",
+    "get_total_norm",
+    "parameters_to_vector",
+    "remove_spectral_norm",
+    "remove_weight_norm",
+    "rnn",
+    "spectral_norm",
+    "vector_to_parameters",
+    "weight_norm",
+]
