@@ -47,7 +47,7 @@ from picograd.nn.activations import (
     tanh,
     tanhshrink,
 )
-from picograd.nn.attention import scaled_dot_product_attention
+from picograd.nn.attention.dot_product import scaled_dot_product_attention
 from picograd.nn.bags import embedding_bag
 from picograd.nn.columns import (
     fold,

@@ -14,7 +14,9 @@ import math
 from picograd.dtypes import int64
 from picograd.frontend import primitives
 from picograd.frontend.contractions import matmul
+from picograd.frontend.creation import ones, zeros
 from picograd.frontend.elementwise import add, filled_like
+from picograd.frontend.grad_mode import no_grad
 from picograd.frontend.hostdata import values
 from picograd.frontend.indexing import known_range, prepared
 from picograd.frontend.promotion import broadcast_to, type_name
@@ -46,9 +48,11 @@ def embedding(
     scale_grad_by_freq: bool = False,
     sparse: bool = False,
 ) -> Tensor:
-    """The rows of `weight` that the indices name; row `padding_idx` gets no gradient."""
-    if max_norm is not None or scale_grad_by_freq:
-        raise NotImplementedError("embedding(): max_norm and scale_grad_by_freq are not supported")
+    """The rows of `weight` that the indices name; row `padding_idx` gets no gradient.
+
+    `max_norm` first shortens longer rows among them, in place. `scale_grad_by_freq` divides a row's
+    gradient by how often the indices name it.
+    """
     if input.dtype.name not in ("int64", "int32"):
         raise RuntimeError(
             "Expected tensor for argument #1 'indices' to have one of the following scalar types: "
@@ -58,6 +62,10 @@ def embedding(
         index, checked = prepared(input, weight._shape[0], 0, wrapping=False)
     except IndexError as error:
         raise IndexError(f"index out of range in self ({error})") from None
+    if max_norm is not None:
+        _shorten(weight, index, max_norm, norm_type)
+    if scale_grad_by_freq:
+        weight = _by_frequency(weight, index)
     if padding_idx is None:
         return primitives.gather(weight, (0,), (index,), checked)
     row = padding_idx + weight._shape[0] if padding_idx < 0 else padding_idx
@@ -65,6 +73,31 @@ def embedding(
     fixed = primitives.elementwise(Op.EQ, place, filled_like(place, row))
     table = choose(fixed, weight.detach(), weight)
     return primitives.gather(table, (0,), (index,), checked)
+
+
+def _named(weight: Tensor, index: Tensor) -> Tensor:
+    """How often the indices name each row."""
+    flat = primitives.reshape(index, (index.numel(),))
+    counts = zeros(weight._shape[0], dtype=weight.dtype, device=weight.device)
+    return counts.index_add(0, flat, ones(flat._shape, dtype=weight.dtype, device=weight.device))
+
+
+def _shorten(weight: Tensor, index: Tensor, max_norm: float, norm_type: float) -> None:
+    """Scale the named rows whose norm is above `max_norm` down to it, in place."""
+    with no_grad():
+        lengths = weight.norm(norm_type, dim=1, keepdim=True)
+        long = (lengths > max_norm) & (_named(weight, index).unsqueeze(1) > 0)
+        weight.copy_(choose(long, weight * (max_norm / (lengths + 1e-7)), weight))
+
+
+def _by_frequency(weight: Tensor, index: Tensor) -> Tensor:
+    """The table, whose rows' gradients are divided by how often the indices name them."""
+    if not weight.requires_grad:
+        return weight
+    counts = _named(weight.detach(), index).clamp(min=1).unsqueeze(1)
+    table = weight.view_as(weight)
+    table.register_hook(lambda gradient: gradient / counts)
+    return table
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:

@@ -63,6 +63,16 @@ CASES = [
     ],
     (f"F.embedding_bag({INDEX}, x, {TWO}, mode='sum', per_sample_weights=y)", TABLE, (5,)),
     (f"m.nn.EmbeddingBag(4, 3, _weight=x)({ROWS}).square() + y", TABLE, (2, 3)),
+    *[
+        (f"F.embedding({INDEX}, x, {rest})", TABLE)
+        for rest in ("scale_grad_by_freq=True", "padding_idx=1, scale_grad_by_freq=True")
+    ],
+    *[
+        (f"[w := x.detach().clone(), F.embedding({INDEX}, w, max_norm={most}, norm_type={kind}), "
+         "x * w][2]", TABLE)
+        for most, kind in ((1.0, 2.0), (0.5, 1.0))
+    ],
+    (f"[w := x.detach().clone(), F.embedding_bag({ROWS}, w, max_norm=1.0), x * w][2]", TABLE),
     ("F.hinge_embedding_loss(x, m.tensor([1, -1, 0]), reduction='none')", (3,)),
 ]  # fmt: skip
 
