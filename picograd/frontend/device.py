@@ -43,13 +43,9 @@ class device:
         found = cls._known.get(key)
         if found is not None:
             return found
-        if name == "cuda":
-            raise RuntimeError(
-                "picograd has no CUDA device yet; move the program to one of "
-                + ", ".join(devices.names())
-            )
-        devices.check(name)
-        if index not in (None, 0):
+        if name != "cuda":  # may be named without being there, as with torch
+            devices.check(name)
+        if name != "cuda" and index not in (None, 0):
             raise RuntimeError(f"{name} device index must be -1 or zero, got {index}")
         made = object.__new__(cls)
         made.type, made.index = name, index
@@ -83,7 +79,17 @@ def _default() -> str:
 
 @lru_cache(maxsize=8)
 def _known_device(name: str) -> str:
-    return device(name).type
+    return _present(device(name))
+
+
+def _present(chosen: device) -> str:
+    """The graph's name of a device that tensors can be on."""
+    if chosen.type == "cuda":  # the exception type of a torch that was built for the CPU
+        raise AssertionError(
+            "picograd has no CUDA device yet; move the program to one of "
+            + ", ".join(devices.names())
+        )
+    return chosen.type
 
 
 def get_default_device() -> device:
@@ -93,14 +99,14 @@ def get_default_device() -> device:
 
 def set_default_device(device_name: str | device | None) -> None:
     """Change the device of tensors that are made without one (None: what DEVICE says, the CPU)."""
-    _chosen[0] = None if device_name is None else device(device_name).type
+    _chosen[0] = None if device_name is None else _present(device(device_name))
 
 
 def device_name(given: str | device | None) -> str:
     """The graph's name of the device a user asked for; the default device for None."""
     if given is None:
         return _default()
-    return device(given).type
+    return _present(device(given))
 
 
 class Size(tuple[int, ...]):

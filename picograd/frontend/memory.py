@@ -461,7 +461,7 @@ def cpu(self: Tensor) -> Tensor:
 
 @operation(function=False)
 def cuda(self: Tensor, device: object = None, non_blocking: bool = False) -> Tensor:
-    """Not there yet: raises RuntimeError."""
+    """Not there yet: raises AssertionError, as torch without CUDA does."""
     return to(self, "cuda")
 
 

@@ -199,7 +199,7 @@ class _Storages:
             answer = cast("Callable[..., Any]", wanted)(storage, location)
             if answer is not None:
                 return device_name(getattr(answer, "device", answer))
-        if location.startswith("cuda") and wanted is None:
+        if location.startswith("cuda"):
             raise RuntimeError(
                 "Attempting to deserialize object on a CUDA device but torch.cuda.is_available() "
                 "is False. If you are running on a CPU-only machine, please use torch.load with "
