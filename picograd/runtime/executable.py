@@ -251,6 +251,7 @@ class CpuExecutable:
         try:
             for number, step in enumerate(self.program.steps):
                 cells[native.FRAME_BEGIN], cells[native.FRAME_END] = number, number + 1
+                cells[native.FRAME_STATUS] = 0  # the step before left it at COMPLETED
                 start = time.perf_counter()
                 failed = run(frame.address)
                 timings.append(Timing(step.kernel, time.perf_counter() - start))

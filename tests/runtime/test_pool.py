@@ -133,6 +133,18 @@ def test_scratch_belongs_to_one_thread():
             assert (executable.run([])[0].array == np.arange(3000)).all()
 
 
+def test_a_check_that_holds_runs_on_when_steps_are_timed():
+    slots = [slot(SlotKind.INPUT, 0, 1000), slot(SlotKind.INPUT, 1, 1000)]
+    before = Work("before", [(*COUNT, 1000, HEAVY)], (1,))
+    check = Work("check", [(*CHECK, 1000, HEAVY)], (0,), check=True, origin="model.py:12")
+    executable = build([before, check], slots, (1,))
+    x, y = zeros(1000), zeros(1000)
+    timings: list[Timing] = []
+    executable.run([x, y], timings=timings)
+    assert [timing.kernel.name for timing in timings] == ["before", "check"]
+    assert (y.array == 1).all()
+
+
 def test_a_failed_check_stops_the_program():
     slots = [slot(SlotKind.INPUT, 0, 1000), slot(SlotKind.INPUT, 1, 1000)]
     check = Work("check", [(*CHECK, 1000, HEAVY)], (0,), check=True, origin="model.py:12")
