@@ -59,7 +59,7 @@ def causal(tokens: int):
 
 
 def questions(rng: np.random.Generator, count: int):
-    """[B, T, C] tokens: PAIRS of key and value as two one-hot halves, then a key alone; answers [B]."""
+    """[B, T, C] tokens, each a one-hot key beside a one-hot value, the last a key; answers."""
     keys = rng.permuted(np.tile(np.arange(KEYS), (count, 1)), axis=1)[:, :PAIRS]
     values = rng.integers(0, VALUES, (count, PAIRS))
     asked = rng.integers(0, PAIRS, count)
@@ -125,7 +125,9 @@ def main() -> None:
     tokens, expected = questions(rng, 1000)
     with torch.no_grad():
         right = (answers(parameters, tokens).argmax(1) == expected).float().mean().item()
-    print(f"loss {losses[0]:.3f} -> {losses[-1]:.3f} in {seconds:.1f} s, {right:.1%} answered rightly")
+    print(
+        f"loss {losses[0]:.3f} -> {losses[-1]:.3f} in {seconds:.1f} s, {right:.1%} answered rightly"
+    )
 
 
 if __name__ == "__main__":

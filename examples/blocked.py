@@ -27,7 +27,7 @@ else:
 
 
 def softmax(x, block: int = 128):
-    """Softmax of the last axis: one pass for the largest element and the sum, one for the result."""
+    """Softmax of the last axis: a pass for the largest and the sum, and one for the result."""
     top = torch.full((*x.shape[:-1], 1), -math.inf)
     total = torch.zeros_like(top)
     for part in x.split(block, dim=-1):
@@ -38,7 +38,7 @@ def softmax(x, block: int = 128):
 
 
 def attention(q, k, v, block: int = 128, causal: bool = True):
-    """[..., T, D] queries, keys, values -> [..., T, D], a tile of [block, block] scores at a time."""
+    """[..., T, D] queries, keys, values -> [..., T, D], by tiles of [block, block] scores."""
     return torch.cat(
         [
             _rows(q[..., start : start + block, :], start, k, v, block, causal)
@@ -102,11 +102,11 @@ def main() -> None:
 
     tensors = inputs((1, 4, options.tokens, 32))
     expected = gradients(plain, tensors)
-    print(f"attention of {options.tokens} tokens, {expected[0].shape[1]} heads, forward and backward:")
+    print(
+        f"attention of {options.tokens} tokens, {expected[0].shape[1]} heads, forward and backward:"
+    )
     forms = {"all at once": plain}
-    forms |= {
-        f"blocks of {n}": lambda *qkv, n=n: attention(*qkv, block=n) for n in (64, 128, 256)
-    }
+    forms |= {f"blocks of {n}": lambda *qkv, n=n: attention(*qkv, block=n) for n in (64, 128, 256)}
     for name, function in forms.items():
         seconds = []
         for _ in range(5):  # the first calls compile

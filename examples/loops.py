@@ -49,7 +49,7 @@ def distances_by_products(x):
     return squares[:2, None] - 2 * x[:2] @ x.T + squares
 
 
-# --- B: r[j, i] = x[i, j]^2 where i != j, else 0 ---------------------------------------------------
+# --- B: r[j, i] = x[i, j]^2 where i != j, else 0 --------------------------------------------------
 
 
 def squares_by_loops(x):
@@ -86,7 +86,7 @@ TASKS = {
 
 
 def timed(function, x) -> tuple[object, float]:
-    """A function's result, and the seconds of the fastest of five calls (the first ones compile)."""
+    """A function's result, and the seconds of the fastest of five calls (the first compile)."""
     seconds = []
     for _ in range(5):
         started = time.perf_counter()
