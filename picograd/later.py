@@ -34,6 +34,7 @@ BOTH = {
     **_rows(_OLDER, "cholesky cross inverse lu_solve pinverse qr svd triangular_solve"),
     **_rows(_LINALG, "orgqr=householder_product"),
     **_rows("picograd.linalg.observations", "corrcoef cov"),
+    **_rows("picograd.linalg.reflections", "geqrf ormqr"),
     **_rows(_SPECIAL, "digamma i0 lgamma mvlgamma=multigammaln"),
 }
 

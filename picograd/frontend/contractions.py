@@ -215,6 +215,8 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
 def _plus(input: Tensor, product: Tensor, beta: Number, alpha: Number) -> Tensor:
     if product.dtype.is_integer:  # the factors are of the tensors' dtype
         alpha, beta = int(alpha), int(beta)  # type: ignore[arg-type]
+    elif product.dtype.is_bool:
+        alpha, beta = bool(alpha), bool(beta)
     scaled = product if alpha == 1 else mul(product, alpha)
     if beta == 0:
         return scaled

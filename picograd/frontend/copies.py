@@ -50,16 +50,16 @@ def _copying(name: str) -> Callable[..., Any]:
 
 
 for _name in VIEWS:
-    operation(method=False)(_copying(_name))
+    operation(method=False, out=True)(_copying(_name))
 
 
-@operation(method=False)
+@operation(method=False, out=True)
 def alias_copy(input: Tensor) -> Tensor:
     """The same elements, with memory of their own."""
     return input.clone()
 
 
-@operation(method=False)
+@operation(method=False, out=True)
 def split_with_sizes_copy(
     input: Tensor, split_sizes: list[int], dim: int = 0
 ) -> tuple[Tensor, ...]:

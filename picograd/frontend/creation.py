@@ -363,11 +363,15 @@ def logspace(
     base: float = 10.0,
     *,
     dtype: DType | None = None,
+    layout: object = None,
     device: Device = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """`base` to the powers of `linspace(start, end, steps)`."""
-    exponents = linspace(start, end, steps, dtype=float64, device=device)
+    ends = float(_bound(start)), float(_bound(end))  # type: ignore[arg-type]
+    if dtype is not None and dtype.is_integer:
+        ends = float(int(ends[0])), float(int(ends[1]))
+    exponents = linspace(*ends, steps, dtype=float64, device=device)
     result = primitives.cast(pow(base, exponents), dtype or get_default_dtype())
     return finish(result, requires_grad)
 

@@ -323,5 +323,5 @@ def natural_power(input: Tensor, n: int) -> Tensor:
         square = matmul(square, square) if n else square
     if result is None:
         one = eye(input._shape[-1], dtype=input.dtype, device=input._storage.node.device)
-        return broadcast_to(one, input._shape)
+        return input.clone().copy_(broadcast_to(one, input._shape))
     return result.clone() if result is input else result

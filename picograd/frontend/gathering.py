@@ -26,7 +26,7 @@ from picograd.frontend.promotion import (
 )
 from picograd.frontend.reductions import numpy_names, positions
 from picograd.frontend.registry import operation
-from picograd.frontend.selection import clamp
+from picograd.frontend.selection import choose, clamp
 from picograd.frontend.tensor import Tensor
 from picograd.frontend.views import movedim
 from picograd.graph.ops import Combiner
@@ -96,9 +96,11 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     first = (*input._shape[:axis], 1, *input._shape[axis + 1 :])
     second = (*indices._shape[:axis], 1, *indices._shape[axis + 1 :])
     shape = broadcast_pair(first, second)
+    extent = input._shape[axis]
     wide = (*shape[:axis], indices._shape[axis], *shape[axis + 1 :])
-    tall = (*shape[:axis], input._shape[axis], *shape[axis + 1 :])
-    return gather(broadcast_to(input, tall), axis, broadcast_to(indices, wide))
+    tall = (*shape[:axis], extent, *shape[axis + 1 :])
+    inside = choose(indices < 0, add(indices, extent), indices)
+    return gather(broadcast_to(input, tall), axis, broadcast_to(inside, wide))
 
 
 def _written(

@@ -16,6 +16,7 @@ from typing import cast
 import numpy as np
 
 from picograd.frontend.conversion import complex as complex_
+from picograd.frontend.elementwise import floating
 from picograd.frontend.gathering import index_select
 from picograd.frontend.interop import tensor
 from picograd.frontend.movement import cat, stack
@@ -24,7 +25,7 @@ from picograd.frontend.scans import diff
 from picograd.frontend.tensor import Tensor
 
 
-@operation()
+@operation(inplace=True, out=True)
 def conj_physical(input: Tensor) -> Tensor:
     """The complex conjugate, computed."""
     return input.conj().clone()
@@ -40,7 +41,7 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
     choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
     rows = np.array(list(choose(range(input.shape[0]), r)), np.int64).reshape(-1, r)
     if not rows.size:
-        return input.new_empty(rows.shape if r else (0,))
+        return input[:0].reshape(rows.shape if r else (0,))
     return index_select(input, 0, tensor(rows.reshape(-1))).view(*rows.shape)
 
 
@@ -66,6 +67,7 @@ def gradient(
     """Central differences along dimensions, one-sided ones at the ends (of order `edge_order`)."""
     if edge_order not in (1, 2):
         raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
+    x = floating(input)
     dims = range(input.ndim) if dim is None else [dim] if isinstance(dim, int) else dim
     axes = [axis % input.ndim for axis in dims]
     spacing = 1 if spacing is None else spacing
@@ -74,7 +76,7 @@ def gradient(
         steps = [spacing] * len(axes)
     else:
         steps = list(spacing)
-    return tuple(_along(input, axis, h, edge_order) for axis, h in zip(axes, steps, strict=True))
+    return tuple(_along(x, axis, h, edge_order) for axis, h in zip(axes, steps, strict=True))
 
 
 def _along(x: Tensor, axis: int, step: float | Tensor, edge_order: int) -> Tensor:
@@ -103,7 +105,7 @@ def _along(x: Tensor, axis: int, step: float | Tensor, edge_order: int) -> Tenso
     return cat([first, middle, last], axis)
 
 
-@operation()
+@operation(out=True)
 def nanquantile(
     input: Tensor,
     q: Tensor | float,
@@ -113,17 +115,15 @@ def nanquantile(
     interpolation: str = "linear",
 ) -> Tensor:
     """Quantiles of the numbers that aren't NaN; NaN where there are none."""
-    from picograd.frontend.hostdata import values
-
     x = input.reshape(-1) if dim is None or not input.ndim else input
     axis = 0 if dim is None else dim % max(x.ndim, 1)
     rows = x.movedim(axis, -1)
     order = rows.sort(dim=-1).values  # NaN last
     count = (~rows.isnan()).sum(-1, keepdim=True)
-    levels = values(q).reshape(-1) if isinstance(q, Tensor) else np.array([q], np.float64)
+    levels: Sequence[float | Tensor] = [q] if isinstance(q, int | float) else q.reshape(-1).unbind()
     results = []
     for level in levels:
-        place = (count - 1).clamp(min=0).to(x.dtype) * float(level)
+        place = (count - 1).clamp(min=0).to(x.dtype) * level
         low, high = place.floor(), place.ceil()
         weight = {
             "linear": place - low,

@@ -20,7 +20,7 @@ import numpy as np
 from picograd.dtypes import DType, bool_, int32, int64
 from picograd.frontend import primitives
 from picograd.frontend.composite import with_rule, without_derivative
-from picograd.frontend.elementwise import filled_like, lerp
+from picograd.frontend.elementwise import filled_like, lerp, mul, sub
 from picograd.frontend.gathering import along_dim
 from picograd.frontend.hostdata import from_array, values
 from picograd.frontend.promotion import wrap_dim
@@ -214,10 +214,10 @@ def quantile(
     axis = wrap_dim(0 if dim is None else dim, x.ndim)
     ordered = sort(x, axis).values
     results = []
-    for level in levels:
+    for n, level in enumerate(levels):
         place = float(level) * (x._shape[axis] - 1)
         low, high = math.floor(place), math.ceil(place)
-        weight = {
+        weight: float | Tensor | None = {
             "linear": place - low,
             "lower": 0.0,
             "higher": 1.0,
@@ -229,6 +229,8 @@ def quantile(
                 "quantile() interpolation must be one of linear, lower, higher, midpoint or "
                 f"nearest, but got {interpolation}"
             )
+        if interpolation == "linear" and isinstance(q, Tensor) and q.requires_grad:
+            weight = sub(mul(q.reshape((-1,)).select(0, n), x._shape[axis] - 1), low)
         one = lerp(ordered.select(axis, low), ordered.select(axis, high), weight)
         greatest = ordered.select(axis, -1)  # NaN if there is any
         one = choose(greatest != greatest, greatest, one)
@@ -277,9 +279,8 @@ def unique_consecutive(
     """The elements without those that equal the one before."""
     array = values(input)
     rows = array.reshape(-1) if dim is None else np.moveaxis(array, dim, 0)
-    flat = rows.reshape(len(rows), -1)
     starts = np.ones(len(rows), bool)
-    starts[1:] = (flat[1:] != flat[:-1]).any(1)
+    starts[1:] = (rows[1:] != rows[:-1]).any(tuple(range(1, rows.ndim)))
     found = rows[starts] if dim is None else np.moveaxis(rows[starts], 0, dim)
     place = _device(input)
     distinct = primitives.cast(from_array(found, place), input.dtype)
@@ -383,11 +384,9 @@ def searchsorted(
                 f"dimensions of boundaries tensor and input value tensor must match, but we got "
                 f"boundaries tensor {list(edges.shape)} and input value tensor {list(wanted.shape)}"
             )
-        rows = edges.reshape(-1, edges.shape[-1])
-        lines = wanted.reshape(-1, wanted.shape[-1])
-        pairs = zip(rows, lines, strict=True)
-        found = np.stack([np.searchsorted(row, line, where) for row, line in pairs])
-        found = found.reshape(wanted.shape)
+        found = np.zeros(wanted.shape, np.int64)
+        for place in np.ndindex(wanted.shape[:-1]):
+            found[place] = np.searchsorted(edges[place], wanted[place], where)
     dtype: DType = int32 if out_int32 else int64
     return from_array(np.asarray(found, dtype.numpy), _device(sorted_sequence))
 
@@ -400,7 +399,7 @@ def bucketize(
     return searchsorted(boundaries, input, out_int32=out_int32, right=right)
 
 
-@operation(method=False)
+@operation(method=False, out=True)
 def isin(
     elements: Tensor, test_elements: Tensor, *, assume_unique: bool = False, invert: bool = False
 ) -> Tensor:

@@ -170,7 +170,8 @@ def norm(
     if order == -math.inf:
         return amin(size, dims, keepdim)
     if order == 0:
-        return fold(Combiner.SUM, primitives.cast(ne(size, 0), size.dtype), dims, keepdim)
+        # The size itself where it is 0, so that the result depends on the input, with slope 0.
+        return fold(Combiner.SUM, choose(ne(size, 0), 1.0, size), dims, keepdim)
     if order == 1:
         return fold(Combiner.SUM, size, dims, keepdim)
     if order == 2:

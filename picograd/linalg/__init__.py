@@ -28,7 +28,6 @@ from picograd.linalg.elimination import lu, lu_factor, lu_factor_ex, lu_solve, l
 from picograd.linalg.functions import (
     cross,
     diagonal,
-    householder_product,
     matrix_exp,
     matrix_power,
     multi_dot,
@@ -40,7 +39,9 @@ from picograd.linalg.functions import (
 from picograd.linalg.host import LinAlgError
 from picograd.linalg.least_squares import lstsq, pinv
 from picograd.linalg.norms import cond, matrix_norm, matrix_rank, norm, vector_norm
+from picograd.linalg.reflections import householder_product
 from picograd.linalg.solving import det, inv, inv_ex, logdet, slogdet, solve, solve_ex
+from picograd.linalg.symmetric import ldl_factor, ldl_factor_ex, ldl_solve
 from picograd.linalg.triangular import solve_triangular
 
 __all__ = [
@@ -60,6 +61,9 @@ __all__ = [
     "householder_product",
     "inv",
     "inv_ex",
+    "ldl_factor",
+    "ldl_factor_ex",
+    "ldl_solve",
     "logdet",
     "lstsq",
     "lu",

@@ -10,6 +10,7 @@ it is done here, in columns, over the whole batch at once.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,7 +50,7 @@ class LUFactorEx(NamedTuple):
 def factorise(a: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Packed factors, pivots (from 1) and the number of the first zero pivot of each matrix."""
     lead, (rows, columns) = a.shape[:-2], a.shape[-2:]
-    packed = np.array(a.reshape(-1, rows, columns))
+    packed = np.array(a.reshape(math.prod(lead), rows, columns))
     every = np.arange(len(packed))
     steps = min(rows, columns)
     pivots = np.zeros((len(packed), steps), np.int32)
@@ -71,7 +72,7 @@ def factorise(a: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def permutation(pivots: np.ndarray, rows: int) -> np.ndarray:
     """The matrices P with A = P L U."""
-    flat = pivots.reshape(-1, pivots.shape[-1])
+    flat = pivots.reshape(math.prod(pivots.shape[:-1]), pivots.shape[-1])
     order = np.tile(np.arange(rows), (len(flat), 1))
     every = np.arange(len(flat))
     for k in range(flat.shape[1]):

@@ -24,7 +24,7 @@ from picograd.frontend.reductions import sum as total
 from picograd.frontend.registry import writing_out
 from picograd.frontend.slicing import diagonal as diagonal_view
 from picograd.frontend.tensor import Tensor
-from picograd.linalg.host import check_square, identity, on_host
+from picograd.linalg.host import check_square, on_host
 from picograd.linalg.solving import inv, solve
 
 # Numerator of the Pade approximation of exp of degree 13, and the norm up to which it is exact.
@@ -184,15 +184,3 @@ def tensorsolve(A: Tensor, B: Tensor, dims: Sequence[int] | None = None) -> Tens
             f"prod(self.shape[:other.ndim]), but got {size} != {B.numel()}"
         )
     return solve(moved.reshape((size, size)), B.reshape((-1,))).reshape(shape)
-
-
-@writing_out
-def householder_product(A: Tensor, tau: Tensor) -> Tensor:
-    """The first columns of the product of the reflections `1 - tau v v^H` that LAPACK packs."""
-    rows, columns = A._shape[-2:]
-    result = identity(A, rows)[:, :columns].expand((*A._shape[:-2], rows, columns))
-    vectors = A.tril(-1) + identity(A, rows)[:, :columns]  # type: ignore[attr-defined]
-    for k in range(tau._shape[-1] - 1, -1, -1):
-        vector = vectors[..., :, k : k + 1]
-        result = result - tau[..., k, None, None] * (vector @ (vector.mH @ result))
-    return result

@@ -146,7 +146,7 @@ def lstsq(
     ranks = (found > limit * found.max(-1, initial=0, keepdims=True)).sum(-1)
     nothing = solution.detach().new_zeros((0,))
     rows, unknowns = a._shape[-2:]
-    residuals = nothing
+    residuals = solution.reshape(-1)[:0]
     if rows > unknowns and _has_residuals(driver, a, ranks):
         difference = a @ solution - b
         residuals = total(difference.abs().square(), -2)  # type: ignore[attr-defined]
@@ -161,7 +161,7 @@ def lstsq(
 def _has_residuals(driver: str | None, a: Tensor, ranks: np.ndarray) -> bool:
     """Whether torch's driver gives residuals: "gelsy", the default one, never does."""
     if driver in ("gelsd", "gelss"):
-        return a.ndim == 2 and bool(ranks == a._shape[-1])
+        return bool(np.all(ranks == a._shape[-1]))
     return driver == "gels"
 
 

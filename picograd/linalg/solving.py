@@ -209,8 +209,6 @@ class _LogDeterminant(Function):
         found = np.linalg.slogdet(values(a))
         sign, size = tensor_of(found[0], a), tensor_of(found[1], a)
         ctx.save_for_backward(a, sign)
-        if not a.dtype.is_complex:
-            ctx.mark_non_differentiable(sign)
         return sign, size
 
     @staticmethod

@@ -61,6 +61,7 @@ from picograd.nn.convolution import (
     conv_transpose2d,
     conv_transpose3d,
 )
+from picograd.nn.ctc import ctc_loss
 from picograd.nn.losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -160,6 +161,7 @@ __all__ = [
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
+    "ctc_loss",
     "dropout",
     "dropout1d",
     "dropout2d",

@@ -389,7 +389,14 @@ def gaussian_nll_loss(
     eps: float = 1e-6,
     reduction: str = "mean",
 ) -> Tensor:
-    """Minus the log-likelihood of normal numbers."""
+    """Minus the log-likelihood of normal numbers; `var` may lack the last dimension."""
+    if isinstance(var, Tensor) and var._shape != input._shape:
+        if var._shape == input._shape[:-1]:
+            var = var.unsqueeze(-1)
+        elif var._shape != (*input._shape[:-1], 1):
+            raise ValueError(
+                f"var is of incorrect size: {list(var._shape)} for {list(input._shape)}"
+            )
     spread = add(var, sub(clamp(var.detach(), min=eps), var.detach()))
     loss = mul(add(log(spread), div(square(sub(input, target)), spread)), 0.5)
     return reduced(add(loss, 0.5 * math.log(2 * math.pi)) if full else loss, reduction)

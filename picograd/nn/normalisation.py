@@ -96,6 +96,8 @@ def batch_norm(
     eps: float = 1e-5,
 ) -> Tensor:
     """Mean 0 and variance 1 per channel; training updates the running statistics in place."""
+    if not input.numel():
+        return input.clone()
     x = _wide(input)
     weight, bias = _per_channel(x, weight), _per_channel(x, bias)
     dims = tuple(n for n in range(x.ndim) if n != 1)

@@ -151,7 +151,8 @@ def _polygamma(n: int, x: Tensor) -> Tensor:
     for coefficient in reversed(_cotangents(n)):
         mirrored = mirrored * cotangent + coefficient
     mirrored = right * (-1.0) ** n - mirrored * math.pi ** (n + 1)
-    mirrored = choose(x == x.floor(), math.inf, mirrored)  # type: ignore[arg-type]
+    pole = math.inf if n % 2 else -math.inf
+    mirrored = choose(x == x.floor(), pole, mirrored)  # type: ignore[arg-type]
     return choose(positive, right, mirrored)
 
 
