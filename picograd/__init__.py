@@ -21,6 +21,7 @@ from picograd import dtypes as _dtypes
 from picograd import frontend as _frontend
 from picograd import later as _later
 from picograd.dtypes import DType
+from picograd.frontend import einops as _einops
 from picograd.frontend import operators as _operators
 from picograd.frontend import registry as _registry
 from picograd.frontend import special_methods as _special_methods
@@ -69,6 +70,7 @@ def _export() -> None:
     _operators.install()
     _special_methods.install()
     _later.install(Tensor)
+    _einops.install()
 
 
 _export()

@@ -49,6 +49,7 @@ FUNCTIONS = {
     **_rows(_OLDER, "lu=lu_method pca_lowrank svd_lowrank"),
     **_rows(_SPECIAL, "polygamma"),
     **_rows("picograd.amp", "autocast"),
+    **_rows("picograd.frontend.dlpack", "from_dlpack to_dlpack"),
     **_rows("picograd.serialization", "load save"),
     **_rows(
         "picograd.compiler",
@@ -67,6 +68,7 @@ FUNCTIONS = {
 
 METHODS = {
     **BOTH,
+    **_rows("picograd.frontend.dlpack", "__dlpack__=export __dlpack_device__=device_of"),
     **_rows(_OLDER, "lu=lu_method"),
     **_rows("picograd.special.gamma", "polygamma=polygamma_method"),
 }

@@ -10,6 +10,7 @@ MODULES = (
     "slicing",
     "memory",
     "storage_view",
+    "sharing",
     "gradients",
     "interop",
     "conversion",

@@ -191,12 +191,6 @@ def is_pinned(self: Tensor, device: object = None) -> bool:
     return False
 
 
-@operation(function=False)
-def share_memory_(self: Tensor) -> Tensor:
-    """The tensor itself: memory isn't shared with other processes."""
-    return self
-
-
 @operation()
 def resolve_conj(input: Tensor) -> Tensor:
     """The tensor itself: conjugates are computed when they are asked for."""

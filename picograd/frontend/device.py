@@ -16,6 +16,9 @@ from typing import overload
 from picograd import env
 from picograd.runtime import device as devices
 
+# Torch's devices that a program may name, compare with and ask about; no tensor can be there.
+ELSEWHERE = frozenset(("cuda", "meta", "mps", "xpu", "hpu", "mtia", "vulkan", "xla"))
+
 
 class device:
     """Where a tensor's memory is and who computes there. There is one instance of each."""
@@ -43,9 +46,12 @@ class device:
         found = cls._known.get(key)
         if found is not None:
             return found
-        if name != "cuda":  # may be named without being there, as with torch
-            devices.check(name)
-        if name != "cuda" and index not in (None, 0):
+        if name in ELSEWHERE:
+            made = object.__new__(cls)
+            made.type, made.index = name, index
+            return made
+        devices.check(name)
+        if index not in (None, 0):
             raise RuntimeError(f"{name} device index must be -1 or zero, got {index}")
         made = object.__new__(cls)
         made.type, made.index = name, index
@@ -84,9 +90,11 @@ def _known_device(name: str) -> str:
 
 def _present(chosen: device) -> str:
     """The graph's name of a device that tensors can be on."""
-    if chosen.type == "cuda":  # the exception type of a torch that was built for the CPU
-        raise AssertionError(
-            "picograd has no CUDA device yet; move the program to one of "
+    if chosen.type in ELSEWHERE:
+        # For CUDA the exception type of a torch that was built for the CPU.
+        kind = AssertionError if chosen.type == "cuda" else NotImplementedError
+        raise kind(
+            f"picograd has no {chosen.type.upper()} device yet; move the program to one of "
             + ", ".join(devices.names())
         )
     return chosen.type
@@ -99,14 +107,22 @@ def get_default_device() -> device:
 
 def set_default_device(device_name: str | device | None) -> None:
     """Change the device of tensors that are made without one (None: what DEVICE says, the CPU)."""
+<<<<<<< HEAD
     _chosen[0] = None if device_name is None else _present(device(device_name))
+=======
+    _chosen[0] = None if device_name is None else _present(device(device_name))
+>>>>>>> 8c946ce (DLPack both ways, frombuffer, pickles that keep shared memory, share_memory_ and torch.multiprocessing; einops without the alias; devices by name)
 
 
 def device_name(given: str | device | None) -> str:
     """The graph's name of the device a user asked for; the default device for None."""
     if given is None:
         return _default()
+<<<<<<< HEAD
     return _present(device(given))
+=======
+    return _present(device(given))
+>>>>>>> 8c946ce (DLPack both ways, frombuffer, pickles that keep shared memory, share_memory_ and torch.multiprocessing; einops without the alias; devices by name)
 
 
 class Size(tuple[int, ...]):

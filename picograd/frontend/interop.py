@@ -15,7 +15,7 @@ In: Python numbers, nested sequences, NumPy arrays, tensors. Out: tensors. `tens
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -183,6 +183,43 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
         raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
     check_array(ndarray)
     return _sharing(ndarray, device_name(None))
+
+
+@operation(method=False)
+def frombuffer(
+    buffer: Any,
+    *,
+    dtype: DType,
+    count: int = -1,
+    offset: int = 0,
+    requires_grad: bool = False,
+) -> Tensor:
+    """A row of elements over the memory of an object with Python's buffer interface."""
+    size = memoryview(buffer).nbytes
+    item = dtype.itemsize
+    if not size:
+        raise ValueError(f"both buffer length ({size}) and count ({count}) must not be 0")
+    if not 0 <= offset < size:
+        raise ValueError(
+            f"offset ({offset} bytes) must be non-negative and no greater than buffer length "
+            f"({size} bytes) minus 1"
+        )
+    if count == 0 or count < -1:
+        raise ValueError(f"both buffer length ({size}) and count ({count}) must not be 0")
+    if count < 0 and (size - offset) % item:
+        raise ValueError(
+            f"buffer length ({size - offset} bytes) after offset ({offset} bytes) must be a "
+            f"multiple of element size ({item})"
+        )
+    number = (size - offset) // item if count < 0 else count
+    if offset + number * item > size:
+        raise ValueError(
+            f"requested buffer length ({number} * {item} bytes) after offset ({offset} bytes) must "
+            f"not be greater than actual buffer length ({size} bytes)"
+        )
+    raw = np.frombuffer(buffer, np.uint8, number * item, offset)
+    result = _sharing(raw.view(dtype.numpy), device_name(None))
+    return result.requires_grad_() if requires_grad else result
 
 
 def _sharing(array: np.ndarray, place: str) -> Tensor:

@@ -13,11 +13,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-import numpy as np
-
 from picograd.dtypes import BY_NAME
 from picograd.frontend import memory, printing
-from picograd.frontend.storage import Storage, copied
+from picograd.frontend.grad_mode import no_grad
+from picograd.frontend.storage import Storage
 from picograd.frontend.tensor import Tensor, wrap
 
 
@@ -92,33 +91,42 @@ def shallow_copy(self: Tensor) -> Tensor:
 
 def rebuild(
     kind: type[Tensor],
-    payload: bytes,
+    storage: Storage,
     dtype_name: str,
     shape: tuple[int, ...],
-    device: str,
+    strides: tuple[int, ...] | None,
+    offset: int,
     requires_grad: bool,
     attributes: dict[str, object],
 ) -> Tensor:
     """Undo `reduce`."""
-    dtype = BY_NAME[dtype_name]
-    array = np.frombuffer(payload, dtype=dtype.numpy).reshape(shape)
-    result = wrap(copied(array, device))
-    result.__class__ = kind
+    result = wrap(storage.node)
+    result._storage = storage
+    if storage.node.dtype.name != dtype_name:
+        result = result.view(BY_NAME[dtype_name])
+    if strides is not None:
+        with no_grad():
+            result = result.view(-1).as_strided(shape, strides, offset)
+    result = result._as_class(kind)
     result.__dict__.update(attributes)
     return result.requires_grad_() if requires_grad else result
 
 
 def reduce(self: Tensor, protocol: int = 2) -> tuple[object, tuple[object, ...]]:
-    """For pickle: the elements, not what they were computed from."""
-    array = np.ascontiguousarray(memory.host_array(self.detach()))
+    """For pickle: the memory and where in it the tensor is, not what it was computed from.
+
+    Pickle writes each storage once, so tensors that share memory share it afterwards too.
+    """
+    whole = not self._steps and self.dtype is self._storage.node.dtype
     return (
         rebuild,
         (
             type(self),
-            array.tobytes(),
+            self._storage,
             self.dtype.name,
             self._shape,
-            self._storage.node.device,
+            None if whole else self.stride(),
+            self._offset,
             self.requires_grad,
             dict(self.__dict__),
         ),

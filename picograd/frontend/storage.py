@@ -24,7 +24,7 @@ from typing import cast
 import numpy as np
 
 from picograd import engine
-from picograd.dtypes import from_numpy
+from picograd.dtypes import BY_NAME, from_numpy
 from picograd.graph.node import Node, leaf
 from picograd.graph.ops import Shape
 from picograd.runtime import buffer as buffers
@@ -90,6 +90,11 @@ class Storage:
         self.version += 1
         self.node = leaf(cast("Buffer", self.node.buffer), self.node.shape)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """For pickle: the contents, as bytes."""
+        node, raw = self.node, self.buffer.array.view(np.uint8)
+        return (_unpickled, (raw.tobytes(), node.dtype.name, node.shape, node.device))
+
     # --- memory shared with the outside -----------------------------------------------------------
 
     def is_pinned(self) -> bool:
@@ -108,8 +113,8 @@ class Storage:
         self._exports = True
         _remember(self)
 
-    def export(self, shape: Shape, strides: tuple[int, ...], offset: int) -> np.ndarray:
-        """A NumPy array over the memory; the storage is pinned while the array lives."""
+    def own_memory(self) -> Buffer:
+        """The memory of the contents, which from now on no other storage or node has."""
         memory = self.buffer
         if not self.is_pinned():
             # Somebody who read the old contents must not see what the outside writes.
@@ -120,6 +125,11 @@ class Storage:
                 np.copyto(memory.array, cast("Buffer", self.node.buffer).array)
             self.node = leaf(memory, self.node.shape)
             self._exports = None
+        return memory
+
+    def export(self, shape: Shape, strides: tuple[int, ...], offset: int) -> np.ndarray:
+        """A NumPy array over the memory; the storage is pinned while the array lives."""
+        memory = self.own_memory()
         export = self._exports() if isinstance(self._exports, weakref.ref) else None
         if export is None:
             export = Export(memory)
@@ -195,6 +205,12 @@ def copied(array: np.ndarray, device: str) -> Node:
     memory = buffers.empty(from_numpy(array.dtype), array.size, device)
     np.copyto(memory.array.reshape(array.shape), array)
     return leaf(memory, array.shape)
+
+
+def _unpickled(payload: bytes, dtype: str, shape: Shape, device: str) -> Storage:
+    """Undo `Storage.__reduce__`."""
+    array = np.frombuffer(payload, BY_NAME[dtype].numpy).reshape(shape)
+    return Storage(copied(array, device))
 
 
 def settle(node: Node, storages: Sequence[Storage]) -> None:

@@ -33,8 +33,9 @@ def as_strided(
 ) -> Tensor:
     """The elements of the tensor's memory at `storage_offset + sum(index * stride)`.
 
-    A view where a slice, a reshape and a permutation can express it. Elements that overlap are a
-    copy, which torch forbids to write too. Other strides raise NotImplementedError.
+    A view where a slice, a reshape, a permutation and `expand` can express it. Elements
+    that overlap otherwise are a copy, which torch forbids to write too. Other strides raise
+    NotImplementedError.
     """
     shape, strides = tuple(map(int, size)), tuple(map(int, stride))
     if len(shape) != len(strides):
@@ -51,7 +52,11 @@ def as_strided(
         )
     if 0 in shape:
         return flat[:0].view(shape)
-    found = _as_view(flat, shape, strides, start)
+    # Axes along which nothing moves are those of an expanded view.
+    narrow = tuple([1 if step == 0 else n for n, step in zip(shape, strides, strict=True)])
+    found = _as_view(flat, narrow, strides, start)
+    if found is not None and narrow != shape:
+        found = found.expand(shape)
     return _picked(flat, shape, strides, start) if found is None else found
 
 
@@ -76,8 +81,6 @@ def _as_view(flat: Tensor, shape: Shape, strides: tuple[int, ...], start: int) -
     steps, extents = [strides[axis] for axis in order], [shape[axis] for axis in order]
     if not order:
         return _with_ones(flat[start], shape)
-    if 0 in steps:
-        return None
     if len(order) == 1:
         vector = flat[start : start + (extents[0] - 1) * steps[0] + 1 : steps[0]]
         return _with_ones(vector, shape)

@@ -15,11 +15,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from picograd.dtypes import DType
-from picograd.frontend.device import device as Device
-from picograd.frontend.grad_mode import no_grad
 from picograd.frontend.tensor import Tensor
 from picograd.nn import hooks, state
+from picograd.nn.conversion import Convertible
 from picograd.nn.hooks import Hooks, RemovableHandle
 from picograd.nn.parameter import Buffer, Parameter
 
@@ -27,7 +25,7 @@ M = TypeVar("M", bound="Module")
 _TABLES = ("_parameters", "_buffers", "_modules")
 
 
-class Module:
+class Module(Convertible):
     """The base of all layers and models: assign parameters and modules, write `forward`."""
 
     training: bool
@@ -313,68 +311,6 @@ class Module:
         fn(self)
         return self
 
-    def _apply(self: M, change: Callable[[Tensor], Tensor]) -> M:
-        """Replace what every parameter, gradient and buffer holds."""
-        for module in self.children():
-            module._apply(change)
-        for parameter in self._parameters.values():
-            if parameter is None:
-                continue
-            with no_grad():
-                parameter.data = change(parameter.detach())
-                if parameter.grad is not None:
-                    gradient = change(parameter.grad.detach())
-                    parameter.grad = None
-                    parameter.grad = gradient
-        for name, buffer in self._buffers.items():
-            if buffer is not None:
-                self._buffers[name] = change(buffer)
-        return self
-
-    def to(self: M, *args: Any, **kwargs: Any) -> M:
-        """Move to a device and convert floating-point contents to a dtype, in place.
-
-        `to(device)`, `to(dtype)`, `to(device, dtype)`, `to(tensor)`, or the same as keywords.
-        """
-        where, dtype = _destination(args, kwargs)
-
-        def change(tensor: Tensor) -> Tensor:
-            kept = dtype if dtype is not None and tensor.dtype.is_inexact else tensor.dtype
-            return tensor.to(where if where is not None else tensor.device, kept)
-
-        return self._apply(change)
-
-    def type(self: M, dst_type: DType) -> M:
-        """Convert all parameters and buffers."""
-        return self._apply(lambda tensor: tensor.to(dst_type))
-
-    def _floating(self: M, dtype: str) -> M:
-        return self._apply(lambda t: getattr(t, dtype)() if t.is_floating_point() else t)
-
-    def float(self: M) -> M:
-        """Convert floating-point parameters and buffers to float32."""
-        return self._floating("float")
-
-    def double(self: M) -> M:
-        """Convert floating-point parameters and buffers to float64."""
-        return self._floating("double")
-
-    def half(self: M) -> M:
-        """Convert floating-point parameters and buffers to float16."""
-        return self._floating("half")
-
-    def bfloat16(self: M) -> M:
-        """Convert floating-point parameters and buffers to bfloat16."""
-        return self._floating("bfloat16")
-
-    def cpu(self: M) -> M:
-        """Move to the CPU."""
-        return self.to("cpu")
-
-    def cuda(self: M, device: int | str | None = None) -> M:
-        """Move to a GPU."""
-        return self.to("cuda" if device is None or isinstance(device, int) else device)
-
     def train(self: M, mode: bool = True) -> M:
         """Choose training (dropout drops, batch norm measures) or evaluation, for the tree."""
         if not isinstance(mode, bool):
@@ -477,21 +413,3 @@ def _no_forward(self: Module, *args: Any) -> Any:
 
 
 Module.forward = _no_forward
-
-
-def _destination(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, DType | None]:
-    """The device and the dtype that the arguments of `to` name."""
-    where, dtype = kwargs.get("device"), kwargs.get("dtype")
-    for arg in args:
-        if isinstance(arg, Tensor):
-            where, dtype = arg.device, arg.dtype
-        elif isinstance(arg, DType):
-            dtype = arg
-        elif isinstance(arg, str | Device):
-            where = arg
-    if dtype is not None and not dtype.is_inexact:
-        raise TypeError(
-            f"nn.Module.to only accepts floating point or complex dtypes, but got desired "
-            f"dtype={dtype}"
-        )
-    return where, dtype

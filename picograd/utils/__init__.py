@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-_MODULES = ("checkpoint", "data")
+_MODULES = ("checkpoint", "data", "dlpack")
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 from picograd.dtypes import bool_, float32, int32
 from picograd.frontend.contractions import matmul
 from picograd.frontend.creation import arange, ones
-from picograd.frontend.selection import where
+from picograd.frontend.selection import choose
 from picograd.frontend.statistics import logsumexp
 from picograd.frontend.tensor import Tensor
 from picograd.frontend.views import broadcast_to
@@ -236,7 +236,7 @@ def create_block_mask(
     """The block mask of a function of the positions; `None` for B or H: it is the same for all."""
     sizes = (BLOCK_SIZE, BLOCK_SIZE) if isinstance(BLOCK_SIZE, int) else BLOCK_SIZE
     counts = _per_block(create_mask(mask_mod, B, H, Q_LEN, KV_LEN), sizes)
-    full = counts == math.prod(sizes)
+    full = counts.eq(math.prod(sizes))
     partial = (counts > 0) & ~full if separate_full_blocks else counts > 0
     complete = _listed(full) if separate_full_blocks else (None, None)
     return BlockMask((Q_LEN, KV_LEN), *_listed(partial), *complete, sizes, mask_mod)
@@ -305,11 +305,11 @@ def flex_attention(
                 f"q_len={queries} and kv_len={keys}. As the block mask was created for a smaller "
                 "length than you're using it for, you likely need to create a new block mask."
             )
-        scores = where(block_mask.mask_mod(*places), scores, -math.inf)
+        scores = choose(block_mask.mask_mod(*places), scores, -math.inf)
     largest = scores.amax(-1, keepdim=True).detach()
-    weights = (scores - where(largest == -math.inf, 0.0, largest)).exp()
+    weights = (scores - choose(largest.eq(-math.inf), 0.0, largest)).exp()
     total = weights.sum(-1, keepdim=True)
-    result = matmul(weights / where(total == 0, 1.0, total), value)
+    result = matmul(weights / choose(total.eq(0), 1.0, total), value)
     if return_aux is not None:
         lse = logsumexp(scores.to(float32), -1) if return_aux.lse else None
         return result, AuxOutput(lse, largest.squeeze(-1) if return_aux.max_scores else None)

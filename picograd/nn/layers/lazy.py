@@ -39,7 +39,7 @@ class _Shapeless(Tensor):
         """Take memory (not yet filled) of a shape."""
         data = empty(tuple(shape), device=device or self.device, dtype=dtype or self.dtype)
         self.data = data
-        self.__class__ = self.becomes
+        cast("Any", self).__class__ = self.becomes
 
     @property
     def shape(self) -> NoReturn:
@@ -50,7 +50,8 @@ class _Shapeless(Tensor):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if id(self) not in memo:
-            memo[id(self)] = type(self)(device=self.device, dtype=self.dtype)
+            made: Any = type(self)
+            memo[id(self)] = made(device=self.device, dtype=self.dtype)
         return memo[id(self)]
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -120,7 +121,7 @@ def _infer(module: LazyModuleMixin, args: Any, kwargs: Any) -> None:
     module._loading.remove()
     del module._first, module._loading
     if module.cls_to_become is not None:
-        module.__class__ = module.cls_to_become
+        cast("Any", module).__class__ = module.cls_to_become
 
 
 def _load(module: LazyModuleMixin, state: Mapping[str, Any], prefix: str, *rest: Any) -> None:
@@ -167,7 +168,7 @@ class _LazyConvolution(LazyModuleMixin, convolution._Convolution):
     """A convolution whose `in_channels` comes from the first input."""
 
     def __init__(self, out_channels: int, *args: Any, **kwargs: Any) -> None:
-        place = {"device": kwargs.get("device"), "dtype": kwargs.get("dtype")}
+        place: dict[str, Any] = {"device": kwargs.get("device"), "dtype": kwargs.get("dtype")}
         super().__init__(0, 0, *args, **kwargs)
         biased = self.bias is not None
         self.out_channels = out_channels

@@ -94,7 +94,7 @@ class _SpectralNorm(Module):
             u, v = self._u, self._v
             for _ in range(times):
                 u = normalize(matrix.mv(v), dim=0, eps=self.eps)
-                v = normalize(matrix.H.mv(u), dim=0, eps=self.eps)
+                v = normalize(matrix.mH.mv(u), dim=0, eps=self.eps)
             self._u.copy_(u)
             self._v.copy_(v)
 

@@ -185,12 +185,8 @@ def global_unstructured(
         ]
     )
     masks = [_alive(*place) for place in listed]
-    alive = cat(
-        [
-            (ones_like(x) if mask is None else mask).reshape(-1)
-            for mask, x in zip(masks, tensors, strict=True)
-        ]
-    )
+    left = [ones_like(x) if m is None else m for m, x in zip(masks, tensors, strict=True)]
+    alive = cat([mask.reshape(-1) for mask in left])
     kept = _without_lowest(lambda size: _count(amount, size), alive)(flat)
     begin = 0
     for (module, name), x in zip(listed, tensors, strict=True):
