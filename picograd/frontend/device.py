@@ -107,22 +107,14 @@ def get_default_device() -> device:
 
 def set_default_device(device_name: str | device | None) -> None:
     """Change the device of tensors that are made without one (None: what DEVICE says, the CPU)."""
-<<<<<<< HEAD
     _chosen[0] = None if device_name is None else _present(device(device_name))
-=======
-    _chosen[0] = None if device_name is None else _present(device(device_name))
->>>>>>> 8c946ce (DLPack both ways, frombuffer, pickles that keep shared memory, share_memory_ and torch.multiprocessing; einops without the alias; devices by name)
 
 
 def device_name(given: str | device | None) -> str:
     """The graph's name of the device a user asked for; the default device for None."""
     if given is None:
         return _default()
-<<<<<<< HEAD
     return _present(device(given))
-=======
-    return _present(device(given))
->>>>>>> 8c946ce (DLPack both ways, frombuffer, pickles that keep shared memory, share_memory_ and torch.multiprocessing; einops without the alias; devices by name)
 
 
 class Size(tuple[int, ...]):
