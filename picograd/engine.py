@@ -20,7 +20,8 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
@@ -29,6 +30,7 @@ import numpy as np
 from picograd import blame, env, reporter
 from picograd.errors import InternalError
 from picograd.graph.canonical import Structure, analyse, canonicalise, is_simple
+from picograd.graph.hole import is_hole
 from picograd.graph.node import Node, topological
 from picograd.graph.ops import REDUCES, Op
 from picograd.reporter import Reporter
@@ -80,6 +82,7 @@ class _State:
     spoilt: weakref.WeakSet[Node] = field(default_factory=weakref.WeakSet)  # known to fail
     created: int = 0  # storages watched since the last run
     last_trigger: weakref.ref[Holder] | None = None
+    traces: list[weakref.WeakSet[Holder]] = field(default_factory=list)  # holders made within each
     lock: threading.RLock = field(default_factory=threading.RLock)
 
 
@@ -91,11 +94,37 @@ _state = _State()
 WRITES_PER_PROGRAM = 128
 
 
+@contextmanager
+def tracing() -> Iterator[weakref.WeakSet[Holder]]:
+    """Within it, graphs are built to be read: what is made is not computed until asked for.
+
+    Such graphs may stand on holes (`graph/hole.py`). Gives the set of the holders made within it.
+    """
+    made: weakref.WeakSet[Holder] = weakref.WeakSet()
+    _state.traces.append(made)
+    try:
+        yield made
+    finally:
+        _state.traces.pop()
+
+
+def check_write(holder: Holder) -> None:
+    """Raise RuntimeError for a write, within `tracing`, to what was there before."""
+    if _state.traces and holder not in _state.traces[-1]:
+        raise RuntimeError(
+            "vmap: in-place arithmetic is not possible on a tensor from outside of the mapped "
+            "function: all examples would write to it. Return the new value instead."
+        )
+
+
 def watch(holder: Holder) -> None:
     """Remember (weakly) a holder whose node is not realised yet.
 
     May compute what is pending, so that a program that never asks for a number stays bounded.
     """
+    if _state.traces:
+        _state.traces[-1].add(holder)
+        return
     _state.watched.append(weakref.ref(holder))
     _state.created += 1
     if _state.created > env.GRAPH_NODES.get():
@@ -104,6 +133,8 @@ def watch(holder: Holder) -> None:
 
 def after_write(holder: Holder) -> None:
     """Tell that a holder's node was replaced by a write. May compute what is pending."""
+    if _state.traces:
+        return
     _state.watched.append(weakref.ref(holder))
     _state.created += 1
     holder.writes += 1
@@ -403,6 +434,11 @@ def _compile(
     order: list[Node], outputs: list[Node], donated: list[int], structure: Structure
 ) -> Variant:
     """Compile a program for a graph that no variant fits, and remember it."""
+    if any(is_hole(node) for node in order):
+        raise RuntimeError(
+            "vmap: it looks like you're asking a tensor for its contents (.item(), if, print) in a "
+            "mapped function, where it stands for all examples at once. This is not supported."
+        )
     started = time.perf_counter()
     baked = _baked(structure)
     canonical = canonicalise(order, outputs, structure, frozenset(baked))

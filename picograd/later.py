@@ -49,6 +49,7 @@ FUNCTIONS = {
     **_rows(_OLDER, "lu=lu_method pca_lowrank svd_lowrank"),
     **_rows(_SPECIAL, "polygamma"),
     **_rows("picograd.amp", "autocast"),
+    **_rows("picograd.frontend.vmap", "vmap"),
     **_rows("picograd.frontend.dlpack", "from_dlpack to_dlpack"),
     **_rows("picograd.serialization", "load save"),
     **_rows(

@@ -124,10 +124,15 @@ def _sum(first: Tensor, second: Tensor) -> Tensor:
     return primitives.elementwise(Op.ADD, first, second)
 
 
-def _dependencies(roots: Sequence[GradNode], wanted: set[GradNode] | None) -> dict[GradNode, int]:
+def _dependencies(
+    roots: Sequence[GradNode],
+    wanted: set[GradNode] | None,
+    stops: frozenset[GradNode] = frozenset(),
+) -> dict[GradNode, int]:
     """How many gradients each node waits for.
 
-    With `wanted`, only nodes from which a wanted one can be reached count.
+    With `wanted`, only nodes from which a wanted one can be reached count. The walk goes no further
+    than `stops`.
     """
     order: list[GradNode] = []
     seen: set[GradNode] = set()
@@ -139,7 +144,8 @@ def _dependencies(roots: Sequence[GradNode], wanted: set[GradNode] | None) -> di
         elif node not in seen:
             seen.add(node)
             stack.append((node, True))
-            stack.extend([(edge[0], False) for edge in node.edges if edge is not None])
+            if node not in stops:
+                stack.extend([(edge[0], False) for edge in node.edges if edge is not None])
     if wanted is not None:
         useful = set(wanted)
         for node in order:  # sources come first
@@ -148,7 +154,7 @@ def _dependencies(roots: Sequence[GradNode], wanted: set[GradNode] | None) -> di
         order = [node for node in order if node in useful]
     counts = dict.fromkeys(order, 0)
     for node in order:
-        for edge in node.edges:
+        for edge in () if node in stops else node.edges:
             if edge is not None and edge[0] in counts:
                 counts[edge[0]] += 1
     return counts
@@ -157,8 +163,13 @@ def _dependencies(roots: Sequence[GradNode], wanted: set[GradNode] | None) -> di
 class _Walk:
     """One run of backward: the gradients that have arrived, and the nodes that are ready."""
 
-    def __init__(self, waiting: dict[GradNode, int], captures: set[tuple[GradNode, int]]) -> None:
-        self.waiting = waiting
+    def __init__(
+        self,
+        waiting: dict[GradNode, int],
+        captures: set[tuple[GradNode, int]],
+        stops: frozenset[GradNode] = frozenset(),
+    ) -> None:
+        self.waiting, self.stops = waiting, stops
         self.captures = captures
         self.captured: dict[tuple[GradNode, int], Tensor] = {}
         self.arrived: dict[GradNode, list[Tensor | None]] = {}
@@ -185,6 +196,9 @@ class _Walk:
             gradients = self.arrived.pop(node, None)
             if gradients is None:
                 gradients = cast("list[Tensor | None]", [None] * len(node.outputs))
+            if node in self.stops:
+                self._capture(node, gradients)
+                continue
             self._observe(node, gradients)
             leaf = isinstance(node, AccumulateGrad)
             if leaf and not accumulating:
@@ -217,9 +231,12 @@ class _Walk:
                     kept = gradient if state.enabled else wrap(gradient._snapshot())
                     tensor._meta.grad = kept if before is None else _sum(before, kept)
         if self.captures:
-            for number, gradient in enumerate(gradients):
-                if gradient is not None and (node, number) in self.captures:
-                    self.captured[node, number] = gradient
+            self._capture(node, gradients)
+
+    def _capture(self, node: GradNode, gradients: list[Tensor | None]) -> None:
+        for number, gradient in enumerate(gradients):
+            if gradient is not None and (node, number) in self.captures:
+                self.captured[node, number] = gradient
 
     def _apply(self, node: GradNode, gradients: list[Tensor | None]) -> Gradients:
         if not any(gradient is not None for gradient in gradients):
@@ -271,6 +288,32 @@ def _walk(
         if inputs is not None and accumulating:
             _accumulate_captured(inputs, walk)
         return walk.captured
+
+
+def walk_between(
+    outputs: Sequence[Tensor], gradients: Sequence[Tensor | None], ends: Sequence[Edge]
+) -> dict[Edge, Tensor]:
+    """The gradients that arrive at `ends`, behind which the walk doesn't go; recorded if enabled.
+
+    What was saved stays, and hooks at the ends don't run.
+    """
+    given = [
+        (edge, gradient)
+        for output, gradient in zip(outputs, gradients, strict=True)
+        if gradient is not None and (edge := output._edge()) is not None
+    ]
+    stops = frozenset([node for node, _ in ends])
+    roots = list(dict.fromkeys(edge[0] for edge, _ in given))
+    waiting = _dependencies(roots, set(stops), stops)
+    walk = _Walk(waiting, set(ends), stops)
+    for edge, gradient in given:
+        if edge[0] in waiting:
+            walk.send(edge, gradient)
+    for node in roots:
+        if waiting.get(node) == 0:
+            walk.push(node)
+    walk.run(retain_graph=True, accumulating=False)
+    return walk.captured
 
 
 def _accumulate_captured(inputs: Sequence[Tensor], walk: _Walk) -> None:
@@ -356,7 +399,9 @@ def grad(
 ) -> tuple[Tensor | None, ...]:
     """The gradients of the outputs (their sum) with respect to the inputs; `.grad` stays."""
     if is_grads_batched:
-        raise NotImplementedError("autograd.grad(is_grads_batched=True) isn't supported yet")
+        return _batched_grad(
+            _listed(outputs), inputs, grad_outputs, create_graph, allow_unused, materialize_grads
+        )
     if allow_unused is False and materialize_grads:
         raise ValueError(
             "Expected allow_unused to be True or not passed when materialize_grads=True"
@@ -381,3 +426,32 @@ def grad(
             )
         found.append(gradient)
     return tuple(found)
+
+
+def _batched_grad(
+    outputs: list[Tensor],
+    inputs: Tensors,
+    grad_outputs: Tensor | Sequence[Tensor | None] | None,
+    create_graph: bool,
+    allow_unused: bool | None,
+    materialize_grads: bool,
+) -> tuple[Tensor | None, ...]:
+    """`grad` for every gradient along axis 0 of those given."""
+    from picograd.frontend.vmap import vmap
+
+    given = _gradients_of(outputs, grad_outputs)
+    known = [gradient for gradient in given if gradient is not None]
+    used: list[bool] = []
+
+    def one(*gradients: Tensor) -> list[Tensor]:
+        rows = iter(gradients)
+        each = [None if gradient is None else next(rows) for gradient in given]
+        found = grad(
+            outputs, inputs, each, retain_graph=True, create_graph=create_graph,
+            allow_unused=allow_unused, materialize_grads=materialize_grads,
+        )  # fmt: skip
+        used[:] = [gradient is not None for gradient in found]
+        return [gradient for gradient in found if gradient is not None]
+
+    results = iter(vmap(one)(*known))
+    return tuple([next(results) if wanted else None for wanted in used])

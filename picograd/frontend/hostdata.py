@@ -15,6 +15,7 @@ from typing import cast
 import numpy as np
 
 from picograd import engine
+from picograd.frontend import batching
 from picograd.frontend.tensor import Tensor, wrap
 from picograd.graph.node import leaf
 from picograd.graph.ops import ConstAttr, Op
@@ -25,6 +26,7 @@ def values(x: Tensor) -> np.ndarray:
     """The contents as an array that must not be written to; 16-bit floats as float32."""
     node = x.node
     if node.buffer is None:
+        batching.check_known(node)
         engine.realize([node])
     array = wrap(node)._array()
     return array.astype(np.float32) if x.dtype.is_float and x.dtype.itemsize == 2 else array

@@ -23,7 +23,7 @@ from typing import SupportsIndex, cast
 import numpy as np
 
 from picograd.dtypes import bool_, int64, uint8
-from picograd.frontend import primitives
+from picograd.frontend import batching, primitives
 from picograd.frontend.elementwise import filled_like
 from picograd.frontend.hostdata import from_array, values
 from picograd.frontend.promotion import broadcast_pair, broadcast_to, type_name
@@ -115,6 +115,7 @@ def _complete(x: Tensor, index: Index) -> list[Index]:
         and not item.ndim
         and item.dtype.is_integer
         and not _is_mask(item)
+        and not batching.stands_on_hole(item.node)
         else item
         for item in items
     ]

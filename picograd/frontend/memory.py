@@ -101,7 +101,7 @@ def is_contiguous(self: Tensor, memory_format: object = None) -> bool:
 @operation(function=False)
 def data_ptr(self: Tensor) -> int:
     """The address of the first element; computes the tensor."""
-    return self._storage.own_memory().address + self._offset * self.dtype.itemsize
+    return self._storage.address() + self._offset * self.dtype.itemsize
 
 
 @attribute

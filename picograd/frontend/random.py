@@ -18,7 +18,7 @@ import secrets
 from collections.abc import Sequence
 
 from picograd.dtypes import DType, float32, float64, int64
-from picograd.frontend import primitives
+from picograd.frontend import batching, primitives
 from picograd.frontend.creation import Device, as_shape, finish
 from picograd.frontend.device import device as make_device
 from picograd.frontend.device import device_name
@@ -116,7 +116,10 @@ def set_rng_state(new_state: Tensor) -> None:
 def _words(shape: Shape, number: int, generator: Generator | None, place: str) -> list[Tensor]:
     """The first words of the Philox blocks of one call."""
     seed_value, call = (generator or default_generator).take()
-    return [primitives.random_bits(shape, n, seed_value, call, place) for n in range(number)]
+    words = [primitives.random_bits(shape, n, seed_value, call, place) for n in range(number)]
+    if batching.TRACES:
+        batching.note_random([word.node for word in words])
+    return words
 
 
 def _fraction(words: Sequence[Tensor], dtype: DType) -> Tensor:

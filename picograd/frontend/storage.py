@@ -39,7 +39,7 @@ class Storage:
     writes    writes that wait to be computed (the engine's counter)
     """
 
-    __slots__ = ("__weakref__", "_exports", "_past", "node", "version", "writes")
+    __slots__ = ("__weakref__", "_address", "_exports", "_past", "node", "version", "writes")
 
     def __init__(self, node: Node) -> None:
         self.node = node
@@ -62,6 +62,7 @@ class Storage:
 
     def write(self, node: Node) -> None:
         """Replace the whole contents."""
+        engine.check_write(self)
         if self.node.buffer is not None:
             self._past.clear()
         self._past.append(weakref.ref(self.node))
@@ -126,6 +127,13 @@ class Storage:
             self.node = leaf(memory, self.node.shape)
             self._exports = None
         return memory
+
+    def address(self) -> int:
+        """Where the contents are; no other storage has that address, and it stays until a write."""
+        before = getattr(self, "_address", None)
+        if before is None or self.buffer.address != before:
+            self._address = self.own_memory().address
+        return self._address
 
     def export(self, shape: Shape, strides: tuple[int, ...], offset: int) -> np.ndarray:
         """A NumPy array over the memory; the storage is pinned while the array lives."""

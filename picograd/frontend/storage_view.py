@@ -44,7 +44,7 @@ class StorageView:
 
     def data_ptr(self) -> int:
         """The address of the memory; computes the contents."""
-        return self._storage.own_memory().address
+        return self._storage.address()
 
     def tolist(self) -> list[Number]:
         """The elements as Python numbers."""

@@ -31,6 +31,13 @@ Hook = Callable[["Tensor"], "Tensor | None"]
 NodeHook = Callable[[Gradients, Gradients], "Gradients | None"]
 
 _sequence = itertools.count()
+
+
+def next_sequence() -> int:
+    """The sequence number of a step that is recorded now: steps before it have smaller ones."""
+    return next(_sequence)
+
+
 LAST = 1 << 62  # the sequence number of leaves: they are served first
 
 FREED = (

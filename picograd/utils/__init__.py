@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-_MODULES = ("checkpoint", "data", "dlpack")
+_MODULES = ("_pytree", "checkpoint", "data", "dlpack")
 
 
 def __getattr__(name: str) -> ModuleType:

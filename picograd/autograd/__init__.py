@@ -1,4 +1,4 @@
-"""Public autograd: `picograd.autograd.grad`, `backward`, `Function`, grad modes.
+"""Public autograd: `grad`, `backward`, `Function`, grad modes, `functional`.
 
 >>> import picograd
 >>> x = picograd.tensor(2.0, requires_grad=True)
@@ -6,6 +6,9 @@
 >>> slope.item()
 12.0
 """
+
+import importlib
+from typing import Any
 
 from picograd.frontend.autograd import backward, grad
 from picograd.frontend.function import Function, FunctionCtx, once_differentiable
@@ -16,6 +19,8 @@ from picograd.frontend.grad_mode import (
     set_grad_enabled,
 )
 from picograd.frontend.tensor import Tensor as Variable
+
+_MODULES = ("functional",)
 
 __all__ = [
     "Function",
@@ -29,3 +34,9 @@ __all__ = [
     "once_differentiable",
     "set_grad_enabled",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"picograd.autograd.{name}")
+    raise AttributeError(f"picograd.autograd.{name} isn't supported yet")
