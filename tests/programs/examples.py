@@ -20,18 +20,27 @@ def load(name: str, framework: str) -> ModuleType:
     if framework == "torch":
         pytest.importorskip("torch")
     if (name, framework) not in _loaded:
-        spec = importlib.util.spec_from_file_location(f"{name}_{framework}", FOLDER / f"{name}.py")
+        file = FOLDER / f"{name}.py"
+        spec = importlib.util.spec_from_file_location(f"{file.stem}_{framework}", file)
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         arguments, path = sys.argv, list(sys.path)
         sys.argv = [name, "--torch"] if framework == "torch" else [name]
-        sys.path.insert(0, str(FOLDER))  # examples share `digits`
+        sys.path.insert(0, str(file.parent))  # for what examples share
         try:
             spec.loader.exec_module(module)
         finally:
             sys.argv, sys.path[:] = arguments, path
+            _forget_shared()
         _loaded[name, framework] = module
     return _loaded[name, framework]
+
+
+def _forget_shared() -> None:
+    """Modules that examples import from beside them: the other framework needs them anew."""
+    for name, module in list(sys.modules.items()):
+        if (getattr(module, "__file__", None) or "").startswith(f"{FOLDER}/"):
+            del sys.modules[name]
 
 
 def set_weights(model: Any, torch: Any, seed: int = 0) -> None:

@@ -6,12 +6,9 @@ tested too: caches and speculation change the time that a text takes, and not th
 
 from __future__ import annotations
 
-import importlib.util
 import random
 import sys
 from collections import Counter
-from functools import cache
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -19,39 +16,9 @@ import numpy as np
 import pytest
 
 import picograd
+from tests.programs.examples import FOLDER, load, set_weights
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
-PARTS = sorted(f"language/{path.stem}" for path in (EXAMPLES / "language").glob("part*.py"))
-
-
-@cache
-def load(name: str, switch: str = "") -> ModuleType:
-    """examples/NAME.py, run as a module; `switch` is what its command line would have."""
-    path = EXAMPLES / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", [str(path), switch])
-        patch.syspath_prepend(path.parent)
-        try:
-            spec.loader.exec_module(module)
-        finally:  # the modules beside it were imported with the same switch
-            for other, its in list(sys.modules.items()):
-                if str(EXAMPLES) in (getattr(its, "__file__", None) or ""):
-                    del sys.modules[other]
-    return module
-
-
-def both(name: str) -> tuple[ModuleType, ModuleType]:
-    pytest.importorskip("torch")
-    return load(name), load(name, "--torch")
-
-
-def equal_weights(ours: Any, theirs: Any) -> None:
-    """Copy torch's numbers into picograd's model."""
-    for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
-        mine.data = picograd.tensor(other.detach().numpy().copy())
+PARTS = sorted(f"language/{path.stem}" for path in (FOLDER / "language").glob("part*.py"))
 
 
 def slices(m: ModuleType, columns: Any, size: int, count: int) -> list[list[Any]]:
@@ -121,10 +88,13 @@ PROGRAMS = {
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_losses_are_torchs(program: str) -> None:
     name, build = PROGRAMS[program]
-    ours, theirs = both(name)
-    (model, train), (their_model, train_theirs) = build(ours), build(theirs)
-    equal_weights(model, their_model)
-    np.testing.assert_allclose(train(), train_theirs(), rtol=2e-4)
+    losses = []
+    for framework in ("torch", "picograd"):
+        example = load(name, framework)
+        model, train = build(example)
+        set_weights(model, example.torch)
+        losses.append(train())
+    np.testing.assert_allclose(losses[1], losses[0], rtol=2e-4)
 
 
 OPTIONS = {
@@ -136,7 +106,7 @@ OPTIONS = {
 
 @pytest.mark.parametrize("name", ["sentiment", *PARTS])
 def test_it_runs(name: str, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    module = load(name)
+    module = load(name, "picograd")
     monkeypatch.setattr(sys, "argv", [name, *OPTIONS.get(name, ("--steps", "2"))])
     if "GPT" in vars(module):  # what takes long is tested below
         monkeypatch.setattr(module, "train", lambda *_, **__: [1.0] * 10)
@@ -145,7 +115,7 @@ def test_it_runs(name: str, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Non
 
 
 def test_only_pairs_of_words_know_what_not_does() -> None:
-    m = load("sentiment")
+    m = load("sentiment", "picograd")
     training, held_out = m.Reviews(800, seed=1), m.Reviews(300, seed=2)
     found = {}
     for pooling in ("mean", "pairs"):
@@ -160,7 +130,7 @@ def test_only_pairs_of_words_know_what_not_does() -> None:
 
 
 def test_the_lstm_is_the_librarys() -> None:
-    m = load("language/part3_models")
+    m = load("language/part3_models", "picograd")
     model, inputs = m.LSTM(width=5, hidden=4), picograd.randn(3, 6, 5)
     library = picograd.nn.LSTM(5, 4, batch_first=True)
     parts = [model.from_input, model.from_state]
@@ -189,7 +159,7 @@ def sharp_model(
 
 @pytest.mark.parametrize("options", [{}, {"groups": 1}, {"window": 3}], ids=str)
 def test_caches_do_not_change_the_text(options: dict[str, Any]) -> None:
-    m = load("language/part4_cache")
+    m = load("language/part4_cache", "picograd")
     model = sharp_model(m, 11, context=14, **options)
     texts = {name: way(model, [3, 1, 4], 10) for name, way in m.WAYS.items()}
     assert len(set(texts["again"])) > 3, "a text that tells something"
@@ -197,7 +167,7 @@ def test_caches_do_not_change_the_text(options: dict[str, Any]) -> None:
 
 
 def test_a_preallocated_cache_needs_few_programs() -> None:
-    m = load("language/part4_cache")
+    m = load("language/part4_cache", "picograd")
     model = sharp_model(m, 11, context=40)
     before = picograd.engine.statistics.programs_compiled
     m.WAYS["preallocated"](model, [3, 1, 4], 30)
@@ -215,7 +185,7 @@ def pair(
 
 @pytest.mark.parametrize("ahead", [1, 3])
 def test_greedy_speculation_writes_what_the_target_writes(ahead: int) -> None:
-    m, rng = load("language/part4_speculative"), random.Random(0)
+    m, rng = load("language/part4_speculative", "picograd"), random.Random(0)
     target, draft = pair(m, 11, 0.0)
     alone = m.plain(target, [3, 1, 4], 16, rng)
     passes, target.passes = target.passes, 0
@@ -242,7 +212,12 @@ def misfit(drawn: Counter, expected: dict[tuple[int, ...], float]) -> float:
 
 
 def test_speculation_has_the_targets_distribution() -> None:
-    m, rng, vocabulary, prompt = load("language/part4_speculative"), random.Random(0), 3, [1, 2]
+    m, rng, vocabulary, prompt = (
+        load("language/part4_speculative", "picograd"),
+        random.Random(0),
+        3,
+        [1, 2],
+    )
     target, draft = pair(m, vocabulary, 1.0, sharpness=0.5)
     expected = chances(target, prompt, vocabulary)
     assert min(expected.values()) > 0.01
@@ -264,16 +239,16 @@ def test_speculation_has_the_targets_distribution() -> None:
 
 def test_acceptance_of_one_guess_is_exact() -> None:
     """What `accept` gives, averaged over guesses drawn from q, is p: here by counting."""
-    m, rng = load("language/part4_speculative"), random.Random(1)
+    m, rng = load("language/part4_speculative", "picograd"), random.Random(1)
     q, p = [0.6, 0.3, 0.1], [0.2, 0.3, 0.5]
     drawn = Counter(m.accept([m.draw(q, rng)], [q], [p, p], rng)[0] for _ in range(20000))
     np.testing.assert_allclose([drawn[k] / 20000 for k in range(3)], p, atol=0.015)
 
 
 def test_samples_are_torchs() -> None:
-    ours, theirs = both("language/part4_speculative")
     texts = []
-    for m in (ours, theirs):
+    for framework in ("torch", "picograd"):
+        m = load("language/part4_speculative", framework)
         target, draft = pair(m, 11, 0.8)
         texts.append(m.speculative(target, draft, [3, 1, 4], 16, 3, random.Random(7)))
     assert texts[0] == texts[1]
