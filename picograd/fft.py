@@ -314,11 +314,13 @@ def ihfftn(input: Tensor, s: Sizes = None, dim: Dims = None, norm: str | None = 
     return conj(_half(input, s, dim, _OTHER_WAY[_norm(norm)], "ihfftn"))
 
 
+@writing_out
 def hfft2(input: Tensor, s: Sizes = None, dim: Dims = (-2, -1), norm: str | None = None) -> Tensor:
     """`hfftn` over two dims."""
     return hfftn(input, s, dim, norm)
 
 
+@writing_out
 def ihfft2(input: Tensor, s: Sizes = None, dim: Dims = (-2, -1), norm: str | None = None) -> Tensor:
     """The inverse of `hfft2`."""
     return ihfftn(input, s, dim, norm)

@@ -40,13 +40,13 @@ BOTH = {
 
 FUNCTIONS = {
     **BOTH,
-    **_rows(_LINALG, "lu_unpack vander vecdot"),
+    **_rows(_LINALG, "lu_unpack vecdot"),
     **_rows("picograd.linalg.observations", "cdist"),
     **_rows(
         "picograd.signal.windows",
         "bartlett_window blackman_window hamming_window hann_window kaiser_window",
     ),
-    **_rows(_OLDER, "lu=lu_method pca_lowrank svd_lowrank"),
+    **_rows(_OLDER, "lu=lu_method pca_lowrank svd_lowrank vander"),
     **_rows(_SPECIAL, "polygamma"),
     **_rows("picograd.amp", "autocast"),
     **_rows("picograd.frontend.vmap", "vmap"),
@@ -60,10 +60,13 @@ FUNCTIONS = {
     # Those whose arguments are the same in both of torch's places.
     **_rows(
         "picograd.nn.functional",
-        "adaptive_avg_pool1d alpha_dropout avg_pool1d celu channel_shuffle conv1d conv2d "
-        "conv3d conv_transpose1d conv_transpose2d conv_transpose3d cosine_similarity dropout "
-        "feature_alpha_dropout group_norm hardshrink layer_norm max_pool1d max_pool2d max_pool3d "
-        "pairwise_distance pdist pixel_shuffle pixel_unshuffle prelu rms_norm rrelu selu",
+        "adaptive_avg_pool1d avg_pool1d celu channel_shuffle conv1d conv2d "
+        "conv3d conv_transpose1d conv_transpose2d conv_transpose3d cosine_similarity "
+        "group_norm hardshrink max_pool1d max_pool2d max_pool3d "
+        "pairwise_distance pdist pixel_shuffle pixel_unshuffle prelu rms_norm selu",
+    ),
+    **_rows(
+        "picograd.nn.top_level", "alpha_dropout dropout feature_alpha_dropout layer_norm rrelu"
     ),
 }
 

@@ -50,7 +50,14 @@ _REST = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 # What has no meaning here (layouts, pinned memory), or only on torch's CUDA devices.
 _ACCEPTED = {"layout", "memory_format", "pin_memory", "names", "out_dtype", "cudnn_enabled"}
 # Defaults that are spelled differently and mean the same. Torch's schemas number the dtypes.
-_SAME_DEFAULTS = {"padding": (0, "valid"), "unbiased": (None, True), "device": ("cpu", None)}
+_SAME_DEFAULTS = {
+    "padding": (0, "valid"),
+    "unbiased": (None, True),
+    "device": ("cpu", None),
+    "align_corners": (None, False),
+    "indexing": (None, "ij"),
+    "compute_mode": (None,),
+}
 _NUMBERED_DTYPES = {4: "torch.int64"}
 
 
@@ -79,7 +86,7 @@ def _compare_one(torch: ModuleType, place: str, name: str, ours: Any, found: Com
         return
     full = f"{place}.{name}"
     wanted = torch_signatures(torch, place, name)
-    mine, extra = own_signature(ours, name, place == "Tensor")
+    mine, extra = own_signature(ours, name)
     if not wanted or mine is None:
         found.unknown.append(full)
         return
@@ -93,16 +100,13 @@ def _compare_one(torch: ModuleType, place: str, name: str, ours: Any, found: Com
 # --- reading signatures --------------------------------------------------------------------------
 
 
-def own_signature(
-    ours: Any, name: str, method: bool = False
-) -> tuple[Signature | None, tuple[str, ...]]:
+def own_signature(ours: Any, name: str) -> tuple[Signature | None, tuple[str, ...]]:
     """The signature of one of our functions, and the keywords that decorators add to it."""
     if inspect.isfunction(ours) and ours.__module__ == later.__name__:
         ours = getattr(__import__(later.METHODS[name][0], fromlist=["x"]), later.METHODS[name][1])
     extra: list[str] = []
     layer: Any = ours
     while hasattr(layer, "__wrapped__"):
-        extra += getattr(layer, "__kwdefaults__", None) or {}
         extra += getattr(layer, "other_names", ())
         layer = layer.__wrapped__
     try:
@@ -118,14 +122,23 @@ def torch_signatures(torch: ModuleType, place: str, name: str) -> list[Signature
         with contextlib.suppress(TypeError, ValueError):
             signature = inspect.signature(function)
             if not any(p.kind is Parameter.VAR_KEYWORD for p in signature.parameters.values()):
-                return [signature]
+                return [_bare(signature) if place == "Tensor" else signature]
     prefix = PLACES[place]
     if prefix is not None and not inspect.isclass(function):
         found = _from_schemas(torch, prefix + name, place, function)
         if found:
             return found
     override = _overrides(torch).get(function)
-    return [inspect.signature(override)] if override is not None else []
+    if override is None:
+        return []
+    signature = inspect.signature(override)
+    return [_bare(signature) if place == "Tensor" else signature]
+
+
+def _bare(signature: Signature) -> Signature:
+    """The signature of a method, whose first argument has no name that a caller could use."""
+    first, *others = signature.parameters.values()
+    return Signature([first.replace(kind=Parameter.POSITIONAL_ONLY), *others])
 
 
 _known: dict[str, dict[Any, Callable[..., Any]]] = {}
@@ -151,6 +164,8 @@ def _from_schemas(torch: ModuleType, name: str, place: str, function: Any) -> li
         kinds = [str(argument.type) for argument in schema.arguments]
         makes = any(argument.name == "layout" for argument in schema.arguments)
         if "Tensor" not in " ".join(kinds) and not makes:
+            continue
+        if kinds[0].startswith("List") and schema.arguments[0].name == "self":
             continue
         if any("Dimname" in kind or "Stream" in kind for kind in kinds):
             continue
@@ -207,7 +222,7 @@ def refusals(theirs: Signature, ours: Signature, extra: tuple[str, ...]) -> list
         if p.kind is Parameter.POSITIONAL_ONLY or p.name in extra:
             continue
         before = required[: required.index(p.name)] if p.name in required else required
-        after = {name: name for name in required[len(before) :]}
+        after = {name: name for name in required[len(before) :] if name not in extra}
         if _bound(ours, before, {**after, p.name: p.name}) is None:
             given = [*before, *(f"{name}=" for name in dict.fromkeys([*after, p.name]))]
             found.append(f"refuses ({', '.join(given)})")

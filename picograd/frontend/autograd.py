@@ -370,12 +370,15 @@ def backward(
     grad_tensors: Tensor | Sequence[Tensor | None] | None = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    grad_variables: Tensor | Sequence[Tensor | None] | None = None,
     inputs: Tensors | None = None,
 ) -> None:
     """Add the gradients of the tensors to `.grad` of the leaves they were computed from.
 
     With `inputs` only those collect.
     """
+    if grad_variables is not None:  # what the argument was called once
+        grad_tensors = grad_variables
     outputs = _listed(tensors)
     listed = None
     if inputs is not None:

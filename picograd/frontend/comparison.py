@@ -87,13 +87,13 @@ def isfinite(input: Tensor) -> Tensor:
     return lt(abs(input), math.inf)
 
 
-@operation()
+@operation(out=True)
 def isposinf(input: Tensor) -> Tensor:
     """Where an element is +inf."""
     return eq(input, math.inf) if input.dtype.is_float else filled_like(input, False, bool_)
 
 
-@operation()
+@operation(out=True)
 def isneginf(input: Tensor) -> Tensor:
     """Where an element is -inf."""
     return eq(input, -math.inf) if input.dtype.is_float else filled_like(input, False, bool_)

@@ -99,7 +99,16 @@ def polar(abs: Tensor, angle: Tensor) -> Tensor:
     )
 
 
-@operation(method=False)
+@operation(
+    method=False,
+    also={
+        "tensor": "tensor1",
+        "other": "tensor2",
+        "scalar": "tensor1",
+        "scalar1": "tensor1",
+        "scalar2": "tensor2",
+    },
+)
 def result_type(tensor1: Operand, tensor2: Operand) -> DType:
     """The dtype of an arithmetic operation on two tensors or numbers."""
     return promotion.result_type(tensor1, tensor2)

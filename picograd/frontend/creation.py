@@ -228,37 +228,40 @@ def _new(
 @operation(function=False)
 def new_zeros(
     self: Tensor,
-    *size: object,
+    *sizes: object,
+    size: object = None,
     dtype: DType | None = None,
     device: Device = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Zeros of this dtype and device."""
-    return _new(self, size, 0, dtype, device, requires_grad, "new_zeros")
+    return _new(self, sizes or (size or (),), 0, dtype, device, requires_grad, "new_zeros")
 
 
 @operation(function=False)
 def new_ones(
     self: Tensor,
-    *size: object,
+    *sizes: object,
+    size: object = None,
     dtype: DType | None = None,
     device: Device = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Ones of this dtype and device."""
-    return _new(self, size, 1, dtype, device, requires_grad, "new_ones")
+    return _new(self, sizes or (size or (),), 1, dtype, device, requires_grad, "new_ones")
 
 
 @operation(function=False)
 def new_empty(
     self: Tensor,
-    *size: object,
+    *sizes: object,
+    size: object = None,
     dtype: DType | None = None,
     device: Device = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """A tensor of this dtype and device whose contents don't matter."""
-    return _new(self, size, 0, dtype, device, requires_grad, "new_empty")
+    return _new(self, sizes or (size or (),), 0, dtype, device, requires_grad, "new_empty")
 
 
 @operation(function=False)

@@ -36,7 +36,7 @@ def ldexp(input: Tensor, other: Tensor) -> Tensor:
     return mul(input, pow(2.0, other))
 
 
-@operation()
+@operation(out=True)
 def angle(input: Tensor) -> Tensor:
     """The angle of complex numbers; of real ones 0, or pi below 0."""
     if input.dtype.is_complex:
@@ -124,8 +124,9 @@ def fill_diagonal_(self: Tensor, fill_value: Number, wrap: bool = False) -> Tens
 
 
 @operation(function=False)
-def sum_to_size(self: Tensor, *size: object) -> Tensor:
+def sum_to_size(self: Tensor, *sizes: object, size: object = None) -> Tensor:
     """The sums that leave a shape which broadcasts to this one."""
+    size = sizes if size is None else (size,)
     first = size[0] if len(size) == 1 and isinstance(size[0], Sequence) else size
     shape = tuple(int(n) for n in first)  # type: ignore[union-attr]
     if broadcast_pair(self._shape, shape) != self._shape:
@@ -167,7 +168,11 @@ def t_(self: Tensor) -> Tensor:
     return _rearranged(self, t(self.detach()), "t_")
 
 
-@operation(function=False, aliases=("swapaxes_", "swapdims_"))
+@operation(
+    function=False,
+    aliases=("swapaxes_", "swapdims_"),
+    also={"axis0": "dim0", "axis1": "dim1"},
+)
 def transpose_(self: Tensor, dim0: int, dim1: int) -> Tensor:
     """Exchange two axes of this tensor."""
     return _rearranged(self, transpose(self.detach(), dim0, dim1), "transpose_")

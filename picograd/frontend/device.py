@@ -75,6 +75,7 @@ class device:
         return (device, (str(self),))
 
 
+_Device = device  # where an argument has that name
 _chosen: list[str | None] = [None]
 
 
@@ -105,9 +106,9 @@ def get_default_device() -> device:
     return device(_default())
 
 
-def set_default_device(device_name: str | device | None) -> None:
+def set_default_device(device: str | _Device | None) -> None:
     """Change the device of tensors that are made without one (None: what DEVICE says, the CPU)."""
-    _chosen[0] = None if device_name is None else _present(device(device_name))
+    _chosen[0] = None if device is None else _present(_Device(device))
 
 
 def device_name(given: str | device | None) -> str:

@@ -242,8 +242,10 @@ def _path(tensors: list[Tensor], labels: list[Labels], output: Labels) -> list[t
     return pairs
 
 
-@operation(method=False, out=True)
-def tensordot(a: Tensor, b: Tensor, dims: int | Sequence[Sequence[int]] = 2) -> Tensor:
+@operation(method=False)
+def tensordot(
+    a: Tensor, b: Tensor, dims: int | Sequence[Sequence[int]] = 2, out: Tensor | None = None
+) -> Tensor:
     """Contract the last `dims` dimensions of `a` with the first of `b`, or given lists."""
     if isinstance(dims, int):
         if dims < 0:
@@ -273,7 +275,8 @@ def tensordot(a: Tensor, b: Tensor, dims: int | Sequence[Sequence[int]] = 2) -> 
     sizes = dict(zip(second, b._shape, strict=True)) | dict(zip(first, a._shape, strict=True))
     output = [label for label in first if label not in second]
     output += [label for label in second if label not in first]
-    return contract([a, b], [tuple(first), tuple(second)], tuple(output), sizes)
+    result = contract([a, b], [tuple(first), tuple(second)], tuple(output), sizes)
+    return result if out is None else out._store_out(result)
 
 
 @operation(out=True)
@@ -303,7 +306,7 @@ def trace(input: Tensor) -> Tensor:
     return total(input.diagonal())
 
 
-@operation(method=False)
+@operation(method=False, out=True)
 def chain_matmul(*matrices: Tensor) -> Tensor:
     """The product of matrices, in the cheapest order."""
     names = [f"{chr(97 + n)}{chr(98 + n)}" for n in range(len(matrices))]

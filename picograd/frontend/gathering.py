@@ -24,7 +24,7 @@ from picograd.frontend.promotion import (
     type_name,
     wrap_dim,
 )
-from picograd.frontend.reductions import numpy_names, positions
+from picograd.frontend.reductions import positions
 from picograd.frontend.registry import operation
 from picograd.frontend.selection import choose, clamp
 from picograd.frontend.tensor import Tensor
@@ -77,7 +77,6 @@ def _index_of(x: Tensor, axis: int, index: Tensor, name: str) -> tuple[Tensor, b
 
 
 @operation(out=True)
-@numpy_names
 def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
     """`out[i][j] = input[index[i][j]][j]` for dim 0, and so on."""
     axis = wrap_dim(dim, input.ndim)
@@ -158,7 +157,6 @@ def _source(input: Tensor, index: Tensor, src: Operand, name: str) -> Tensor:
 
 
 @operation(inplace=True, out=True)
-@numpy_names
 def scatter(
     input: Tensor,
     dim: int,
@@ -179,14 +177,12 @@ def scatter(
 
 
 @operation(inplace=True, out=True)
-@numpy_names
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """`out[index[i][j]][j] += src[i][j]` for dim 0, and so on."""
     return _written(input, dim, index, src, Combiner.SUM, "scatter_add")
 
 
 @operation(inplace=True, out=True)
-@numpy_names
 def scatter_reduce(
     input: Tensor,
     dim: int,
@@ -236,7 +232,6 @@ def _vector(index: Tensor, name: str) -> Tensor:
 
 
 @operation(out=True)
-@numpy_names
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The slices along a dimension that the index names."""
     axis = wrap_dim(dim, input.ndim)
@@ -277,7 +272,6 @@ def _slices(
 
 
 @operation(inplace=True, out=True)
-@numpy_names
 def index_add(
     input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Number = 1
 ) -> Tensor:
@@ -287,14 +281,12 @@ def index_add(
 
 
 @operation(inplace=True, out=True)
-@numpy_names
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """`input` with the slices of `source` where the index says."""
     return _slices(input, dim, index, source, None, "index_copy")
 
 
 @operation(inplace=True)
-@numpy_names
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Operand) -> Tensor:
     """`input` with one value in the slices that the index names."""
     if isinstance(value, Tensor):

@@ -118,14 +118,14 @@ class no_grad(_Mode):
 class enable_grad(_Mode):
     """Operations inside are recorded, even inside `no_grad`."""
 
-    def __new__(cls, wrapped: Callable[..., object] | None = None) -> enable_grad:
+    def __new__(cls, orig_func: Callable[..., object] | None = None) -> enable_grad:
         mode = super().__new__(cls)
-        if wrapped is None:
+        if orig_func is None:
             return mode
         mode.__init__()
-        return cast("enable_grad", mode(wrapped))
+        return cast("enable_grad", mode(orig_func))
 
-    def __init__(self, wrapped: Callable[..., object] | None = None) -> None:
+    def __init__(self, orig_func: Callable[..., object] | None = None) -> None:
         super().__init__(enabled=True)
 
 

@@ -28,7 +28,7 @@ def backward(
     inputs: Tensor | Sequence[Tensor] | None = None,
 ) -> None:
     """Add the gradient of this tensor to `.grad` of the leaves it was computed from."""
-    autograd.backward(self, gradient, retain_graph, create_graph, inputs)
+    autograd.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
 
 @operation(function=False)
@@ -65,9 +65,9 @@ def detach(input: Tensor) -> Tensor:
 
 
 @operation(function=False)
-def detach_(self: Tensor) -> Tensor:
+def detach_(input: Tensor) -> Tensor:
     """Forget the history."""
-    if self._base is not None:
+    if input._base is not None:
         raise RuntimeError(
             "Can't detach views in-place. Use detach() instead. If you are using "
             "DistributedDataParallel (DDP) for training, and gradient_as_bucket_view is set as "
@@ -75,11 +75,11 @@ def detach_(self: Tensor) -> Tensor:
             "these gradients. To fix this error, please refer to the Optimizer.zero_grad() "
             "function in torch/optim/optimizer.py as the solution."
         )
-    if self._meta is not None:
-        self._meta.edge = None
-        self._meta.requires_grad = False
-        self._meta.retains = False
-    return self
+    if input._meta is not None:
+        input._meta.edge = None
+        input._meta.requires_grad = False
+        input._meta.retains = False
+    return input
 
 
 @operation(function=False)

@@ -375,12 +375,12 @@ def _selection(x: Tensor, indices: Sequence[Tensor | None]) -> Selection:
 
 @operation(function=False)
 def index_put_(
-    self: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: bool = False
+    input: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: bool = False
 ) -> Tensor:
-    """`self[indices] = values`, or `+=` with every repetition counted."""
-    self._check_inplace()
-    put(_selection(self, indices), _converted(self, values, True), accumulate)
-    return self
+    """`input[indices] = values`, or `+=` with every repetition counted."""
+    input._check_inplace()
+    put(_selection(input, indices), _converted(input, values, True), accumulate)
+    return input
 
 
 @operation()

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from picograd.dtypes import BY_NAME, DType
 from picograd.frontend import primitives
-from picograd.frontend.creation import Device, arange, as_shape
+from picograd.frontend.creation import Device, arange, as_shape, finish
 from picograd.frontend.interop import legacy_tensor, tensor
 from picograd.frontend.memory import LEGACY
 from picograd.frontend.movement import cat
@@ -83,14 +83,16 @@ def new_tensor(
 
 
 @operation(function=False)
-def resize_(self: Tensor, *sizes: object, memory_format: object = None) -> Tensor:
+def resize_(
+    self: Tensor, *sizes: object, size: object = None, memory_format: object = None
+) -> Tensor:
     """Give the tensor another shape: the first elements, followed by zeros if there are too few.
 
     A tensor that grows gets memory of its own.
     """
     if self.requires_grad:
         raise RuntimeError("cannot resize variables that require grad")
-    shape = as_shape(sizes, "resize_")
+    shape = as_shape(sizes or (size,), "resize_")
     wanted, flat = math.prod(shape), self.detach().reshape(-1)
     missing = wanted - flat.numel()
     if missing > 0:
@@ -108,14 +110,21 @@ def resize_as_(self: Tensor, the_template: Tensor, memory_format: object = None)
 
 @operation(method=False)
 def range(
-    start: float, end: float | None = None, step: float = 1, *, dtype: DType | None = None
+    start: float,
+    end: float | None = None,
+    step: float = 1,
+    *,
+    dtype: DType | None = None,
+    layout: object = None,
+    device: Device = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """start, start + step, ... up to `end` included, as floats."""
     if end is None:
         start, end = 0, start
     count = math.floor((end - start) / step) + 1
-    index = arange(count, dtype=BY_NAME["float64"])
-    return (index * step + start).to(dtype or tensor(0.0).dtype)
+    index = arange(count, dtype=BY_NAME["float64"], device=device)
+    return finish((index * step + start).to(dtype or tensor(0.0).dtype), requires_grad)
 
 
 # --- splitting by name ---------------------------------------------------------------------------
@@ -137,19 +146,19 @@ def _split(
     return tensor_split(x, sections, axis)
 
 
-@operation()
+@operation(also={"indices": "sections"})
 def hsplit(input: Tensor, sections: int | Sequence[int]) -> tuple[Tensor, ...]:
     """Pieces of the columns (of a vector: of the elements)."""
     return _split(input, sections, 0 if input.ndim == 1 else 1, "hsplit", 1)
 
 
-@operation()
+@operation(also={"indices": "sections"})
 def vsplit(input: Tensor, sections: int | Sequence[int]) -> tuple[Tensor, ...]:
     """Pieces of the rows."""
     return _split(input, sections, 0, "vsplit", 2)
 
 
-@operation()
+@operation(also={"indices": "sections"})
 def dsplit(input: Tensor, sections: int | Sequence[int]) -> tuple[Tensor, ...]:
     """Pieces along the third dimension."""
     return _split(input, sections, 2, "dsplit", 3)

@@ -12,6 +12,7 @@ In: tensors. Out: numbers, NumPy arrays, copies. This is where laziness ends: `i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
@@ -336,14 +337,14 @@ def store_out(self: Tensor, value: Tensor) -> Tensor:
     return self
 
 
-@operation(function=False)
-def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
+@operation(function=False, also={"src": "other"})
+def copy_(self: Tensor, other: Tensor, non_blocking: bool = False) -> Tensor:
     """Store another tensor, broadcast and converted."""
-    if not isinstance(src, Tensor):
+    if not isinstance(other, Tensor):
         raise TypeError(
-            f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}"
+            f"copy_(): argument 'other' (position 1) must be Tensor, not {type(other).__name__}"
         )
-    value = src
+    value = other
     if value._storage.node.device != self._storage.node.device:
         value = value.to(self.device)
     value = primitives.cast(value, self.dtype)
@@ -368,7 +369,7 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
 
 
 @operation(function=False)
-def fill_(self: Tensor, value: Number | Tensor) -> Tensor:
+def fill_(input: Tensor, value: Number | Tensor) -> Tensor:
     """Every element set to one number."""
     if isinstance(value, Tensor):
         if value.ndim:
@@ -376,27 +377,37 @@ def fill_(self: Tensor, value: Number | Tensor) -> Tensor:
                 "fill_ only supports 0-dimension value tensor but got tensor with "
                 f"{value.ndim} dimensions."
             )
-        return copy_(self, expanded_to(value, self._shape))
-    if isinstance(value, complex) and not self.dtype.is_complex:
+        return copy_(input, expanded_to(value, input._shape))
+    if isinstance(value, complex) and not input.dtype.is_complex:
         raise RuntimeError(
-            f"value cannot be converted to type {type_name(self.dtype).lower()} without overflow"
+            f"value cannot be converted to type {type_name(input.dtype).lower()} without overflow"
         )
-    number = convert(value, self.dtype)
-    filler = primitives.constant(number, self.dtype, self._storage.node.device, self._shape)
-    self._overwrite(filler, uniform=True, computed=False)
-    return self
+    number = convert(value, input.dtype)
+    filler = primitives.constant(number, input.dtype, input._storage.node.device, input._shape)
+    input._overwrite(filler, uniform=True, computed=False)
+    return input
 
 
 @operation(function=False)
-def zero_(self: Tensor) -> Tensor:
+def zero_(input: Tensor) -> Tensor:
     """Every element set to 0."""
-    return fill_(self, 0)
+    return fill_(input, 0)
 
 
 @operation(function=False)
-def set_(self: Tensor, source: Tensor) -> Tensor:
-    """Share the memory of another tensor from now on."""
-    self.data = source
+def set_(
+    self: Tensor,
+    source: Tensor,
+    storage_offset: int = 0,
+    size: Sequence[int] | None = None,
+    stride: Sequence[int] | None = None,
+) -> Tensor:
+    """Share the memory of another tensor from now on, or a part of it."""
+    if size is None:
+        self.data = source
+        return self
+    steps = stride or view.contiguous_strides(tuple(size))
+    self.data = source.detach().as_strided(size, steps, storage_offset)
     return self
 
 
@@ -466,7 +477,9 @@ def cuda(self: Tensor, device: object = None, non_blocking: bool = False) -> Ten
 
 
 @operation(function=False, name="type")
-def type_(self: Tensor, dtype: DType | str | type | None = None) -> str | Tensor:
+def type_(
+    self: Tensor, dtype: DType | str | type | None = None, non_blocking: bool = False
+) -> str | Tensor:
     """The legacy name of the tensor's type, or the tensor converted to another."""
     if dtype is None:
         return f"torch.{LEGACY.get(self.dtype.name, self.dtype.name)}Tensor"

@@ -23,7 +23,6 @@ from picograd.frontend.promotion import (
     wrap_dim,
     wrap_dims,
 )
-from picograd.frontend.reductions import numpy_names
 from picograd.frontend.registry import operation
 from picograd.frontend.tensor import Tensor
 from picograd.graph.ops import Op, Shape
@@ -52,7 +51,6 @@ def replaced(shape: Shape, axis: int, extent: int) -> Shape:
 
 
 @operation(method=False, out=True, aliases=("concat", "concatenate"))
-@numpy_names
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """The tensors one after the other along a dimension."""
     parts = _sequence(tensors, "cat")
@@ -105,7 +103,6 @@ def _check_cat(parts: list[Tensor], axis: int) -> None:
 
 
 @operation(method=False, out=True)
-@numpy_names
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """The tensors along a new dimension."""
     parts = _sequence(tensors, "stack")
@@ -193,11 +190,11 @@ def _flat_sizes(sizes: tuple[object, ...]) -> tuple[int, ...]:
 
 
 @operation(function=False)
-def repeat(self: Tensor, *repeats: object) -> Tensor:
-    """The tensor `repeats[k]` times along dimension k, as tiles."""
-    if not repeats:
+def repeat(self: Tensor, *sizes: object, repeats: object = None) -> Tensor:
+    """The tensor so many times along each dimension, as tiles."""
+    if not sizes and repeats is None:
         raise TypeError('repeat() missing 1 required positional arguments: "repeats"')
-    times = _flat_sizes(repeats)
+    times = _flat_sizes(sizes or (repeats,))
     if len(times) < self.ndim:
         raise RuntimeError(
             "Number of dimensions of repeat dims can not be smaller than number of dimensions of "
@@ -215,9 +212,9 @@ def repeat(self: Tensor, *repeats: object) -> Tensor:
 
 
 @operation()
-def tile(input: Tensor, *dims: object) -> Tensor:
+def tile(input: Tensor, *sizes: object, dims: object = ()) -> Tensor:
     """`repeat` with missing leading factors taken as 1."""
-    times = _flat_sizes(dims)
+    times = _flat_sizes(sizes or (dims,))
     return repeat(input, (1,) * (input.ndim - len(times)) + times)
 
 

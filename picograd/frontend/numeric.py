@@ -141,7 +141,7 @@ def nanquantile(
     return stack(results) if isinstance(q, Tensor) and q.ndim else results[0]
 
 
-@operation(inplace=True)
+@operation(inplace=True, out=True)
 def index_reduce(
     input: Tensor,
     dim: int,

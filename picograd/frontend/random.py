@@ -267,7 +267,7 @@ def integers(
 
 @operation(method=False, out=True)
 def randint(
-    low: int,
+    low: int = 0,
     high: int | Sequence[int] | None = None,
     size: Sequence[int] | None = None,
     *,
@@ -295,13 +295,18 @@ def randint_like(
     low: int,
     high: int | None = None,
     *,
+    generator: Generator | None = None,
     dtype: DType | None = None,
+    layout: object = None,
     device: object = None,
+    requires_grad: bool = False,
+    memory_format: object = None,
 ) -> Tensor:
     """Integers in [low, high) in the shape of another tensor."""
     low, high = (0, low) if high is None else (low, high)
     place = input._storage.node.device if device is None else device_name(device)  # type: ignore[arg-type]
-    return integers(low, high, input._shape, dtype or input.dtype, None, place)
+    result = integers(low, high, input._shape, dtype or input.dtype, generator, place)
+    return finish(result, requires_grad)
 
 
 EXPORTS = {"Generator": Generator, "default_generator": default_generator}

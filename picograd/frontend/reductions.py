@@ -11,10 +11,9 @@ tensor([3, 7])
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar, cast
+from typing import NamedTuple, TypeVar
 
 from picograd.dtypes import DType, bool_, int64
 from picograd.frontend import primitives
@@ -49,20 +48,6 @@ class MinMax(NamedTuple):
 
     min: Tensor
     max: Tensor
-
-
-def numpy_names(wrapped: F) -> F:
-    """Accept NumPy's keywords `axis` and `keepdims` for `dim` and `keepdim`, as torch does."""
-
-    @functools.wraps(wrapped)
-    def wrapper(*args: object, **kwargs: object) -> object:
-        if "axis" in kwargs:
-            kwargs["dim"] = kwargs.pop("axis")
-        if "keepdims" in kwargs:
-            kwargs["keepdim"] = kwargs.pop("keepdims")
-        return wrapped(*args, **kwargs)
-
-    return cast("F", wrapper)
 
 
 def fold(combiner: Combiner, x: Tensor, dims: tuple[int, ...], keepdim: bool) -> Tensor:
@@ -117,7 +102,6 @@ def _inexact(x: Tensor, name: str, dtype: DType | None = None) -> Tensor:
 
 
 @operation(out=True)
-@numpy_names
 def sum(
     input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:
@@ -127,7 +111,6 @@ def sum(
 
 
 @operation(out=True)
-@numpy_names
 def nansum(
     input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:
@@ -136,7 +119,6 @@ def nansum(
 
 
 @operation(out=True)
-@numpy_names
 def mean(
     input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:
@@ -153,7 +135,6 @@ def _average(total: Tensor, number: float) -> Tensor:
 
 
 @operation(out=True)
-@numpy_names
 def nanmean(
     input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:
@@ -164,7 +145,6 @@ def nanmean(
 
 
 @operation(out=True)
-@numpy_names
 def prod(
     input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:
@@ -174,7 +154,6 @@ def prod(
 
 
 @operation()
-@numpy_names
 def count_nonzero(input: Tensor, dim: Dims = None) -> Tensor:
     """How many elements are not zero."""
     return sum(truth(input), dim)
@@ -189,14 +168,12 @@ def _truth_fold(combiner: Combiner, x: Tensor, dim: Dims, keepdim: bool) -> Tens
 
 
 @operation(out=True)
-@numpy_names
 def all(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """Whether every element is nonzero."""
     return _truth_fold(Combiner.MIN, input, dim, keepdim)
 
 
 @operation(out=True)
-@numpy_names
 def any(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """Whether some element is nonzero."""
     return _truth_fold(Combiner.MAX, input, dim, keepdim)
@@ -226,21 +203,18 @@ def _extreme(combiner: Combiner, x: Tensor, dim: Dims, keepdim: bool, name: str)
 
 
 @operation(out=True)
-@numpy_names
 def amax(input: Tensor, dim: Dims = (), keepdim: bool = False) -> Tensor:
     """The largest value; equal ones share the gradient."""
     return _extreme(Combiner.MAX, input, dim, keepdim, "amax")
 
 
 @operation(out=True)
-@numpy_names
 def amin(input: Tensor, dim: Dims = (), keepdim: bool = False) -> Tensor:
     """The smallest value; equal ones share the gradient."""
     return _extreme(Combiner.MIN, input, dim, keepdim, "amin")
 
 
 @operation()
-@numpy_names
 def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> MinMax:
     """The smallest and the largest value."""
     where_to = () if dim is None else dim
@@ -289,14 +263,12 @@ def _arg_extreme(
 
 
 @operation(out=True)
-@numpy_names
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Where the largest value stands first (in the flattened tensor if no dim is given)."""
     return _arg_extreme(Combiner.MAX, input, dim, keepdim, "argmax")
 
 
 @operation(out=True)
-@numpy_names
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Where the smallest value stands first (in the flattened tensor if no dim is given)."""
     return _arg_extreme(Combiner.MIN, input, dim, keepdim, "argmin")
@@ -349,7 +321,6 @@ def _max_or_min(
 
 
 @operation(out=True)
-@numpy_names
 def max(
     input: Tensor,
     dim: int | Tensor | None = None,
@@ -362,7 +333,6 @@ def max(
 
 
 @operation(out=True)
-@numpy_names
 def min(
     input: Tensor,
     dim: int | Tensor | None = None,

@@ -11,7 +11,8 @@ named in `picograd.frontend.MODULES` have been imported.
     @operation(function=False)                  Tensor.new_zeros only
     @operation(aliases=("subtract",))           picograd.sub and picograd.subtract, both as methods
     @operation(out=True)                        picograd.exp(x, out=y) as well (the function itself
-                                                has no `out` parameter; see `writing_out`)
+                                                has no `out` parameter; see
+                                                `taking_keywords`)
 
     @attribute                                  Tensor.mT, a read-only property
     def mT(self: Tensor) -> Tensor: ...
@@ -59,41 +60,92 @@ def operation(
     out: bool = False,
     name: str | None = None,
     aliases: tuple[str, ...] = (),
+    also: dict[str, str] | None = None,
 ) -> Callable[[F], F]:
-    """Export the decorated function under its own name (or `name`) and under `aliases`."""
+    """Export the decorated function under its own name (or `name`) and under `aliases`.
+
+    `also` are further names of its parameters: what torch calls them in another overload.
+    """
 
     def register(implementation: F) -> F:
-        converting = converting_dtype(implementation, name or implementation.__name__)
-        exported = writing_out(converting) if out else converting
-        for key in (name or implementation.__name__, *aliases):
+        known = name or implementation.__name__
+        method_form = taking_keywords(implementation, known, also=also)
+        exported = taking_keywords(implementation, known, out, also)
+        for key in (known, *aliases):
             if function:
                 FUNCTIONS[key] = exported
             if method:
-                METHODS[key] = converting
+                METHODS[key] = method_form
             if inplace:
-                INPLACE[key + "_"] = in_place(implementation, key + "_")
+                INPLACE[key + "_"] = in_place(method_form, key + "_")
         return implementation
 
     return register
 
 
-def converting_dtype(implementation: F, name: str) -> F:
-    """The function with a keyword `dtype` that may be `float`, `int`, `bool` or `complex` too.
+def taking_keywords(
+    implementation: F, name: str, out: bool = False, also: dict[str, str] | None = None
+) -> F:
+    """The function with the keywords that torch takes for every function, in one wrapper.
 
-    Functions without that parameter stay as they are. TypeError for what is no dtype.
+    `dtype=` may be `float`, `int`, `bool` or `complex` (TypeError for what is no dtype); with
+    `out`, the result is stored in a given tensor (or tuple of them); NumPy's names `axis`,
+    `keepdims`, `x`, `a`, `x1` and `x2` and those of `also` stand for torch's. A function for which
+    that changes nothing stays as it is.
     """
     code = getattr(inspect.unwrap(implementation), "__code__", None)
-    if code is None or "dtype" not in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]:
+    if code is None:
         return implementation
+    parameters = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    spellings = {"axis": "dim", "keepdims": "keepdim"}
+    if parameters[:1] in _FIRST:
+        spellings |= dict.fromkeys(("input", "x", "a", "x1"), parameters[0])
+    if parameters[1:2] in _SECOND:
+        spellings |= dict.fromkeys(("other", "x2", "b", "input2"), parameters[1])
+    spellings |= also or {}
+    if not (out or also or any(own in parameters for own in ("dtype", "dim", "keepdim"))):
+        return implementation
+    others = {
+        given: own
+        for given, own in spellings.items()
+        if own in parameters and given not in parameters
+    }
 
     @functools.wraps(implementation)
     def wrapper(*args: object, **kwargs: object) -> object:
+        if not kwargs:
+            return implementation(*args)
+        if not others.keys().isdisjoint(kwargs):
+            for given in others.keys() & kwargs:
+                kwargs[others[given]] = kwargs.pop(given)
         dtype = kwargs.get("dtype")
         if dtype is not None and type(dtype) is not DType:
             kwargs["dtype"] = as_dtype(dtype, name)
-        return implementation(*args, **kwargs)
+        target = kwargs.pop("out", None) if out else None
+        result = implementation(*args, **kwargs)
+        return result if target is None else _stored(result, target)
 
+    wrapper.__dict__["other_names"] = (*others, *(("out",) if out else ()))
     return cast("F", wrapper)
+
+
+# How the parameters are called that torch has several names for.
+_FIRST = [("input",), ("A",), ("B",), ("L",), ("x",), ("a",), ("b",)]
+_SECOND = [("other",), ("B",), ("L",), ("tau",), ("b",)]
+
+
+def _stored(result: object, out: object) -> object:
+    """`out`, which now has the result."""
+    if isinstance(out, (tuple, list)):
+        for target, value in zip(out, cast("tuple[Tensor, ...]", result), strict=True):
+            target._store_out(value)
+        return type(result)(*out) if hasattr(result, "_fields") else out
+    return cast("Tensor", out)._store_out(cast("Tensor", result))
+
+
+def writing_out(implementation: F) -> F:
+    """The function with `out=` and NumPy's names, for modules that aren't of the frontend."""
+    return taking_keywords(implementation, implementation.__name__, out=True)
 
 
 def attribute(getter: F) -> F:
@@ -111,24 +163,8 @@ def in_place(implementation: Callable[..., object], name: str) -> Callable[..., 
     method.__name__ = name
     method.__qualname__ = f"Tensor.{name}"
     method.__doc__ = f"In-place form of `{name[:-1]}`."
+    method.__dict__["__wrapped__"] = implementation  # its signature
     return method
-
-
-def writing_out(implementation: F) -> F:
-    """The function with a keyword `out=` that stores the result in a given tensor (or tuple)."""
-
-    @functools.wraps(implementation)
-    def wrapper(*args: object, out: object = None, **kwargs: object) -> object:
-        result = implementation(*args, **kwargs)
-        if out is None:
-            return result
-        if isinstance(out, tuple):
-            for target, value in zip(out, cast("tuple[Tensor, ...]", result), strict=True):
-                target._store_out(value)
-            return out
-        return cast("Tensor", out)._store_out(cast("Tensor", result))
-
-    return cast("F", wrapper)
 
 
 def install(tensor_class: type, namespace: dict[str, object]) -> None:

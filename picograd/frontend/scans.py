@@ -17,7 +17,7 @@ from picograd.frontend import primitives
 from picograd.frontend.composite import with_rule
 from picograd.frontend.elementwise import add, filled_like, mul, sub
 from picograd.frontend.promotion import type_name, wrap_dim
-from picograd.frontend.reductions import ValuesIndices, numpy_names, positions
+from picograd.frontend.reductions import ValuesIndices, positions
 from picograd.frontend.registry import operation
 from picograd.frontend.tensor import Tensor
 from picograd.frontend.transcendental import exp, log
@@ -32,14 +32,12 @@ def _prefix(combiner: Combiner, x: Tensor, dim: int, dtype: DType | None) -> Ten
 
 
 @operation(inplace=True, out=True)
-@numpy_names
 def cumsum(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
     """The running sum."""
     return _prefix(Combiner.SUM, input, dim, dtype)
 
 
 @operation(inplace=True, out=True)
-@numpy_names
 def cumprod(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
     """The running product."""
     return _prefix(Combiner.PROD, input, dim, dtype)
@@ -74,21 +72,18 @@ def _running_extreme(combiner: Combiner, x: Tensor, dim: int, name: str) -> Valu
 
 
 @operation(out=True)
-@numpy_names
 def cummax(input: Tensor, dim: int) -> ValuesIndices:
     """The running maximum and where it stands (the last of equal ones)."""
     return _running_extreme(Combiner.MAX, input, dim, "cummax")
 
 
 @operation(out=True)
-@numpy_names
 def cummin(input: Tensor, dim: int) -> ValuesIndices:
     """The running minimum and where it stands (the last of equal ones)."""
     return _running_extreme(Combiner.MIN, input, dim, "cummin")
 
 
 @operation(out=True)
-@numpy_names
 def logcumsumexp(input: Tensor, dim: int) -> Tensor:
     """`log(cumsum(exp(input)))`, shifted by the maximum of the whole dimension.
 

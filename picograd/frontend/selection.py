@@ -361,11 +361,12 @@ def _relu_rule(gradient: Tensor, result: Tensor) -> tuple[Tensor]:
     return (primitives.elementwise(Op.WHERE, bounded, zero, gradient),)
 
 
-@operation()
-def threshold(input: Tensor, threshold: Number, value: Number) -> Tensor:
+@operation(method=False, out=True)
+def threshold(input: Tensor, threshold: Number, value: Number, inplace: bool = False) -> Tensor:
     """`input` where it is above the threshold, else `value`."""
     bound = filled_like(input, threshold)
     keep = primitives.elementwise(Op.LT, bound, input)
     if input.dtype.is_float:
         keep = logical_or(keep, isnan(input))
-    return choose(keep, input, filled_like(input, value))
+    result = choose(keep, input, filled_like(input, value))
+    return input._assign(result) if inplace else result

@@ -214,7 +214,7 @@ def narrow(input: Tensor, dim: int, start: int | Tensor, length: int) -> Tensor:
     return sliced(input, [*[slice(None)] * axis, slice(first, first + length)])
 
 
-@operation()
+@operation(also={"split_size": "split_size_or_sections"})
 def split(
     tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0
 ) -> tuple[Tensor, ...]:
@@ -270,7 +270,9 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     return split(input, -(-extent // chunks), axis)
 
 
-@operation()
+@operation(
+    also=dict.fromkeys(("sections", "indices", "tensor_indices_or_sections"), "indices_or_sections")
+)
 def tensor_split(
     input: Tensor, indices_or_sections: int | Sequence[int], dim: int = 0
 ) -> tuple[Tensor, ...]:

@@ -24,7 +24,7 @@ from picograd.frontend.elementwise import filled_like, lerp, mul, sub
 from picograd.frontend.gathering import along_dim
 from picograd.frontend.hostdata import from_array, values
 from picograd.frontend.promotion import wrap_dim
-from picograd.frontend.reductions import ValuesIndices, numpy_names
+from picograd.frontend.reductions import ValuesIndices
 from picograd.frontend.registry import operation
 from picograd.frontend.selection import choose
 from picograd.frontend.tensor import Tensor
@@ -43,7 +43,6 @@ def order(x: np.ndarray, axis: int, descending: bool) -> np.ndarray:
 
 
 @operation(out=True)
-@numpy_names
 def sort(
     input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool = False
 ) -> ValuesIndices:
@@ -56,7 +55,6 @@ def sort(
 
 
 @operation()
-@numpy_names
 def argsort(
     input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool = False
 ) -> Tensor:
@@ -74,7 +72,6 @@ def msort(input: Tensor) -> Tensor:
 
 
 @operation(out=True)
-@numpy_names
 def topk(
     input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
 ) -> ValuesIndices:
@@ -105,7 +102,6 @@ def _best(x: np.ndarray, k: int, axis: int, largest: bool) -> np.ndarray:
 
 
 @operation(out=True)
-@numpy_names
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> ValuesIndices:
     """The k-th smallest element along a dimension, counted from 1."""
     axis = wrap_dim(dim, input.ndim)
@@ -165,14 +161,12 @@ def _median_of(
 
 
 @operation(out=True)
-@numpy_names
 def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor | ValuesIndices:
     """The (lower) median; NaN if there is one."""
     return _median_of(input, dim, keepdim, False)
 
 
 @operation(out=True)
-@numpy_names
 def nanmedian(
     input: Tensor, dim: int | None = None, keepdim: bool = False
 ) -> Tensor | ValuesIndices:
@@ -181,7 +175,6 @@ def nanmedian(
 
 
 @operation(out=True)
-@numpy_names
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> ValuesIndices:
     """The most frequent element along a dimension (the least of equally frequent ones)."""
     axis = wrap_dim(dim, input.ndim)
@@ -197,7 +190,6 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> ValuesIndices:
 
 
 @operation(out=True)
-@numpy_names
 def quantile(
     input: Tensor,
     q: Tensor | float,
@@ -331,7 +323,7 @@ class Histogram(NamedTuple):
 @operation()
 def histogram(
     input: Tensor,
-    bins: int | Tensor,
+    bins: int | Tensor = 100,
     *,
     range: Sequence[float] | None = None,
     weight: Tensor | None = None,
@@ -399,7 +391,7 @@ def bucketize(
     return searchsorted(boundaries, input, out_int32=out_int32, right=right)
 
 
-@operation(method=False, out=True)
+@operation(method=False, out=True, also={"element": "elements", "test_element": "test_elements"})
 def isin(
     elements: Tensor, test_elements: Tensor, *, assume_unique: bool = False, invert: bool = False
 ) -> Tensor:

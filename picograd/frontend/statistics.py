@@ -35,7 +35,6 @@ from picograd.frontend.reductions import (
     amin,
     count,
     fold,
-    numpy_names,
     restore,
     safe_sqrt,
     spread,
@@ -74,7 +73,6 @@ def _kept(result: Tensor, x: Tensor, dims: tuple[int, ...], keepdim: bool) -> Te
 
 
 @operation(out=True)
-@numpy_names
 def var(
     input: Tensor,
     dim: Dims | bool = None,
@@ -89,7 +87,6 @@ def var(
 
 
 @operation(out=True)
-@numpy_names
 def std(
     input: Tensor,
     dim: Dims | bool = None,
@@ -104,7 +101,6 @@ def std(
 
 
 @operation()
-@numpy_names
 def var_mean(
     input: Tensor,
     dim: Dims | bool = None,
@@ -119,7 +115,6 @@ def var_mean(
 
 
 @operation()
-@numpy_names
 def std_mean(
     input: Tensor,
     dim: Dims | bool = None,
@@ -142,8 +137,21 @@ def _nuclear(x: Tensor, dims: tuple[int, ...], keepdim: bool) -> Tensor:
     return total
 
 
-@operation(out=True)
-@numpy_names
+@operation(method=False, name="norm")
+def _norm_function(
+    input: Tensor,
+    p: Number | str | None = "fro",
+    dim: Dims = None,
+    keepdim: bool = False,
+    out: Tensor | None = None,
+    dtype: DType | None = None,
+) -> Tensor:
+    """`Tensor.norm`, with `out` where torch's function has it."""
+    result = norm(input, p, dim, keepdim, dtype)
+    return result if out is None else out._store_out(result)
+
+
+@operation(function=False)
 def norm(
     input: Tensor,
     p: Number | str | None = "fro",
@@ -208,7 +216,6 @@ def shift(x: Tensor, dims: tuple[int, ...]) -> Tensor:
 
 
 @operation(out=True)
-@numpy_names
 def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     """`log(sum(exp(input)))` without overflow."""
     x = input if input.dtype.is_float else primitives.cast(input, get_default_dtype())
@@ -231,7 +238,6 @@ def _float_input(x: Tensor, dtype: DType | None, name: str) -> Tensor:
 
 
 @operation(out=True)
-@numpy_names
 def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """`exp(input)` divided by its sum over `dim`."""
     x = _float_input(input, dtype, "softmax")
@@ -249,7 +255,6 @@ def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
 
 
 @operation(out=True)
-@numpy_names
 def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """The logarithm of softmax, exact where softmax underflows."""
     x = _float_input(input, dtype, "log_softmax")
@@ -271,7 +276,6 @@ def _total(x: Tensor, dims: tuple[int, ...]) -> Tensor:
 
 
 @operation(out=True)
-@numpy_names
 def softmin(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """`softmax(-input)`."""
     return softmax(neg(input), dim, dtype)

@@ -67,8 +67,10 @@ def resolve(x: Tensor, given: list[int]) -> Shape:
 
 
 @operation(function=False, name="view")
-def view_(self: Tensor, *shape: object) -> Tensor:
+def view_(self: Tensor, *shape: object, size: object = None, dtype: object = None) -> Tensor:
     """The elements in row-major order in another shape, or their bits as another dtype."""
+    if not shape:
+        shape = (size if dtype is None else dtype,)
     if len(shape) == 1 and isinstance(shape[0], DType):
         return _view_dtype(self, shape[0])
     target = resolve(self, sizes_of(shape, "view"))
@@ -137,7 +139,7 @@ def ordered(x: Tensor, order: tuple[int, ...], name: str) -> Tensor:
     )
 
 
-@operation(aliases=("swapaxes", "swapdims"))
+@operation(aliases=("swapaxes", "swapdims"), also={"axis0": "dim0", "axis1": "dim1"})
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Two axes exchanged."""
     a, b = wrap_dim(dim0, input.ndim), wrap_dim(dim1, input.ndim)
@@ -282,9 +284,9 @@ def reshape_as(self: Tensor, other: Tensor) -> Tensor:
 
 
 @operation(function=False)
-def expand(self: Tensor, *sizes: object, implicit: bool = False) -> Tensor:
+def expand(self: Tensor, *sizes: object, size: object = None, implicit: bool = False) -> Tensor:
     """Axes of extent 1 repeated without copying; -1 keeps an extent, new axes go in front."""
-    given = sizes_of(sizes, "expand")
+    given = sizes_of(sizes or (size or (),), "expand")
     old, strides = self._shape, self.stride()
     lead = len(given) - len(old)
     if lead < 0:

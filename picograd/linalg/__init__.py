@@ -8,7 +8,8 @@ their gradients are tensor operations. This file only lists what the modules bes
 6.0
 """
 
-from picograd.frontend.contractions import matmul
+from picograd.frontend import contractions as _contractions
+from picograd.frontend.registry import writing_out as _writing_out
 from picograd.linalg.decompositions import (
     eig,
     eigh,
@@ -43,6 +44,8 @@ from picograd.linalg.reflections import householder_product
 from picograd.linalg.solving import det, inv, inv_ex, logdet, slogdet, solve, solve_ex
 from picograd.linalg.symmetric import ldl_factor, ldl_factor_ex, ldl_solve
 from picograd.linalg.triangular import solve_triangular
+
+matmul = _writing_out(_contractions.matmul)
 
 __all__ = [
     "LinAlgError",

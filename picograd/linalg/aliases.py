@@ -93,9 +93,16 @@ def triangular_solve(
 
 
 @writing_out
-def lu_solve(b: Tensor, LU_data: Tensor, LU_pivots: Tensor) -> Tensor:
+def lu_solve(input: Tensor, LU_data: Tensor, LU_pivots: Tensor) -> Tensor:
     """As `linalg.lu_solve`."""
-    return elimination.lu_solve(LU_data, LU_pivots, b)
+    return elimination.lu_solve(LU_data, LU_pivots, input)
+
+
+@writing_out
+def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
+    """Vandermonde's matrix, its powers falling unless `increasing`."""
+    found = functions.vander(x, x.numel() if N is None else N)
+    return found if increasing else found.flip(-1)
 
 
 def lu_method(self: Tensor, pivot: bool = True, get_infos: bool = False) -> tuple[Tensor, ...]:
@@ -104,6 +111,7 @@ def lu_method(self: Tensor, pivot: bool = True, get_infos: bool = False) -> tupl
     return tuple(found) if get_infos else tuple(found[:2])
 
 
+@writing_out
 def inverse(input: Tensor) -> Tensor:
     """As `linalg.inv`."""
     return solving.inv(input)

@@ -74,6 +74,7 @@ class _Exponential(Function):
         return _Exponential.apply(cat((top, bottom), -2))[..., :size, size:]
 
 
+@writing_out
 def matrix_exp(A: Tensor) -> Tensor:
     """The matrix exponential."""
     check_square(A, "linalg.matrix_exp")

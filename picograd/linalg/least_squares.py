@@ -116,6 +116,7 @@ def _minimised(a: np.ndarray, b: np.ndarray, limits: Any) -> np.ndarray:
 _DRIVERS = ("gels", "gelsy", "gelsd", "gelss")
 
 
+@writing_out
 def lstsq(
     A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None
 ) -> LeastSquares:

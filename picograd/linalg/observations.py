@@ -17,7 +17,12 @@ from picograd.frontend.statistics import norm
 from picograd.frontend.tensor import Tensor
 
 
-def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = None) -> Tensor:
+def cdist(
+    x1: Tensor,
+    x2: Tensor,
+    p: float = 2.0,
+    compute_mode: str | None = "use_mm_for_euclid_dist_if_necessary",
+) -> Tensor:
     """The p-norm of the difference of each row of one matrix and each row of the other."""
     for name, x in (("X1", x1), ("X2", x2)):
         if x.ndim < 2:

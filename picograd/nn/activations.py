@@ -325,6 +325,7 @@ def rrelu(
     upper: float = 1.0 / 3,
     training: bool = False,
     inplace: bool = False,
+    generator: Generator | None = None,
 ) -> Tensor:
     """Leaky relu with random slopes between the bounds; their mean when not training."""
     if not training:
@@ -332,6 +333,6 @@ def rrelu(
     from picograd.frontend.creation import zeros_like
     from picograd.frontend.sampling import uniform_
 
-    slopes = uniform_(zeros_like(input), lower, upper)
+    slopes = uniform_(zeros_like(input), lower, upper, generator=generator)
     positive = lt(filled_like(input, 0), input)
     return _finish(input, choose(positive, input, mul(input, slopes)), inplace)

@@ -421,28 +421,48 @@ def pairwise_distance(
 
 
 def cosine_embedding_loss(
-    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0, reduction: str = "mean"
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float = 0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """`1 - cos` of pairs that belong together, `cos - margin` of others."""
     sizes = mul(add(sum(square(input1), -1), 1e-12), add(sum(square(input2), -1), 1e-12))
     similarity = div(sum(mul(input1, input2), -1), sqrt(sizes))
     apart = choose(eq(target, -1), clamp(sub(similarity, margin), min=0), 0.0)
-    return reduced(choose(eq(target, 1), rsub(similarity, 1), apart), reduction)
+    loss = choose(eq(target, 1), rsub(similarity, 1), apart)
+    return reduced(loss, _mode(reduction, size_average, reduce))
 
 
 def margin_ranking_loss(
-    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0, reduction: str = "mean"
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float = 0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """`max(0, -target * (input1 - input2) + margin)`."""
-    return reduced(clamp(add(mul(neg(target), sub(input1, input2)), margin), min=0), reduction)
+    loss = clamp(add(mul(neg(target), sub(input1, input2)), margin), min=0)
+    return reduced(loss, _mode(reduction, size_average, reduce))
 
 
 def hinge_embedding_loss(
-    input: Tensor, target: Tensor, margin: float = 1.0, reduction: str = "mean"
+    input: Tensor,
+    target: Tensor,
+    margin: float = 1.0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """`input` where the target is 1, `max(0, margin - input)` where it is -1."""
     apart = choose(eq(target, 1), 0.0, clamp(rsub(input, margin), min=0))
-    return reduced(add(apart, choose(eq(target, -1), 0.0, input)), reduction)
+    loss = add(apart, choose(eq(target, -1), 0.0, input))
+    return reduced(loss, _mode(reduction, size_average, reduce))
 
 
 def triplet_margin_loss(
@@ -453,6 +473,8 @@ def triplet_margin_loss(
     p: float = 2,
     eps: float = 1e-6,
     swap: bool = False,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """How much nearer the positive is than the negative, less the margin."""
@@ -461,9 +483,17 @@ def triplet_margin_loss(
     if swap:
         other = pairwise_distance(positive, negative, p, eps)
         far = choose(lt(other, far), other, far)
-    return reduced(clamp(add(sub(near, far), margin), min=0), reduction)
+    loss = clamp(add(sub(near, far), margin), min=0)
+    return reduced(loss, _mode(reduction, size_average, reduce))
 
 
-def soft_margin_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+def soft_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
     """`log(1 + exp(-target * input))`."""
-    return reduced(neg(logsigmoid(mul(target, input))), reduction)
+    loss = neg(logsigmoid(mul(target, input)))
+    return reduced(loss, _mode(reduction, size_average, reduce))

@@ -7,20 +7,11 @@ In: tensors. Out: tensors. This file only lists what the modules beside it and t
 [0.5]
 """
 
-from picograd.frontend.selection import round
-from picograd.frontend.statistics import log_softmax, logsumexp, softmax
-from picograd.frontend.transcendental import (
-    erf,
-    erfc,
-    erfinv,
-    exp2,
-    expm1,
-    log1p,
-    logit,
-    sinc,
-    xlogy,
-)
-from picograd.frontend.transcendental import sigmoid as expit
+from picograd.frontend import selection as _selection
+from picograd.frontend import statistics as _statistics
+from picograd.frontend import transcendental as _transcendental
+from picograd.frontend.registry import writing_out as _writing_out
+from picograd.frontend.statistics import log_softmax, softmax
 from picograd.special.bessel import i0, i0e, i1, i1e
 from picograd.special.cylinder import (
     bessel_j0,
@@ -53,6 +44,12 @@ from picograd.special.polynomials import (
 )
 
 gammaln, psi = lgamma, digamma
+erf, erfc = _writing_out(_transcendental.erf), _writing_out(_transcendental.erfc)
+erfinv, expit = _writing_out(_transcendental.erfinv), _writing_out(_transcendental.sigmoid)
+exp2, expm1 = _writing_out(_transcendental.exp2), _writing_out(_transcendental.expm1)
+log1p, logit = _writing_out(_transcendental.log1p), _writing_out(_transcendental.logit)
+sinc, xlogy = _writing_out(_transcendental.sinc), _writing_out(_transcendental.xlogy)
+round, logsumexp = _writing_out(_selection.round), _writing_out(_statistics.logsumexp)
 
 __all__ = [
     "bessel_j0",

@@ -38,7 +38,10 @@ def _with_gradients(parameters: Tensors) -> list[Tensor]:
 
 
 def get_total_norm(
-    tensors: Tensors, norm_type: float = 2.0, error_if_nonfinite: bool = False
+    tensors: Tensors,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
 ) -> Tensor:
     """The norm of all the tensors' elements together."""
     listed = [tensors] if isinstance(tensors, Tensor) else list(tensors)
@@ -55,7 +58,9 @@ def get_total_norm(
     return total
 
 
-def clip_grads_with_norm_(parameters: Tensors, max_norm: float, total_norm: Tensor) -> None:
+def clip_grads_with_norm_(
+    parameters: Tensors, max_norm: float, total_norm: Tensor, foreach: bool | None = None
+) -> None:
     """Scale the gradients by `max_norm / total_norm` if that is less than 1."""
     scale = (max_norm / (total_norm + 1e-6)).clamp(max=1.0)
     with no_grad():
