@@ -12,17 +12,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 from picograd.dtypes import BY_NAME, DType
 from picograd.frontend import primitives
 from picograd.frontend.creation import Device, arange, as_shape, finish
 from picograd.frontend.interop import legacy_tensor, tensor
-from picograd.frontend.memory import LEGACY
 from picograd.frontend.movement import cat
 from picograd.frontend.promotion import set_default_dtype
 from picograd.frontend.registry import operation
 from picograd.frontend.slicing import tensor_split
 from picograd.frontend.tensor import Tensor
+
+LEGACY = {
+    "float16": "Half",
+    "float32": "Float",
+    "float64": "Double",
+    "int8": "Char",
+    "uint8": "Byte",
+    "int16": "Short",
+    "int32": "Int",
+    "int64": "Long",
+    "bool": "Bool",
+    "bfloat16": "BFloat16",
+    "complex64": "ComplexFloat",
+    "complex128": "ComplexDouble",
+}
 
 
 class LegacyType(type):
@@ -80,6 +95,24 @@ def new_tensor(
 
 
 # --- other sizes ---------------------------------------------------------------------------------
+
+
+@operation(function=False, name="type")
+def type_(
+    self: Tensor, dtype: DType | str | type | None = None, non_blocking: bool = False
+) -> str | Tensor:
+    """The legacy name of the tensor's type, or the tensor converted to another."""
+    if dtype is None:
+        return f"torch.{LEGACY.get(self.dtype.name, self.dtype.name)}Tensor"
+    if isinstance(dtype, DType):
+        return primitives.cast(self, dtype)
+    if isinstance(dtype, type) and isinstance(getattr(dtype, "dtype", None), DType):
+        return primitives.cast(self, cast("DType", dtype.dtype))  # FloatTensor and its like
+    wanted = str(dtype).removeprefix("torch.").removesuffix("Tensor")
+    for name, legacy in LEGACY.items():
+        if legacy == wanted:
+            return primitives.cast(self, BY_NAME[name])
+    raise ValueError(f"invalid type: '{dtype}'")
 
 
 @operation(function=False)

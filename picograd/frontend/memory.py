@@ -30,20 +30,6 @@ from picograd.frontend.views import expanded_to, transpose
 from picograd.graph.node import convert
 
 Number = bool | int | float | complex
-LEGACY = {
-    "float16": "Half",
-    "float32": "Float",
-    "float64": "Double",
-    "int8": "Char",
-    "uint8": "Byte",
-    "int16": "Short",
-    "int32": "Int",
-    "int64": "Long",
-    "bool": "Bool",
-    "bfloat16": "BFloat16",
-    "complex64": "ComplexFloat",
-    "complex128": "ComplexDouble",
-}
 
 # --- sizes --------------------------------------------------------------------------------------
 
@@ -474,26 +460,6 @@ def cpu(self: Tensor) -> Tensor:
 def cuda(self: Tensor, device: object = None, non_blocking: bool = False) -> Tensor:
     """Not there yet: raises AssertionError, as torch without CUDA does."""
     return to(self, "cuda")
-
-
-@operation(function=False, name="type")
-def type_(
-    self: Tensor, dtype: DType | str | type | None = None, non_blocking: bool = False
-) -> str | Tensor:
-    """The legacy name of the tensor's type, or the tensor converted to another."""
-    if dtype is None:
-        return f"torch.{LEGACY.get(self.dtype.name, self.dtype.name)}Tensor"
-    if isinstance(dtype, DType):
-        return primitives.cast(self, dtype)
-    from picograd.dtypes import BY_NAME
-
-    if isinstance(dtype, type) and isinstance(getattr(dtype, "dtype", None), DType):
-        return primitives.cast(self, cast("DType", dtype.dtype))  # FloatTensor and its like
-    wanted = str(dtype).removeprefix("torch.").removesuffix("Tensor")
-    for name, legacy in LEGACY.items():
-        if legacy == wanted:
-            return primitives.cast(self, BY_NAME[name])
-    raise ValueError(f"invalid type: '{dtype}'")
 
 
 @operation(function=False)
