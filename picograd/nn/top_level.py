@@ -1,7 +1,7 @@
 """Functions of `nn.functional` whose arguments torch calls differently at the top of the package.
 
 In: tensors. Out: what the functions of the same names in `nn.functional` give. `picograd/later.py`
-shows them as `picograd.dropout` and so on.
+shows them there.
 
 >>> import picograd
 >>> picograd.dropout(picograd.ones(2), 0.5, train=False)
@@ -18,17 +18,17 @@ from picograd.nn import functional
 
 
 def dropout(input: Tensor, p: float, train: bool) -> Tensor:
-    """`functional.dropout`."""
+    """`dropout` of `nn.functional`."""
     return functional.dropout(input, p, train)
 
 
 def alpha_dropout(input: Tensor, p: float, train: bool) -> Tensor:
-    """`functional.alpha_dropout`."""
+    """`alpha_dropout` of `nn.functional`."""
     return functional.alpha_dropout(input, p, train)
 
 
 def feature_alpha_dropout(input: Tensor, p: float, train: bool) -> Tensor:
-    """`functional.feature_alpha_dropout`."""
+    """`feature_alpha_dropout` of `nn.functional`."""
     return functional.feature_alpha_dropout(input, p, train)
 
 
@@ -40,7 +40,7 @@ def layer_norm(
     eps: float = 1e-5,
     cudnn_enable: bool = True,
 ) -> Tensor:
-    """`functional.layer_norm`, with a switch of torch's CUDA library that changes nothing."""
+    """`layer_norm` of `nn.functional`, with a switch of torch's CUDA library that changes nothing."""
     return functional.layer_norm(input, normalized_shape, weight, bias, eps)
 
 
@@ -51,5 +51,5 @@ def rrelu(
     training: bool = False,
     generator: Generator | None = None,
 ) -> Tensor:
-    """`functional.rrelu`, with a generator for the slopes."""
+    """`rrelu` of `nn.functional`, with a generator for the slopes."""
     return functional.rrelu(input, lower, upper, training, generator=generator)
