@@ -24,6 +24,7 @@ from picograd.utils.data.dataset import (
     TensorDataset,
     random_split,
 )
+from picograd.utils.data.distributed import DistributedSampler
 from picograd.utils.data.sampler import (
     BatchSampler,
     RandomSampler,
@@ -40,6 +41,7 @@ __all__ = [
     "ConcatDataset",
     "DataLoader",
     "Dataset",
+    "DistributedSampler",
     "IterableDataset",
     "RandomSampler",
     "Sampler",
