@@ -14,11 +14,15 @@ from typing import Any, NoReturn
 from picograd.cuda import amp as amp
 
 __all__ = [
-    "Event", "Stream", "amp", "current_device", "current_stream", "device_count", "empty_cache",
-    "get_device_capability", "get_device_name", "get_device_properties", "is_available",
+    "BFloat16Tensor", "BoolTensor", "ByteTensor", "CharTensor", "DoubleTensor", "Event",
+    "FloatTensor", "HalfTensor", "IntTensor", "LongTensor", "ShortTensor", "Stream", "amp",
+    "current_device", "current_stream", "device_count", "empty_cache",
+    "get_device_capability", "get_device_name", "get_device_properties", "get_rng_state",
+    "get_rng_state_all", "is_available",
     "is_bf16_supported", "is_initialized", "manual_seed", "manual_seed_all",
     "max_memory_allocated", "max_memory_reserved", "memory_allocated", "memory_reserved",
-    "reset_peak_memory_stats", "set_device", "stream", "synchronize",
+    "reset_peak_memory_stats", "set_device", "set_rng_state",
+    "set_rng_state_all", "stream", "synchronize",
 ]  # fmt: skip
 
 
@@ -74,6 +78,18 @@ def _none(*args: Any, **kwargs: Any) -> NoReturn:
     )
 
 
+def get_rng_state_all() -> list[Any]:
+    """The states of all GPUs' generators: without a GPU, none."""
+    return []
+
+
+def set_rng_state_all(new_states: Any) -> None:
+    """Restore what `get_rng_state_all` gave."""
+    for state in new_states:
+        set_rng_state(state)
+
+
+get_rng_state = set_rng_state = _none
 set_device = current_device = synchronize = current_stream = stream = _none
 get_device_name = get_device_properties = get_device_capability = _none
 
@@ -90,3 +106,23 @@ class Stream:
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         _none()
+
+
+class _Unavailable(type):
+    """The type of `FloatTensor` and its like: nothing is one, and none can be made."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError(
+            f"type torch.cuda.{cls.__name__} not available. Torch not compiled with CUDA enabled."
+        )
+
+
+def _type(name: str) -> _Unavailable:
+    return _Unavailable(name, (), {"__module__": "torch.cuda", "__doc__": "Tensors on a GPU."})
+
+
+HalfTensor, BFloat16Tensor = _type("HalfTensor"), _type("BFloat16Tensor")
+FloatTensor, DoubleTensor = _type("FloatTensor"), _type("DoubleTensor")
+BoolTensor, ByteTensor = _type("BoolTensor"), _type("ByteTensor")
+CharTensor, ShortTensor = _type("CharTensor"), _type("ShortTensor")
+IntTensor, LongTensor = _type("IntTensor"), _type("LongTensor")

@@ -73,13 +73,13 @@ def _check(group: Group, *ranks: int | None) -> None:
 
 def _one(tensors: Sequence[Any], name: str) -> Any:
     if len(tensors) != 1:
-        raise ValueError(f"{name}: {len(tensors)} tensors for a group of 1 process")
+        raise RuntimeError(f"{name}: {len(tensors)} tensors for a group of 1 process")
     return tensors[0]
 
 
 def _copy(target: Tensor, source: Tensor) -> None:
     if target.numel() != source.numel():
-        raise ValueError(
+        raise RuntimeError(
             f"a tensor of shape {list(source.shape)} does not fit into one of {list(target.shape)} "
             "in a group of 1 process"
         )

@@ -15,6 +15,7 @@ from typing import Any
 
 from picograd.distributed import distributed_c10d
 from picograd.distributed.distributed_c10d import ProcessGroup
+from picograd.dtypes import int64
 from picograd.frontend.creation import zeros
 from picograd.frontend.tensor import Tensor
 
@@ -31,7 +32,7 @@ class DeviceMesh:
         if math.prod(shape) != 1:
             raise RuntimeError(f"a mesh of shape {shape} needs {math.prod(shape)} processes, not 1")
         self.device_type, self.shape = device_type, shape
-        self.mesh = zeros(shape, dtype=int)  # type: ignore[arg-type]
+        self.mesh = zeros(shape, dtype=int64)
         self.mesh_dim_names = None if mesh_dim_names is None else tuple(mesh_dim_names)
         if not distributed_c10d.is_initialized():
             distributed_c10d.init_process_group("gloo", world_size=1, rank=0)

@@ -87,7 +87,7 @@ class FullyShardedDataParallel(Wrapper):
         **_: Any,
     ) -> None:
         super().__init__(module)
-        _ = process_group or _get_default_group()
+        self.process_group = process_group or _get_default_group()
         if mixed_precision is not None:
             raise NotImplementedError(
                 "FullyShardedDataParallel with mixed_precision: convert the module with .to()"

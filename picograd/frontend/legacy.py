@@ -11,11 +11,13 @@ In: what the newer spellings take. Out: tensors made by them; `EXPORTS` has one 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import cast
 
 from picograd.dtypes import BY_NAME, DType
 from picograd.frontend import primitives
+from picograd.frontend.contractions import mm
 from picograd.frontend.creation import Device, arange, as_shape, finish
 from picograd.frontend.interop import legacy_tensor, tensor
 from picograd.frontend.movement import cat
@@ -133,6 +135,27 @@ def resize_(
         flat = cat([flat, zeros])
     self.data = flat[:wanted].view(shape)
     return self
+
+
+@operation(method=False, out=True)
+def spmm(input: Tensor, mat2: Tensor) -> Tensor:
+    """The product of two matrices, neither of which is sparse here."""
+    return mm(input, mat2)
+
+
+@operation(function=False)
+def resize(self: Tensor, *sizes: object) -> Tensor:
+    """The elements in another shape of as many elements; `reshape` is its newer name."""
+    warnings.warn("non-inplace resize is deprecated", UserWarning, stacklevel=3)
+    shape = as_shape(sizes, "resize")
+    if math.prod(shape) != self.numel():
+        raise RuntimeError(
+            f"requested resize to {'x'.join(map(str, shape))} ({math.prod(shape)} elements in "
+            f"total), but the given tensor has a size of {'x'.join(map(str, self.shape))} "
+            f"({self.numel()} elements). autograd's resize can only change the shape of a given "
+            "tensor, while preserving the number of elements. "
+        )
+    return self.contiguous().view(shape)
 
 
 @operation(function=False)

@@ -12,7 +12,7 @@ Sequential(
 
 from __future__ import annotations
 
-from picograd.nn import functional, init, parameter, utils
+from picograd.nn import functional, init, parallel, parameter, utils
 from picograd.nn.layers.attention import (
     MultiheadAttention,
     Transformer,
@@ -189,6 +189,7 @@ from picograd.nn.layers.unpooling import (
     MaxUnpool3d,
 )
 from picograd.nn.module import Module
+from picograd.nn.parallel import DataParallel
 from picograd.nn.parameter import Buffer, Parameter
 
 __all__ = [
@@ -233,6 +234,7 @@ __all__ = [
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",
+    "DataParallel",
     "Dropout",
     "Dropout1d",
     "Dropout2d",
@@ -348,6 +350,7 @@ __all__ = [
     "ZeroPad3d",
     "functional",
     "init",
+    "parallel",
     "parameter",
     "utils",
 ]

@@ -13,10 +13,13 @@ Sources: Glorot & Bengio 2010 (xavier), He et al. 2015 (kaiming), Saxe et al. 20
 from __future__ import annotations
 
 import math
+import warnings
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from picograd.frontend.creation import eye
+from picograd.frontend.creation import eye as _identity
 from picograd.frontend.grad_mode import no_grad
 from picograd.frontend.interop import tensor
 from picograd.frontend.random import Generator, rand, randn
@@ -126,7 +129,7 @@ def eye_(tensor: Tensor) -> Tensor:
     if tensor.ndim != 2:
         raise ValueError("Only tensors with 2 dimensions are supported")
     with no_grad():
-        return tensor.copy_(eye(*tensor.shape))
+        return tensor.copy_(_identity(*tensor.shape))
 
 
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
@@ -216,3 +219,33 @@ def sparse_(
     with no_grad():
         tensor.normal_(0, std, generator=generator)
         return tensor.scatter_(0, places[:zeros], 0.0)
+
+
+def _older(function: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
+    """The name that a function had before it ended in an underscore."""
+
+    def older(*args: Any, **kwargs: Any) -> Tensor:
+        warnings.warn(
+            f"`nn.init.{name}` is now deprecated in favor of `nn.init.{function.__name__}`.",
+            FutureWarning,
+            stacklevel=2,
+        )
+        return function(*args, **kwargs)
+
+    older.__name__ = older.__qualname__ = name
+    older.__doc__ = f"`{function.__name__}` under its older name."
+    older.__dict__["__wrapped__"] = function
+    return older
+
+
+uniform, normal, constant = (
+    _older(uniform_, "uniform"),
+    _older(normal_, "normal"),
+    _older(constant_, "constant"),
+)
+eye, dirac = _older(eye_, "eye"), _older(dirac_, "dirac")
+xavier_uniform = _older(xavier_uniform_, "xavier_uniform")
+xavier_normal = _older(xavier_normal_, "xavier_normal")
+kaiming_uniform = _older(kaiming_uniform_, "kaiming_uniform")
+kaiming_normal = _older(kaiming_normal_, "kaiming_normal")
+orthogonal, sparse = _older(orthogonal_, "orthogonal"), _older(sparse_, "sparse")

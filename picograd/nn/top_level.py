@@ -40,7 +40,7 @@ def layer_norm(
     eps: float = 1e-5,
     cudnn_enable: bool = True,
 ) -> Tensor:
-    """`layer_norm` of `nn.functional`, with a switch of torch's CUDA library that changes nothing."""
+    """`layer_norm` of `nn.functional`, with a switch that changes nothing."""
     return functional.layer_norm(input, normalized_shape, weight, bias, eps)
 
 

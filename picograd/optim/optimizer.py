@@ -31,6 +31,7 @@ State = dict[str, Any]  # torch's per-parameter state: tensors and numbers by na
 Closure = Callable[[], Tensor]
 Parameters = Iterable[Tensor] | Iterable[Group] | Iterable[tuple[str, Tensor]]
 Hook = Callable[..., Any]
+ParamsT, StateDict = Parameters, dict[str, Any]  # what torch calls them
 
 
 class HookHandle:

@@ -12,6 +12,7 @@ In: parameters. Out: what torch's `nn.utils` gives.
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Iterable
 from types import ModuleType
 
@@ -111,7 +112,25 @@ def __getattr__(name: str) -> ModuleType:
     raise AttributeError(f"picograd.nn.utils.{name} isn't supported yet")
 
 
+def clip_grad_norm(
+    parameters: Tensors,
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
+) -> Tensor:
+    """`clip_grad_norm_` under its older name."""
+    warnings.warn(
+        "torch.nn.utils.clip_grad_norm is now deprecated in favor of "
+        "torch.nn.utils.clip_grad_norm_.",
+        FutureWarning,
+        stacklevel=2,
+    )
+    return clip_grad_norm_(parameters, max_norm, norm_type, error_if_nonfinite, foreach)
+
+
 __all__ = [
+    "clip_grad_norm",
     "clip_grad_norm_",
     "clip_grad_value_",
     "clip_grads_with_norm_",

@@ -13,7 +13,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from picograd.frontend.random import Generator, randperm
+from picograd.frontend.random import Generator
+from picograd.frontend.sampling import randperm
 from picograd.utils.data.sampler import Sampler
 
 
