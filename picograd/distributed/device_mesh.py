@@ -5,6 +5,7 @@ In: a device's type and a shape of ones. Out: the mesh, which programs ask for s
 >>> mesh = init_device_mesh("cpu", (1, 1), mesh_dim_names=("data", "model"))
 >>> mesh["model"].size(), mesh.get_local_rank("data")
 (1, 0)
+>>> distributed_c10d.destroy_process_group()
 """
 
 from __future__ import annotations

@@ -4,11 +4,9 @@ In: `init_process_group`'s arguments, or the environment variables RANK and WORL
 launchers set. Out: the answers of a group of one. Everything that needs the group raises
 ValueError before there is one, as torch does.
 
->>> get_rank()
-Traceback (most recent call last):
-    ...
-ValueError: Default process group has not been initialized, please make sure to call init_process_group.
-"""  # noqa: E501
+>>> get_default_backend_for_device("cpu")
+'gloo'
+"""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ In: tensors, a mesh and placements. Out: `DTensor`, a tensor that knows them.
 >>> x = distribute_tensor(picograd.ones(2), init_device_mesh("cpu", (1,)), [Shard(0)])
 >>> x.to_local().tolist(), x.placements
 ([1.0, 1.0], (Shard(dim=0),))
+>>> picograd.distributed.destroy_process_group()
 """
 
 from __future__ import annotations
