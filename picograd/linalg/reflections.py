@@ -80,20 +80,20 @@ def householder_product(A: Tensor, tau: Tensor) -> Tensor:
 
 @writing_out
 def ormqr(
-    input: Tensor, tau: Tensor, other: Tensor, left: bool = True, transpose: bool = False
+    input: Tensor, input2: Tensor, input3: Tensor, left: bool = True, transpose: bool = False
 ) -> Tensor:
-    """`Q @ other`, where Q is the whole product of the packed reflections; or the other sides."""
+    """`Q @ input3`, where Q is the whole product of the packed reflections; or the other sides."""
     check_matrix(input, "torch.ormqr")
-    if other._shape[-2 if left else -1] != input._shape[-2]:
+    if input3._shape[-2 if left else -1] != input._shape[-2]:
         raise RuntimeError(
             f"torch.ormqr: other.shape[{-2 if left else -1}] must be equal to input.shape[-2], got "
-            f"{list(other._shape)} and {list(input._shape)}"
+            f"{list(input3._shape)} and {list(input._shape)}"
         )
     if not left:
-        return ormqr(input, tau, other.mH, True, not transpose).mH
-    result, vectors = other.clone(), _vectors(input, tau._shape[-1])
-    factors = tau.conj() if transpose and tau.dtype.is_complex else tau  # type: ignore[attr-defined]
-    count = tau._shape[-1]
+        return ormqr(input, input2, input3.mH, True, not transpose).mH
+    result, vectors = input3.clone(), _vectors(input, input2._shape[-1])
+    factors = input2.conj() if transpose and input2.dtype.is_complex else input2  # type: ignore[attr-defined]
+    count = input2._shape[-1]
     for k in range(count) if transpose else range(count - 1, -1, -1):
         vector = vectors[..., :, k : k + 1]
         result = result - factors[..., k, None, None] * (vector @ (vector.mH @ result))
