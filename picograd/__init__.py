@@ -84,7 +84,7 @@ def __getattr__(name: str) -> Any:
     if found is not None:
         globals()[name] = found
         return found
-    if not name.startswith("_") and importlib.util.find_spec(f"picograd.{name}") is not None:
+    if not name.startswith("__") and importlib.util.find_spec(f"picograd.{name}") is not None:
         return importlib.import_module(f"picograd.{name}")
     raise AttributeError(f"picograd.{name} isn't supported yet")
 

@@ -2,6 +2,8 @@
 
 In: nothing. Out: after `install()`, `torch` and every `torch.x.y` is `picograd` and `picograd.x.y`,
 the same module objects. `python -m picograd program.py` calls it and runs a program.
+`torch.__version__` is then the version of PyTorch's API that is followed, because programs ask it
+which names they may use.
 
 >>> Alias().find_spec("torch.nn", None).name, Alias().find_spec("numpy", None)
 ('torch.nn', None)
@@ -17,7 +19,10 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
+import picograd
+
 _OTHER, _OWN = "torch", "picograd"
+API = "2.13.0"  # the PyTorch whose names and meanings are followed
 
 
 class _Loader(importlib.abc.Loader):
@@ -37,6 +42,9 @@ class _Loader(importlib.abc.Loader):
 class Alias(importlib.abc.MetaPathFinder):
     """Finds `torch` and what is below it."""
 
+    def __init__(self) -> None:
+        self.version = picograd.__version__
+
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
@@ -51,6 +59,7 @@ class Alias(importlib.abc.MetaPathFinder):
     def remove(self) -> None:
         """Undo `install`."""
         sys.meta_path.remove(self)
+        picograd.__version__ = self.version
         for name in [n for n in sys.modules if n.partition(".")[0] == _OTHER]:
             del sys.modules[name]
 
@@ -61,5 +70,6 @@ def install() -> Alias:
     if loaded is not None and loaded is not sys.modules.get(_OWN):
         raise RuntimeError("torch is imported already: call picograd.alias.install() before")
     alias = Alias()
+    picograd.__version__ = f"{API}+picograd{alias.version}"
     sys.meta_path.insert(0, alias)
     return alias

@@ -4,11 +4,19 @@ In: functions or modules. Out: the same.
 
 >>> script(len) is len
 True
+>>> class Doubled(ScriptModule):
+...     @script_method
+...     def forward(self, x):
+...         return 2 * x
+>>> Doubled()(3)
+6
 """
 
 from __future__ import annotations
 
 from typing import Any, NoReturn
+
+from picograd.nn.module import Module
 
 
 def script(obj: Any, *args: Any, **kwargs: Any) -> Any:
@@ -26,7 +34,19 @@ def ignore(fn: Any = None, **kwargs: Any) -> Any:
     return fn if callable(fn) else lambda made: made
 
 
+def method(fn: Any) -> Any:
+    """The function itself."""
+    return fn
+
+
 export = unused = ignore
+script_method = script_if_tracing = method
+ScriptModule = Module
+
+
+def is_tracing() -> bool:
+    """Whether torch's tracer watches the program: never."""
+    return False
 
 
 def is_scripting() -> bool:

@@ -29,6 +29,7 @@ for _ in range(30):
     loss.backward()
     clip_grad_norm_(model.parameters(), 1.0)
     optimiser.step()
+assert torch.__version__ > "2.", torch.__version__
 print(sys.argv[1:], loss.item() < 1.5)
 try:
     import torch.frobnicate
@@ -49,6 +50,28 @@ def test_a_program_runs_unchanged(tmp_path: Path) -> None:
         "['--epochs', '3'] True",
         "No module named 'torch.frobnicate'",
     ]
+
+
+LINES = """
+import torch, torch._dynamo; torch._dynamo.config.suppress_errors = True; torch._dynamo.reset()
+import torch; torch._inductor.config.coordinate_descent_tuning = True
+import torch; assert torch.version.cuda is None
+from torch.hub import load_state_dict_from_url
+import torch.utils.model_zoo as model_zoo; model_zoo.load_url
+from torch.profiler import ProfilerActivity, profile, record_function
+import torch; torch.jit.ScriptModule, torch.jit.script_method
+"""
+
+
+def test_import_lines_of_programs(tmp_path: Path) -> None:
+    """Each in a namespace of its own."""
+    program = tmp_path / "program.py"
+    program.write_text(f"for line in {LINES.strip().splitlines()!r}: exec(line, {{}})")
+    done = subprocess.run(
+        [sys.executable, "-m", "picograd", str(program)],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 def test_usage() -> None:
