@@ -350,9 +350,9 @@ def _held(order: list[Node]) -> set[int]:
         for src in node.srcs:
             inside[id(src)] += 1
     return {
-        id(node)
-        for node, count in zip(order, counts, strict=True)
-        if count - _ALONE > inside[id(node)]
+        key
+        for (key, uses), count in zip(inside.items(), counts, strict=True)
+        if count - _ALONE > uses
     }
 
 
@@ -376,7 +376,6 @@ def _donatable(order: list[Node], outputs: list[Node], held: set[int]) -> list[i
     Only the base of a partial write is worth it. Nobody else may hold the leaf or its buffer, and
     no node that stays unrealised may need it later.
     """
-    position = {id(node): number for number, node in enumerate(order)}
     candidates: dict[int, Node] = {}
     for node in order:
         if node.op in _WRITES and node.srcs:
@@ -401,6 +400,7 @@ def _donatable(order: list[Node], outputs: list[Node], held: set[int]) -> list[i
     for node in order:
         if node.buffer is not None:
             owners[id(node.buffer)] = owners.get(id(node.buffer), 0) + 1
+    position = {id(node): number for number, node in enumerate(order)}
     return [
         position[key]
         for key, node in candidates.items()

@@ -177,10 +177,12 @@ def topological(roots: Iterable[Node]) -> list[Node]:
     """All nodes below the roots, sources first, each once. Realised nodes count as leaves."""
     order: list[Node] = []
     seen: set[int] = set()
-    stack: list[tuple[Node, bool]] = [(root, False) for root in reversed(list(roots))]
+    stack: list[Node | None] = [*roots][::-1]
     while stack:
-        node, expanded = stack.pop()
-        if expanded:
+        node = stack.pop()
+        if node is None:  # the sources of the node below the mark are done
+            node = stack.pop()
+            assert node is not None
             order.append(node)
             continue
         if id(node) in seen:
@@ -189,6 +191,9 @@ def topological(roots: Iterable[Node]) -> list[Node]:
         if not node.srcs:
             order.append(node)
             continue
-        stack.append((node, True))
-        stack.extend((src, False) for src in reversed(node.srcs) if id(src) not in seen)
+        stack.append(node)
+        stack.append(None)
+        for src in reversed(node.srcs):
+            if id(src) not in seen:
+                stack.append(src)
     return order
