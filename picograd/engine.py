@@ -5,8 +5,8 @@ requested node has its `buffer`. Called by the frontend whenever a number is nee
 
 What is computed together: the request, every watched storage whose pending graph shares nodes
 with it, and reductions that somebody still holds (values that backward will want). So one
-training step is one program, and nothing is computed twice. The program comes from a cache under
-the graph's structural key (`graph.canonical`); only a miss compiles.
+training step is one program, and nothing is computed twice. `picograd.programs` has the programs
+that were compiled before, and compiles new ones; `picograd.pace` says when to compute unasked.
 
 >>> import picograd
 >>> a = picograd.ones(3)
@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,16 +26,15 @@ from typing import Protocol, cast
 
 import numpy as np
 
-from picograd import blame, env, reporter
+from picograd import blame, env, programs, reporter
 from picograd.errors import InternalError
-from picograd.graph.canonical import Structure, analyse, canonicalise, is_simple
-from picograd.graph.hole import is_hole
+from picograd.graph.canonical import Structure, analyse
 from picograd.graph.node import Node, topological
 from picograd.graph.ops import REDUCES, Op
-from picograd.reporter import Reporter
-from picograd.runtime import device as devices
+from picograd.pace import Pace
+from picograd.programs import Graph, Variant, clear_cache, statistics
 from picograd.runtime.buffer import Buffer
-from picograd.runtime.device import Executable, Interrupted
+from picograd.runtime.device import Interrupted
 from picograd.runtime.observe import Timing
 
 
@@ -53,41 +51,18 @@ class Holder(Protocol):
 
 
 @dataclass(slots=True)
-class Statistics:
-    """Counters since the process began (or since `reset`)."""
-
-    programs_compiled: int = 0
-    programs_run: int = 0
-    kernels_run: int = 0
-
-    def reset(self) -> None:
-        self.programs_compiled = self.programs_run = self.kernels_run = 0
-
-
-@dataclass(slots=True)
-class Variant:
-    """A compiled program and the constants it was specialised for: value slot -> cell."""
-
-    baked: dict[int, int]
-    executable: Executable
-    number: int = 0  # of the program, as DEBUG=1 prints it
-
-
-@dataclass(slots=True)
 class _State:
     """Everything the engine remembers."""
 
-    programs: dict[object, list[Variant]] = field(default_factory=dict)
     watched: list[weakref.ref[Holder]] = field(default_factory=list)
     spoilt: weakref.WeakSet[Node] = field(default_factory=weakref.WeakSet)  # known to fail
-    created: int = 0  # storages watched since the last run
-    last_trigger: weakref.ref[Holder] | None = None
     traces: list[weakref.WeakSet[Holder]] = field(default_factory=list)  # holders made within each
+    pace: Pace = field(default_factory=Pace)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
 
-statistics = Statistics()
 _state = _State()
+__all__ = ["after_write", "clear_cache", "realize", "realize_pending", "statistics", "watch"]
 
 # One storage may collect this many writes before they are computed: a chain of element writes
 # becomes programs of equal length, whatever the loop around it.
@@ -126,8 +101,7 @@ def watch(holder: Holder) -> None:
         _state.traces[-1].add(holder)
         return
     _state.watched.append(weakref.ref(holder))
-    _state.created += 1
-    if _state.created > env.GRAPH_NODES.get():
+    if _state.pace.is_due(env.GRAPH_NODES.get()):
         realize_pending()
 
 
@@ -136,18 +110,12 @@ def after_write(holder: Holder) -> None:
     if _state.traces:
         return
     _state.watched.append(weakref.ref(holder))
-    _state.created += 1
     holder.writes += 1
+    due = _state.pace.is_due(env.GRAPH_NODES.get())
     if holder.writes >= WRITES_PER_PROGRAM:
         realize([holder.node])
-        return
-    if _state.created > env.GRAPH_NODES.get() // 2:
-        # Prefer the storage that triggered last time: a loop's programs then start and end at
-        # the same statement, and are the same program.
-        last = _state.last_trigger() if _state.last_trigger is not None else None
-        if last is None or last is holder or _state.created > env.GRAPH_NODES.get():
-            _state.last_trigger = weakref.ref(holder)
-            realize_pending()
+    elif due:
+        realize_pending()
 
 
 def realize_pending() -> None:
@@ -165,7 +133,7 @@ def realize_pending() -> None:
                     _run(roots)
             except IndexError:
                 _salvage(roots)
-        _state.created = 0
+        _state.pace.ran(asked=False)
 
 
 def realize(nodes: Sequence[Node]) -> None:
@@ -240,15 +208,10 @@ def _run(roots: list[Node]) -> None:
     outputs = _outputs(order, roots, held)
     donated = _donatable(order, outputs, held)
     structure = analyse(order, outputs, donated)
-    variant = _lookup(structure)
-    if variant is None:
-        variant = _compile(order, outputs, donated, structure)
-    elif env.debug_level() >= 1:
-        kernels = variant.executable.kernel_count
-        print(f"program {variant.number}: {kernels} kernels, found in the cache", file=sys.stderr)
+    variant, values = programs.get(Graph(order, outputs, donated, structure))
     interrupt = None
     try:
-        buffers = _execute(variant, structure)
+        buffers = _execute(variant, structure, values)
     except Interrupted as stop:
         buffers, interrupt = stop.buffers, stop
     waiting = _pending()
@@ -259,19 +222,19 @@ def _run(roots: list[Node]) -> None:
             holder.writes = 0
     statistics.programs_run += 1
     statistics.kernels_run += variant.executable.kernel_count
-    _state.created = 0
+    _state.pace.ran(asked=True)
     if interrupt is not None:
         raise KeyboardInterrupt from None
 
 
-def _execute(variant: Variant, structure: Structure) -> list[Buffer]:
+def _execute(variant: Variant, structure: Structure, values: list[int]) -> list[Buffer]:
     """Run a program; under DEBUG=2, kernel by kernel with the time of each."""
     run = variant.executable.run
     leaves = cast("list[Buffer]", structure.leaves)
     if env.debug_level() < 2:
-        return run(leaves, structure.cells)
+        return run(leaves, values)
     timings: list[Timing] = []
-    buffers = run(leaves, structure.cells, timings)
+    buffers = run(leaves, values, timings)
     reporter.report_timings(timings)
     return buffers
 
@@ -409,58 +372,3 @@ def _donatable(order: list[Node], outputs: list[Node], held: set[int]) -> list[i
         and isinstance(node.buffer, Buffer)
         and node.buffer.exclusive()
     ]
-
-
-# --- the program cache --------------------------------------------------------------------------
-
-
-def _lookup(structure: Structure) -> Variant | None:
-    for variant in _state.programs.get(structure.key, ()):
-        cells = structure.cells
-        if all(cells[slot] == cell for slot, cell in variant.baked.items()):
-            return variant
-    return None
-
-
-def _baked(structure: Structure) -> dict[int, int]:
-    """The constants to specialise for: simple ones that no known variant saw with another value."""
-    baked = {slot: structure.cells[slot] for slot, attr in structure.constants if is_simple(attr)}
-    for variant in _state.programs.get(structure.key, ()):
-        baked = {slot: cell for slot, cell in baked.items() if variant.baked.get(slot) == cell}
-    return baked
-
-
-def _compile(
-    order: list[Node], outputs: list[Node], donated: list[int], structure: Structure
-) -> Variant:
-    """Compile a program for a graph that no variant fits, and remember it."""
-    if any(is_hole(node) for node in order):
-        raise RuntimeError(
-            "vmap: it looks like you're asking a tensor for its contents (.item(), if, print) in a "
-            "mapped function, where it stands for all examples at once. This is not supported."
-        )
-    started = time.perf_counter()
-    baked = _baked(structure)
-    canonical = canonicalise(order, outputs, structure, frozenset(baked))
-    slots = {id(buffer): slot for slot, buffer in enumerate(structure.leaves)}
-    donated_slots = frozenset(slots[id(order[position].buffer)] for position in donated)
-    statistics.programs_compiled += 1
-    report = Reporter(statistics.programs_compiled) if reporter.wanted() else None
-    if report is not None:
-        report.saw_graph(canonical)
-    executable = devices.get(outputs[0].device).build(canonical, donated_slots, report)
-    variant = Variant(baked, executable, statistics.programs_compiled)
-    _state.programs.setdefault(structure.key, []).append(variant)
-    if env.debug_level() >= 1:
-        milliseconds = (time.perf_counter() - started) * 1e3
-        print(
-            f"program {statistics.programs_compiled}: {len(order)} nodes, "
-            f"{executable.kernel_count} kernels, compiled in {milliseconds:.1f} ms",
-            file=sys.stderr,
-        )
-    return variant
-
-
-def clear_cache() -> None:
-    """Forget all compiled programs (for tests and measurements of compile time)."""
-    _state.programs.clear()

@@ -81,6 +81,12 @@ GRAPH_NODES = Variable(
     int,
     "unrealised nodes after which the next write into a tensor computes what is pending",
 )
+ELASTIC = Variable(
+    "PICOGRAD_ELASTIC",
+    "1",
+    int,
+    "1: when ever new sizes come, compile one program for many of them; 0: one for each",
+)
 CPU_TARGET = Variable(
     "PICOGRAD_CPU",
     "host",
@@ -95,6 +101,7 @@ VARIABLES: tuple[Variable[DebugSetting] | Variable[str] | Variable[int], ...] = 
     DEVICE,
     NUM_THREADS,
     GRAPH_NODES,
+    ELASTIC,
     CPU_TARGET,
 )
 

@@ -13,7 +13,7 @@ otherwise; which ones are baked is a choice of the program (`baked`), not part o
 from __future__ import annotations
 
 import struct
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -33,12 +33,14 @@ class Structure:
     leaves     the buffer of each leaf slot
     constants  (value slot, the constant's attribute) for every CONST node
     cells      the run-time values as 8-byte integers, in slot order
+    entries    where in the key each node's own entry stands, in the order of the nodes
     """
 
-    key: Hashable
+    key: tuple[Hashable, ...]
     leaves: list[BufferLike]
     constants: list[tuple[int, ConstAttr]]
     cells: list[int]
+    entries: list[int]
 
 
 def analyse(order: Sequence[Node], outputs: Sequence[Node], donated: Sequence[int]) -> Structure:
@@ -49,10 +51,12 @@ def analyse(order: Sequence[Node], outputs: Sequence[Node], donated: Sequence[in
     constants: list[tuple[int, ConstAttr]] = []
     cells: list[int] = []
     key: list[Hashable] = []
+    entries: list[int] = []
     streams: dict[tuple[int, ...], int] = {}
     windows: dict[tuple[int, SliceAttr], int] = {}
     for position, node in enumerate(order):
         number[id(node)] = position
+        entries.append(len(key))
         buffer = node.buffer
         if buffer is not None:
             slot = slots.get(id(buffer))
@@ -85,7 +89,7 @@ def analyse(order: Sequence[Node], outputs: Sequence[Node], donated: Sequence[in
                 cells.extend(_signed(value) for value in attr.values())
     key.append(tuple(number[id(node)] for node in outputs))
     key.append(tuple(donated))
-    return Structure(tuple(key), leaves, constants, cells)
+    return Structure(tuple(key), leaves, constants, cells, entries)
 
 
 @lru_cache(maxsize=4096)
@@ -125,39 +129,46 @@ def canonicalise(
     """The outputs over numbered leaves; constants in the value slots `baked` stay constants."""
     slots = {id(buffer): slot for slot, buffer in enumerate(structure.leaves)}
     replaced: dict[int, Node] = {}
-    streams: dict[tuple[int, ...], int] = {}
-    windows: dict[tuple[int, SliceAttr], int] = {}
-    value_slot = 0
-    for node in order:
+    for node, cell in value_slots(order):
         attr = node.attr
         if node.buffer is not None:
             leaf = LeafAttr(slots[id(node.buffer)], node.shape, node.dtype)
             replaced[id(node)] = make(Op.BUFFER, (), leaf, node.device)
             continue
-        count = 0
         if isinstance(attr, ConstAttr):
-            count = 1
-            if value_slot not in baked and not attr.dtype.is_complex:
-                attr = LeafAttr(value_slot, (), node.dtype)
+            if cell not in baked and not attr.dtype.is_complex:
+                attr = LeafAttr(cell, (), node.dtype)
                 replaced[id(node)] = make(Op.PARAMETER, (), attr, node.device)
-                value_slot += 1
                 continue
         elif isinstance(attr, SliceAttr):
-            base = node.srcs[0]
-            first = windows.setdefault((id(base), attr), value_slot)
-            count = len(attr.starts) if first == value_slot else 0
-            attr = _with_parameters(attr, base.shape, first)
+            attr = _with_parameters(attr, node.srcs[0].shape, cell)
         elif isinstance(attr, RandomAttr):
-            first = streams.setdefault(attr.values(), value_slot)
-            count = 2 if first == value_slot else 0
-            attr = RandomAttr(attr.shape, attr.word, _parameter(first), _parameter(first + 1))
-        value_slot += count
+            attr = RandomAttr(attr.shape, attr.word, unbounded(cell), unbounded(cell + 1))
         srcs = tuple(replaced[id(src)] for src in node.srcs)
         fresh = make(node.op, srcs, attr, node.device if not srcs else None)
         if node.origin is not None and fresh.origin is None:
             fresh.origin = node.origin
         replaced[id(node)] = fresh
     return [replaced[id(node)] for node in outputs]
+
+
+def value_slots(order: Sequence[Node]) -> Iterator[tuple[Node, int]]:
+    """Each node with the first of its cells in `Structure.cells` (of no meaning if it has none)."""
+    streams: dict[tuple[int, ...], int] = {}
+    windows: dict[tuple[int, SliceAttr], int] = {}
+    cells = 0
+    for node in order:
+        attr, first = node.attr, cells
+        if node.buffer is None:
+            if isinstance(attr, ConstAttr):
+                cells += 1
+            elif isinstance(attr, SliceAttr):
+                first = windows.setdefault((id(node.srcs[0]), attr), cells)
+                cells += len(attr.starts) if first == cells else 0
+            elif isinstance(attr, RandomAttr):
+                first = streams.setdefault(attr.values(), cells)
+                cells += 2 if first == cells else 0
+        yield node, first
 
 
 def _with_parameters(attr: SliceAttr, shape: tuple[int, ...], slot: int) -> SliceAttr:
@@ -171,6 +182,6 @@ def _with_parameters(attr: SliceAttr, shape: tuple[int, ...], slot: int) -> Slic
     return SliceAttr(tuple(starts), attr.sizes, attr.steps)
 
 
-def _parameter(slot: int) -> Index:
+def unbounded(slot: int) -> Index:
     """An unbounded run-time integer (all 64 bits: a seed or a counter)."""
     return index.of(Param(slot, -(1 << 63), (1 << 63) - 1))

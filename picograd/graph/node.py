@@ -17,7 +17,7 @@ True
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from picograd.dtypes import DType
@@ -93,6 +93,11 @@ class Node:
         return f"<{self.op.name} {self.dtype.name}{list(self.shape)} on {self.device}{state}>"
 
 
+# What a node is apart from its sources and its run-time values:
+# (op, structural part of the attribute, dtype, shape, device).
+Signature = tuple[Op, Hashable, DType, Shape, str]
+
+
 class _Entry(weakref.ref[Node]):
     """A weak reference that knows its place in the table."""
 
@@ -103,7 +108,8 @@ class _Entry(weakref.ref[Node]):
 
 # The table of known nodes. Spelled out because `WeakValueDictionary` costs several microseconds.
 _nodes: dict[tuple[object, ...], _Entry] = {}
-_structures: dict[tuple[object, ...], int] = {}
+_structures: dict[Signature, int] = {}
+_signatures: list[Signature] = []
 
 
 def make(op: Op, srcs: tuple[Node, ...], attr: Attr = NO_ATTR, device: str | None = None) -> Node:
@@ -121,11 +127,7 @@ def make(op: Op, srcs: tuple[Node, ...], attr: Attr = NO_ATTR, device: str | Non
     node = Node()
     node.op, node.srcs, node.attr, node.buffer, node.origin = op, srcs, attr, None, None
     node.dtype, node.shape, node.device = infer(op, srcs, attr, device)
-    signature = (op, attr.structure(), node.dtype, node.shape, node.device)
-    structure = _structures.get(signature)
-    if structure is None:
-        structure = _structures[signature] = len(_structures)
-    node.structure = structure
+    node.structure = _number((op, attr.structure(), node.dtype, node.shape, node.device))
     entry = _Entry(node, _forget)
     entry.key = key
     _nodes[key] = entry
@@ -143,9 +145,21 @@ def leaf(buffer: BufferLike, shape: Shape) -> Node:
     node = Node()
     node.op, node.srcs, node.attr, node.origin = Op.BUFFER, (), NO_ATTR, None
     node.dtype, node.shape, node.device, node.buffer = buffer.dtype, shape, buffer.device, buffer
-    signature = (Op.BUFFER, None, node.dtype, shape, node.device)
-    node.structure = _structures.setdefault(signature, len(_structures))
+    node.structure = _number((Op.BUFFER, None, node.dtype, shape, node.device))
     return node
+
+
+def _number(signature: Signature) -> int:
+    structure = _structures.get(signature)
+    if structure is None:
+        structure = _structures[signature] = len(_signatures)
+        _signatures.append(signature)
+    return structure
+
+
+def signature(structure: int) -> Signature:
+    """What all nodes with this `structure` share."""
+    return _signatures[structure]
 
 
 def const(value: int | float | complex | bool, dtype: DType, device: str) -> Node:

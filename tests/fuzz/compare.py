@@ -35,7 +35,7 @@ def compare(case: Case, device_name: str = "cpu") -> str | None:
     except Exception as error:  # every exception is a finding: report it with the graph
         return f"{type(error).__name__}: {error}"
     for number, (node, want, buffer) in enumerate(zip(case.outputs, wanted, buffers, strict=True)):
-        found = _differs(buffer.array.reshape(node.shape), want, errors[id(node)])
+        found = differs(buffer.array.reshape(node.shape), want, errors[id(node)])
         if found is not None:
             return f"output {number} ({node}): {found}"
     return _overwritten(case, inputs, case.donated)
@@ -81,7 +81,7 @@ def bounds_of(case: Case) -> dict[int, np.ndarray]:
     return errors
 
 
-def _differs(got: np.ndarray, want: np.ndarray, error: np.ndarray) -> str | None:
+def differs(got: np.ndarray, want: np.ndarray, error: np.ndarray) -> str | None:
     """The first element that is farther off than allowed. NaN equals NaN, -0 equals 0."""
     with np.errstate(all="ignore"):
         if want.dtype.kind == "c":

@@ -1,0 +1,235 @@
+"""Compiled programs, and which one serves a graph.
+
+In: a graph and its structure, from the engine. Out: `get`, a variant that computes it and the
+values to run it with. A graph is served, in this order, by
+
+1. a program compiled for its very structure (`graph.canonical`);
+2. a program for many sizes (`graph.elastic`) of its kind: the same but for extents;
+3. a new program: for its own sizes when these are the first of the kind, for many sizes from then
+   on (`PICOGRAD_ELASTIC=0` forbids it), where the graph has such a program.
+
+Sizes that come back again and again get a program of their own in the end: it needs no masks.
+
+>>> statistics.programs_compiled >= 0
+True
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+
+from picograd import env, reporter
+from picograd.graph.canonical import Structure, canonicalise, is_simple
+from picograd.graph.elastic.build import Recipe
+from picograd.graph.elastic.sizes import Sizes, Symbols, split
+from picograd.graph.hole import is_hole
+from picograd.graph.node import Node
+from picograd.reporter import Reporter
+from picograd.runtime import device as devices
+from picograd.runtime.device import Executable
+
+# A program for many sizes is left for one of the very size after this many runs.
+RUNS_BEFORE_OWN = 64
+# A kind whose graph has no program for many sizes is tried this often (sizes may be unlucky).
+ATTEMPTS = 2
+
+
+@dataclass(slots=True)
+class Statistics:
+    """Counters since the process began (or since `reset`)."""
+
+    programs_compiled: int = 0
+    programs_run: int = 0
+    kernels_run: int = 0
+
+    def reset(self) -> None:
+        self.programs_compiled = self.programs_run = self.kernels_run = 0
+
+
+statistics = Statistics()
+
+
+@dataclass(slots=True)
+class Variant:
+    """A compiled program and the constants it was specialised for: value slot -> cell."""
+
+    baked: dict[int, int]
+    executable: Executable
+    number: int  # of the program, as DEBUG=1 prints it
+
+    def accepts(self, cells: Sequence[int]) -> bool:
+        return all(cells[slot] == cell for slot, cell in self.baked.items())
+
+
+@dataclass(slots=True)
+class Graph:
+    """What the engine asks a program for."""
+
+    order: list[Node]
+    outputs: list[Node]
+    donated: list[int]
+    structure: Structure
+
+
+@dataclass(slots=True)
+class _Kind:
+    """Graphs that differ only in extents: what was seen of them, and programs for many sizes."""
+
+    seen: list[tuple[Sizes, list[int]]] = field(default_factory=list)
+    variants: list[tuple[Variant, Recipe]] = field(default_factory=list)
+    runs: dict[Sizes, int] = field(default_factory=dict)
+    attempts: int = 0
+
+
+_programs: dict[Hashable, list[Variant]] = {}
+_kinds: dict[Hashable, _Kind] = {}
+
+
+def get(graph: Graph) -> tuple[Variant, list[int]]:
+    """A program that computes the graph, compiled if need be, and the values to give it."""
+    structure = graph.structure
+    for variant in _programs.get(structure.key, ()):
+        if variant.accepts(structure.cells):
+            _tell_found(variant)
+            return variant, structure.cells
+    if any(is_hole(node) for node in graph.order):
+        raise RuntimeError(
+            "vmap: it looks like you're asking a tensor for its contents (.item(), if, print) in a "
+            "mapped function, where it stands for all examples at once. This is not supported."
+        )
+    if graph.outputs[0].device != "cpu" or not env.ELASTIC.get():
+        return _compile_own(graph), structure.cells
+    skeleton, sizes = split(structure)
+    kind = _kinds.setdefault(skeleton, _Kind())
+    found = _find(kind, structure, sizes)
+    if found is None and _is_worth_a_try(kind, sizes):
+        found = _compile_elastic(graph, kind, sizes)
+    if found is None:
+        _see(kind, sizes, structure.cells)
+        return _compile_own(graph), structure.cells
+    variant, recipe = found
+    runs = kind.runs[sizes] = kind.runs.get(sizes, 0) + 1
+    if runs > RUNS_BEFORE_OWN:
+        return _compile_own(graph), structure.cells
+    fit = recipe.fit(sizes)
+    assert fit is not None
+    return variant, recipe.values(structure.cells, fit)
+
+
+def clear_cache() -> None:
+    """Forget all compiled programs (for tests and measurements of compile time)."""
+    _programs.clear()
+    _kinds.clear()
+
+
+def _tell_found(variant: Variant) -> None:
+    if env.debug_level() >= 1:
+        kernels = variant.executable.kernel_count
+        print(f"program {variant.number}: {kernels} kernels, found in the cache", file=sys.stderr)
+
+
+# --- a program of its own -----------------------------------------------------------------------
+
+
+def _compile_own(graph: Graph) -> Variant:
+    """Compile a program for a graph that no variant fits, and remember it."""
+    started = time.perf_counter()
+    structure = graph.structure
+    variants = _programs.setdefault(structure.key, [])
+    # The constants to specialise for: simple ones that no known variant saw with another value.
+    baked = {slot: structure.cells[slot] for slot, attr in structure.constants if is_simple(attr)}
+    for variant in variants:
+        baked = {slot: cell for slot, cell in baked.items() if variant.baked.get(slot) == cell}
+    canonical = canonicalise(graph.order, graph.outputs, structure, frozenset(baked))
+    slots = {id(buffer): slot for slot, buffer in enumerate(structure.leaves)}
+    donated = frozenset(slots[id(graph.order[position].buffer)] for position in graph.donated)
+    variant = Variant(baked, *_build(graph, canonical, donated))
+    variants.append(variant)
+    _tell_compiled(graph, variant, started, "")
+    return variant
+
+
+def _build(graph: Graph, canonical: list[Node], donated: frozenset[int]) -> tuple[Executable, int]:
+    statistics.programs_compiled += 1
+    report = Reporter(statistics.programs_compiled) if reporter.wanted() else None
+    if report is not None:
+        report.saw_graph(canonical)
+    executable = devices.get(graph.outputs[0].device).build(canonical, donated, report)
+    return executable, statistics.programs_compiled
+
+
+def _tell_compiled(graph: Graph, variant: Variant, started: float, remark: str) -> None:
+    if env.debug_level() >= 1:
+        milliseconds = (time.perf_counter() - started) * 1e3
+        print(
+            f"program {variant.number}: {len(graph.order)} nodes, "
+            f"{variant.executable.kernel_count} kernels, compiled in {milliseconds:.1f} ms{remark}",
+            file=sys.stderr,
+        )
+
+
+# --- a program for many sizes -------------------------------------------------------------------
+
+
+def _find(kind: _Kind, structure: Structure, sizes: Sizes) -> tuple[Variant, Recipe] | None:
+    """The program of a kind that serves a graph with the least room to spare, and not too much."""
+    best = None
+    for variant, recipe in kind.variants:
+        fit = recipe.fit(sizes)
+        if fit is None or not variant.accepts(structure.cells):
+            continue
+        spare = all(
+            room <= max(16, 4 * size) for room, size in zip(recipe.capacities, fit, strict=True)
+        )
+        if spare and (best is None or sum(recipe.capacities) < sum(best[1].capacities)):
+            best = variant, recipe
+    if best is not None:
+        _tell_found(best[0])
+    return best
+
+
+def _is_worth_a_try(kind: _Kind, sizes: Sizes) -> bool:
+    others = any(seen != sizes for seen, _ in kind.seen)
+    return others and kind.attempts < ATTEMPTS
+
+
+def _see(kind: _Kind, sizes: Sizes, cells: list[int]) -> None:
+    if len(kind.seen) < 8 and all(sizes != seen for seen, _ in kind.seen):
+        kind.seen.append((sizes, list(cells)))
+
+
+def _compile_elastic(graph: Graph, kind: _Kind, sizes: Sizes) -> tuple[Variant, Recipe] | None:
+    """Compile a program for many sizes; None when the graph has none."""
+    from picograd.graph.elastic.build import build
+    from picograd.graph.elastic.layout import Unsupported
+    from picograd.runtime.elastic import ElasticExecutable
+
+    started = time.perf_counter()
+    structure = graph.structure
+    symbols = Symbols.of([*(seen for seen, _ in kind.seen if seen != sizes), sizes])
+    if 0 in (symbols.values(sizes) or ()):
+        return None  # masks would do, but nothing is quicker than a program for nothing
+    baked = {
+        slot: structure.cells[slot]
+        for slot, attr in structure.constants
+        if is_simple(attr) and all(cells[slot] == structure.cells[slot] for _, cells in kind.seen)
+    }
+    try:
+        built = build(
+            graph.order, graph.outputs, graph.donated, structure, symbols, frozenset(baked)
+        )
+    except Unsupported as reason:
+        kind.attempts += 1
+        if env.debug_level() >= 1:
+            print(f"no program for many sizes: {reason}", file=sys.stderr)
+        return None
+    _see(kind, sizes, structure.cells)
+    executable, number = _build(graph, built.outputs, built.donated)
+    variant = Variant(baked, ElasticExecutable(executable, built.recipe), number)
+    kind.variants.append((variant, built.recipe))
+    limits = ", ".join(map(str, built.recipe.capacities))
+    _tell_compiled(graph, variant, started, f", for sizes up to {limits}")
+    return variant, built.recipe

@@ -1,0 +1,176 @@
+"""Programs for many sizes: what a function gives for ever new lengths, and how often it compiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+import picograd as torch
+from picograd import engine
+from picograd.env import Context
+from picograd.nn import functional as F
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((3, 48, 8)).astype(np.float32)
+W = torch.tensor(RNG.standard_normal((8, 8)).astype(np.float32))
+LABELS = RNG.integers(0, 8, (3, 48))
+LENGTHS = (2, 3, 5, 9, 17, 18, 33, 34, 40)
+
+Function = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+@pytest.fixture(autouse=True)
+def _forget() -> Iterator[None]:
+    engine.clear_cache()
+    yield
+    engine.clear_cache()
+
+
+def _part(length: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Fresh tensors: the first `length` positions of the data and of the labels."""
+    return torch.tensor(X[:, :length].copy()), torch.tensor(LABELS[:, :length].copy())
+
+
+def _grow(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    cache = torch.zeros(3, 48, 8)
+    cache[:, 1 : x.shape[1] + 1] = x
+    return cache
+
+
+def _one_more(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    cache, here = torch.ones(3, 48, 8), x.shape[1]
+    cache[:, here : here + 1] = x[:, :1]
+    return (cache[:, : here + 1] @ W).softmax(1)
+
+
+def _gradient(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    weight = W.clone().requires_grad_()
+    loss = F.cross_entropy((x @ weight).relu().view(-1, 8) @ weight, y.view(-1))
+    (gradient,) = torch.autograd.grad(loss, [weight])
+    return gradient
+
+
+def _embedding_gradient(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    weight = W.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad((F.embedding(y, weight) * x).sum(), [weight])
+    return gradient
+
+
+FUNCTIONS: dict[str, Function] = {
+    "elementwise": lambda x, y: x * 2 + 1,
+    "sum": lambda x, y: x.sum(1),
+    "mean": lambda x, y: x.mean(1),
+    "max with place": lambda x, y: x.max(1).values + x.argmax(1),
+    "product": lambda x, y: torch.where(x > 0, x, 1.0).prod(1),
+    "softmax": lambda x, y: x.softmax(1),
+    "matmul": lambda x, y: x @ W,
+    "contraction over the length": lambda x, y: x.transpose(1, 2) @ x,
+    "infinity times zero": lambda x, y: (x.sum(2) * torch.tensor(float("inf"))).sum(1),
+    "merged axes": lambda x, y: F.linear(x.view(-1, 8), W, W[0]).view(3, -1, 8),
+    "causal attention": lambda x, y: F.scaled_dot_product_attention(x, x, x, is_causal=True),
+    "triangle": lambda x, y: (x @ x.transpose(1, 2)).tril(),
+    "concatenation": lambda x, y: torch.cat([x, x[:, -1:], x], 1),
+    "flip": lambda x, y: x.flip(1),
+    "roll": lambda x, y: x.roll(2, 1),
+    "padding": lambda x, y: F.pad(x, (0, 0, 2, 1), value=3.0),
+    "running sum": lambda x, y: x.cumsum(1),
+    "all but the first": lambda x, y: x[:, 1:].sum(1),
+    "every other": lambda x, y: x[:, ::2].sum(1),
+    "order": lambda x, y: x.sort(1).values,
+    "reverse by index": lambda x, y: x[:, torch.arange(x.shape[1] - 1, -1, -1)],
+    "normalisation": lambda x, y: F.layer_norm(x @ W, (8,)),
+    "convolution": lambda x, y: F.conv1d(x.transpose(1, 2), torch.stack([W, W, W], 2), padding=1),
+    "embedding": lambda x, y: F.embedding(y, W).sum(1),
+    "cross entropy": lambda x, y: F.cross_entropy((x @ W).view(-1, 8), y.view(-1)),
+    "one hot": lambda x, y: F.one_hot(y, 8).sum(1),
+    "write a window": _grow,
+    "write one row": _one_more,
+    "gradient": _gradient,
+    "gradient of an embedding": _embedding_gradient,
+    "a batch of all lengths": lambda x, y: F.cross_entropy(x.reshape(-1, 8)[:, :5], y.view(-1) % 5),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_same_numbers_as_programs_of_their_own(name: str) -> None:
+    function = FUNCTIONS[name]
+    engine.statistics.reset()
+    got = [function(*_part(length)).numpy() for length in LENGTHS]
+    compiled = engine.statistics.programs_compiled
+    engine.clear_cache()
+    with Context(PICOGRAD_ELASTIC=0):
+        want = [function(*_part(length)).numpy() for length in LENGTHS]
+    for length, mine, other in zip(LENGTHS, got, want, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=2e-5, atol=2e-5, err_msg=f"length {length}")
+    assert compiled <= 6, f"{compiled} programs for {len(LENGTHS)} lengths"
+
+
+def test_a_growing_size_meets_few_programs() -> None:
+    x = torch.tensor(X[0, :, 0].copy())
+    total = torch.zeros(1)
+    engine.statistics.reset()
+    for _ in range(250):
+        total = torch.cat([total, (total.sum() + x[0]).view(1)])
+        total.sum().item()
+    assert engine.statistics.programs_compiled <= 8
+
+
+def test_an_index_beyond_the_size_is_an_error() -> None:
+    for length in LENGTHS:
+        x, _ = _part(length)
+        x[:, torch.tensor([length - 1])].sum().item()
+        with pytest.raises(IndexError):
+            x[:, torch.tensor([length])].sum().item()
+
+
+def test_sizes_that_stay_get_a_program_of_their_own() -> None:
+    for length in (2, 3, 5):
+        _part(length)[0].sum().item()
+    engine.statistics.reset()
+    for _ in range(200):
+        _part(7)[0].sum().item()
+    assert engine.statistics.programs_compiled == 1
+
+
+def test_nothing_at_all_among_other_sizes() -> None:
+    for length in (4, 6, 0, 5, 0):
+        x = torch.tensor(X[:, :length].copy())
+        assert x.sum(1).shape == (3, 8)
+        np.testing.assert_allclose(x.sum(1).numpy(), X[:, :length].sum(1), rtol=1e-5, atol=1e-5)
+
+
+def test_constants_that_follow_the_size() -> None:
+    for length in LENGTHS:
+        x, _ = _part(length)
+        np.testing.assert_allclose(
+            (x * length + 1 / length).numpy(), X[:, :length] * length + 1 / length, rtol=1e-6
+        )
+
+
+def test_random_numbers_do_not_depend_on_the_program() -> None:
+    def draw() -> list[np.ndarray]:
+        torch.manual_seed(3)
+        return [torch.rand(length, 4).numpy() for length in LENGTHS]
+
+    first = draw()
+    with Context(PICOGRAD_ELASTIC=0):
+        engine.clear_cache()
+        second = draw()
+    for mine, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(mine, other)
+
+
+def test_loops_that_ask_for_nothing_repeat_their_programs() -> None:
+    def layers(state: torch.Tensor) -> torch.Tensor:
+        for weight in (W, W.T, W + 1):
+            state = (state @ weight).tanh() * 0.5 + state
+        return state
+
+    state = torch.ones(2, 8)
+    engine.statistics.reset()
+    for _ in range(1000):
+        state = layers(state)
+    state.sum().item()
+    assert engine.statistics.programs_compiled <= 6
