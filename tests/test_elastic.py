@@ -1,4 +1,4 @@
-"""Programs for many sizes: what a function gives for ever new lengths, and how often it compiles."""
+"""Programs for many sizes: what functions give for ever new lengths, and how often they compile."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from functools import lru_cache
 
 from picograd.graph.canonical import Structure
 from picograd.graph.node import signature
-from picograd.graph.ops import IotaAttr, Op, PadAttr, Shape, ShapeAttr
+from picograd.graph.ops import IotaAttr, Op, PadAttr, ShapeAttr
 
 Sizes = tuple[int, ...]
 
