@@ -10,6 +10,7 @@
 import importlib
 from typing import Any
 
+from picograd.autograd.variable import Variable
 from picograd.frontend.autograd import backward, grad
 from picograd.frontend.function import Function, FunctionCtx, once_differentiable
 from picograd.frontend.grad_mode import (
@@ -18,7 +19,6 @@ from picograd.frontend.grad_mode import (
     no_grad,
     set_grad_enabled,
 )
-from picograd.frontend.tensor import Tensor as Variable
 
 _MODULES = ("functional",)
 
