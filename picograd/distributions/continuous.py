@@ -1,7 +1,7 @@
 """Continuous distributions of numbers.
 
 In: parameters that broadcast. Out: samples (differentiable by location and scale where the family
-has them), densities, moments. Gamma's samples come from the host.
+has them), densities, moments.
 
 >>> import picograd
 >>> Normal(0.0, 1.0).log_prob(picograd.tensor(0.0)).item()
@@ -13,23 +13,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from picograd.distributions.distribution import (
-    Distribution,
-    Parameter,
-    broadcast_all,
-    drawn,
-    host_generator,
-    not_negative,
+from picograd.distributions.constraints import (
+    Rule,
+    dependent,
+    dependent_property,
+    interval,
+    nonnegative,
     positive,
     real,
-    unit,
 )
+from picograd.distributions.distribution import Distribution, Parameter, broadcast_all
 from picograd.frontend.elementwise import filled_like
 from picograd.frontend.hostdata import values
 from picograd.frontend.random import gaussian, uniform
 from picograd.frontend.selection import choose
 from picograd.frontend.tensor import Tensor
-from picograd.special import digamma, lgamma, ndtr, xlogy
+from picograd.special import ndtr
 
 Shape = Sequence[int]
 
@@ -43,17 +42,12 @@ class _LocationScale(Distribution):
     """A family given by a location and a scale."""
 
     has_rsample = True
-    _checks = {"loc": real, "scale": positive}
-    _support = staticmethod(real)
+    arg_constraints = {"loc": real, "scale": positive}
+    support = real
 
     def __init__(self, loc: Parameter, scale: Parameter, validate_args: bool | None = None) -> None:
         self.loc, self.scale = broadcast_all(loc, scale)
         super().__init__(self.loc._shape, (), validate_args)
-
-    def expand(self, batch_shape: Shape) -> Distribution:
-        """The same distribution with a larger batch."""
-        shape = tuple(batch_shape)
-        return type(self)(self.loc.expand(shape), self.scale.expand(shape))
 
     @property
     def mean(self) -> Tensor:
@@ -99,7 +93,7 @@ class Normal(_LocationScale):
 class LogNormal(_LocationScale):
     """exp of a normal number."""
 
-    _support = staticmethod(positive)
+    support = positive
 
     def _base(self) -> Normal:
         return Normal(self.loc, self.scale, validate_args=False)
@@ -107,6 +101,10 @@ class LogNormal(_LocationScale):
     @property
     def mean(self) -> Tensor:
         return (self.loc + self.scale**2 / 2).exp()
+
+    @property
+    def mode(self) -> Tensor:
+        return (self.loc - self.scale**2).exp()
 
     @property
     def variance(self) -> Tensor:
@@ -145,6 +143,14 @@ class Laplace(_LocationScale):
         self._validate_sample(value)
         return -(2 * self.scale).log() - (value - self.loc).abs() / self.scale
 
+    @property
+    def mode(self) -> Tensor:
+        return self.loc
+
+    def icdf(self, value: Tensor) -> Tensor:
+        term = value - 0.5
+        return self.loc - self.scale * term.sign() * (-2 * term.abs()).log1p()
+
     def cdf(self, value: Tensor) -> Tensor:
         moved = value - self.loc
         return 0.5 - 0.5 * moved.sign() * (-moved.abs() / self.scale).expm1()
@@ -157,14 +163,17 @@ class Uniform(Distribution):
     """Equal density in [low, high)."""
 
     has_rsample = True
-    _checks = {"low": real, "high": real}
-    _support = staticmethod(real)
+    arg_constraints = {"low": dependent, "high": dependent}
 
     def __init__(self, low: Parameter, high: Parameter, validate_args: bool | None = None) -> None:
         self.low, self.high = broadcast_all(low, high)
         super().__init__(self.low._shape, (), validate_args)
         if self._validate_args and not (values(self.low) < values(self.high)).all():
             raise ValueError("Uniform is not defined when low>= high")
+
+    @dependent_property
+    def support(self) -> Rule:
+        return interval(self.low, self.high)
 
     @property
     def mean(self) -> Tensor:
@@ -181,15 +190,14 @@ class Uniform(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         self._validate_sample(value)
-        if self._validate_args:
-            given, low, high = values(value), values(self.low), values(self.high)
-            if not ((given >= low) & (given <= high)).all():
-                raise ValueError(f"Expected value argument to lie within the bounds of {self!r}")
         inside = (self.low <= value).logical_and(self.high > value)
         return inside.to(self.low.dtype).log() - (self.high - self.low).log()
 
     def cdf(self, value: Tensor) -> Tensor:
         return ((value - self.low) / (self.high - self.low)).clamp(0, 1)
+
+    def icdf(self, value: Tensor) -> Tensor:
+        return value * (self.high - self.low) + self.low
 
     def entropy(self) -> Tensor:
         return (self.high - self.low).log()
@@ -199,8 +207,8 @@ class Exponential(Distribution):
     """The time to the first of events that come at a rate."""
 
     has_rsample = True
-    _checks = {"rate": positive}
-    _support = staticmethod(not_negative)
+    arg_constraints = {"rate": positive}
+    support = nonnegative
 
     def __init__(self, rate: Parameter, validate_args: bool | None = None) -> None:
         (self.rate,) = broadcast_all(rate)
@@ -209,6 +217,10 @@ class Exponential(Distribution):
     @property
     def mean(self) -> Tensor:
         return self.rate.reciprocal()
+
+    @property
+    def mode(self) -> Tensor:
+        return filled_like(self.rate, 0.0)
 
     @property
     def variance(self) -> Tensor:
@@ -224,122 +236,19 @@ class Exponential(Distribution):
     def cdf(self, value: Tensor) -> Tensor:
         return 1 - (-self.rate * value).exp()
 
+    def icdf(self, value: Tensor) -> Tensor:
+        return -(-value).log1p() / self.rate
+
     def entropy(self) -> Tensor:
         return 1 - self.rate.log()
-
-
-def standard_gamma(concentration: Tensor, shape: Shape) -> Tensor:
-    """Samples of the gamma distribution of rate 1; they have no gradient."""
-    if concentration.requires_grad:
-        raise NotImplementedError(
-            "the derivative of a gamma sample with respect to its concentration isn't supported: "
-            "use sample() and log_prob()"
-        )
-    tiny = float(2.0**-126)
-    made = host_generator().standard_gamma(values(concentration), tuple(shape))
-    return drawn(concentration, made).clamp(min=tiny)
-
-
-class Gamma(Distribution):
-    """The gamma distribution; samples are differentiable by the rate only."""
-
-    has_rsample = True
-    _checks = {"concentration": positive, "rate": positive}
-    _support = staticmethod(not_negative)
-
-    def __init__(
-        self, concentration: Parameter, rate: Parameter, validate_args: bool | None = None
-    ) -> None:
-        self.concentration, self.rate = broadcast_all(concentration, rate)
-        super().__init__(self.rate._shape, (), validate_args)
-
-    @property
-    def mean(self) -> Tensor:
-        return self.concentration / self.rate
-
-    @property
-    def variance(self) -> Tensor:
-        return self.concentration / self.rate**2
-
-    def sample(self, sample_shape: Shape = ()) -> Tensor:
-        shape = self._extended_shape(sample_shape)
-        return standard_gamma(self.concentration.detach(), shape) / self.rate.detach()
-
-    def rsample(self, sample_shape: Shape = ()) -> Tensor:
-        return standard_gamma(self.concentration, self._extended_shape(sample_shape)) / self.rate
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        self._validate_sample(value)
-        shape, rate = self.concentration, self.rate
-        return xlogy(shape, rate) + xlogy(shape - 1, value) - rate * value - lgamma(shape)
-
-    def entropy(self) -> Tensor:
-        shape = self.concentration
-        return shape - self.rate.log() + lgamma(shape) + (1.0 - shape) * digamma(shape)
-
-
-class Chi2(Gamma):
-    """The sum of the squares of `df` normal numbers."""
-
-    def __init__(self, df: Parameter, validate_args: bool | None = None) -> None:
-        (self.df,) = broadcast_all(df)
-        super().__init__(self.df / 2, filled_like(self.df, 0.5), validate_args)
-
-
-class Beta(Distribution):
-    """The beta distribution on [0, 1]; samples have no gradient."""
-
-    _checks = {"concentration1": positive, "concentration0": positive}
-    _support = staticmethod(unit)
-
-    def __init__(
-        self,
-        concentration1: Parameter,
-        concentration0: Parameter,
-        validate_args: bool | None = None,
-    ) -> None:
-        self.concentration1, self.concentration0 = broadcast_all(concentration1, concentration0)
-        super().__init__(self.concentration1._shape, (), validate_args)
-
-    @property
-    def mean(self) -> Tensor:
-        return self.concentration1 / (self.concentration1 + self.concentration0)
-
-    @property
-    def variance(self) -> Tensor:
-        total = self.concentration1 + self.concentration0
-        return self.concentration1 * self.concentration0 / (total**2 * (total + 1))
-
-    def sample(self, sample_shape: Shape = ()) -> Tensor:
-        one, zero = self.concentration1.detach(), self.concentration0.detach()
-        shape = tuple(self._extended_shape(sample_shape))
-        return drawn(one, host_generator().beta(values(one), values(zero), shape))
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        self._validate_sample(value)
-        one, zero = self.concentration1, self.concentration0
-        size = lgamma(one) + lgamma(zero) - lgamma(one + zero)
-        return xlogy(one - 1, value) + xlogy(zero - 1, 1 - value) - size
-
-    def entropy(self) -> Tensor:
-        one, zero = self.concentration1, self.concentration0
-        total = one + zero
-        return (
-            lgamma(one)
-            + lgamma(zero)
-            - lgamma(total)
-            - (one - 1) * digamma(one)
-            - (zero - 1) * digamma(zero)
-            + (total - 2) * digamma(total)
-        )
 
 
 class HalfNormal(Distribution):
     """The size of a normal number with mean 0."""
 
     has_rsample = True
-    _checks = {"scale": positive}
-    _support = staticmethod(not_negative)
+    arg_constraints = {"scale": positive}
+    support = nonnegative
 
     def __init__(self, scale: Parameter, validate_args: bool | None = None) -> None:
         (self.scale,) = broadcast_all(scale)
@@ -363,6 +272,12 @@ class HalfNormal(Distribution):
         self._validate_sample(value)
         density = self._base().log_prob(value) + math.log(2)
         return choose(value >= 0, density, -math.inf)
+
+    def cdf(self, value: Tensor) -> Tensor:
+        return 2 * self._base().cdf(value) - 1
+
+    def icdf(self, value: Tensor) -> Tensor:
+        return self._base().icdf((value + 1) / 2)
 
     def entropy(self) -> Tensor:
         return self._base().entropy() - math.log(2)

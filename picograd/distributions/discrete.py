@@ -9,28 +9,40 @@ In: probabilities (`probs`) or `logits`, or a rate. Out: samples, log-probabilit
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Sequence
 from typing import Any
 
+from picograd.distributions.constraints import (
+    Rule,
+    boolean,
+    dependent_property,
+    integer_interval,
+    nonnegative,
+    nonnegative_integer,
+    one_hot,
+    real,
+    real_vector,
+    simplex,
+    unit_interval,
+)
 from picograd.distributions.distribution import (
     Distribution,
     Parameter,
-    boolean,
     broadcast_all,
+    derived,
     drawn,
     host_generator,
-    not_negative,
-    real,
-    simplex,
-    unit,
-    whole,
 )
 from picograd.dtypes import int64
 from picograd.frontend.creation import arange, eye
+from picograd.frontend.device import Size
 from picograd.frontend.elementwise import filled_like
 from picograd.frontend.hostdata import values
 from picograd.frontend.promotion import broadcast_shapes, broadcast_to
 from picograd.frontend.sampling import bernoulli, multinomial, poisson
+from picograd.frontend.selection import choose
 from picograd.frontend.statistics import logsumexp, softmax
 from picograd.frontend.tensor import Tensor
 from picograd.frontend.transcendental import logaddexp
@@ -53,39 +65,37 @@ def _clamped(probs: Tensor) -> Tensor:
     return probs.clamp(_epsilon(probs), 1 - _epsilon(probs))
 
 
-def _softplus(x: Tensor) -> Tensor:
+def softplus(x: Tensor) -> Tensor:
+    """log(1 + exp(x)) without overflow."""
     return logaddexp(x, filled_like(x, 0.0))
 
 
 class _Coins(Distribution):
     """What Bernoulli and Binomial share: one probability, given as such or as its logit."""
 
-    _checks = {"_given_probs": unit, "_given_logits": real}
-    _given_probs: Tensor | None
-    _given_logits: Tensor | None
+    arg_constraints = {"probs": unit_interval, "logits": real}
 
     def _keep(self, probs: Parameter | None, logits: Parameter | None, *others: Parameter) -> Any:
         _one_of(probs, logits)
         given = probs if probs is not None else logits
         assert given is not None
         first, *rest = broadcast_all(given, *others)
-        self._given_probs = first if probs is not None else None
-        self._given_logits = first if logits is not None else None
+        self.__dict__["probs" if probs is not None else "logits"] = first
         return first, rest
 
     @property
+    def param_shape(self) -> Size:
+        """The shape of the probabilities."""
+        return Size(self.probs._shape)
+
+    @derived
     def probs(self) -> Tensor:
         """The probability of 1."""
-        if self._given_probs is not None:
-            return self._given_probs
-        assert self._given_logits is not None
-        return self._given_logits.sigmoid()
+        return self.logits.sigmoid()
 
-    @property
+    @derived
     def logits(self) -> Tensor:
         """The logarithm of the odds."""
-        if self._given_logits is not None:
-            return self._given_logits
         probs = _clamped(self.probs)
         return probs.log() - (-probs).log1p()
 
@@ -93,7 +103,8 @@ class _Coins(Distribution):
 class Bernoulli(_Coins):
     """1 with a probability, else 0."""
 
-    _support = staticmethod(boolean)
+    support = boolean
+    has_enumerate_support = True
 
     def __init__(
         self,
@@ -118,16 +129,27 @@ class Bernoulli(_Coins):
 
     def log_prob(self, value: Tensor) -> Tensor:
         self._validate_sample(value)
-        return value * self.logits - _softplus(self.logits)
+        return value * self.logits - softplus(self.logits)
 
     def entropy(self) -> Tensor:
-        return _softplus(self.logits) - self.logits * self.probs
+        return softplus(self.logits) - self.logits * self.probs
+
+    @property
+    def mode(self) -> Tensor:
+        return choose(self.probs == 0.5, math.nan, (self.probs > 0.5).to(self.probs.dtype))
+
+    def enumerate_support(self, expand: bool = True) -> Tensor:
+        return self._enumerated(arange(2, dtype=self.probs.dtype), expand)
 
 
 class Binomial(_Coins):
     """How often a coin that is thrown `total_count` times shows 1."""
 
-    _support = staticmethod(whole)
+    has_enumerate_support = True
+
+    @dependent_property
+    def support(self) -> Rule:
+        return integer_interval(0, self.total_count)
 
     def __init__(
         self,
@@ -157,14 +179,33 @@ class Binomial(_Coins):
         self._validate_sample(value)
         count = self.total_count
         ways = lgamma(count + 1) - lgamma(value + 1) - lgamma(count - value + 1)
-        return ways + value * self.logits - count * _softplus(self.logits)
+        return ways + value * self.logits - count * softplus(self.logits)
+
+    @property
+    def mode(self) -> Tensor:
+        return ((self.total_count + 1) * self.probs).floor().clamp(max=self.total_count)
+
+    def entropy(self) -> Tensor:
+        counts = self.enumerate_support(False)
+        density = copy.copy(self)
+        density._validate_args = False
+        logs = density.log_prob(counts)
+        return -(logs.exp() * logs).sum(0)
+
+    def enumerate_support(self, expand: bool = True) -> Tensor:
+        counts = values(self.total_count)
+        if (counts != counts.max()).any():
+            raise NotImplementedError(
+                "Inhomogeneous total count not supported by enumerate_support"
+            )
+        return self._enumerated(arange(1 + int(counts.max()), dtype=self.probs.dtype), expand)
 
 
 class Poisson(Distribution):
     """The number of events that come at a rate."""
 
-    _checks = {"rate": not_negative}
-    _support = staticmethod(whole)
+    arg_constraints = {"rate": nonnegative}
+    support = nonnegative_integer
 
     def __init__(self, rate: Parameter, validate_args: bool | None = None) -> None:
         (self.rate,) = broadcast_all(rate)
@@ -178,6 +219,10 @@ class Poisson(Distribution):
     def variance(self) -> Tensor:
         return self.rate
 
+    @property
+    def mode(self) -> Tensor:
+        return self.rate.floor()
+
     def sample(self, sample_shape: Shape = ()) -> Tensor:
         shape = tuple(self._extended_shape(sample_shape))
         return poisson(broadcast_to(self.rate.detach(), shape))
@@ -190,8 +235,12 @@ class Poisson(Distribution):
 class Categorical(Distribution):
     """One of several categories, numbered from 0."""
 
-    _checks = {"_given_probs": simplex, "_given_logits": real}
-    _support = staticmethod(whole)
+    arg_constraints = {"probs": simplex, "logits": real_vector}
+    has_enumerate_support = True
+
+    @dependent_property
+    def support(self) -> Rule:
+        return integer_interval(0, self._num_events - 1)
 
     def __init__(
         self,
@@ -204,25 +253,35 @@ class Categorical(Distribution):
         assert given is not None
         if given.ndim < 1:
             raise ValueError("`probs` or `logits` parameter must be at least one-dimensional.")
-        self._given_probs = None if probs is None else probs / probs.sum(-1, True)
-        self._given_logits = None
-        if logits is not None:
-            self._given_logits = logits - logsumexp(logits, -1, True)
+        if probs is not None:
+            self.probs = probs / probs.sum(-1, True)
+        else:
+            self.logits = given - logsumexp(given, -1, True)
         self._num_events = given._shape[-1]
         super().__init__(given._shape[:-1], (), validate_args)
 
     @property
+    def param_shape(self) -> Size:
+        """The shape of the probabilities."""
+        return Size((*self._batch_shape, self._num_events))
+
+    @derived
     def probs(self) -> Tensor:
         """The probabilities."""
-        if self._given_probs is not None:
-            return self._given_probs
-        assert self._given_logits is not None
-        return softmax(self._given_logits, -1)
+        return softmax(self.logits, -1)
 
-    @property
+    @derived
     def logits(self) -> Tensor:
         """The logarithms of the probabilities."""
-        return self._given_logits if self._given_logits is not None else _clamped(self.probs).log()
+        return _clamped(self.probs).log()
+
+    @property
+    def mean(self) -> Tensor:
+        return filled_like(self.probs.sum(-1), math.nan)
+
+    @property
+    def variance(self) -> Tensor:
+        return filled_like(self.probs.sum(-1), math.nan)
 
     @property
     def mode(self) -> Tensor:
@@ -251,14 +310,15 @@ class Categorical(Distribution):
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
         """All categories."""
-        count = arange(self._num_events).reshape((-1,) + (1,) * len(self._batch_shape))
-        return count.expand((-1, *self._batch_shape)) if expand else count
+        return self._enumerated(arange(self._num_events), expand)
 
 
 class OneHotCategorical(Distribution):
     """A category as a vector with a single 1."""
 
-    _support = staticmethod(simplex)
+    arg_constraints = {"probs": simplex, "logits": real_vector}
+    support = one_hot
+    has_enumerate_support = True
 
     def __init__(
         self,
@@ -298,3 +358,23 @@ class OneHotCategorical(Distribution):
 
     def entropy(self) -> Tensor:
         return self._categorical.entropy()
+
+    @property
+    def mode(self) -> Tensor:
+        return eye(self._event_shape[0], dtype=self.probs.dtype)[self._categorical.mode]
+
+    def enumerate_support(self, expand: bool = True) -> Tensor:
+        count = self._event_shape[0]
+        rows = eye(count, dtype=self.probs.dtype)
+        rows = rows.reshape((count,) + (1,) * len(self._batch_shape) + (count,))
+        return rows.expand((count, *self._batch_shape, count)) if expand else rows
+
+
+class OneHotCategoricalStraightThrough(OneHotCategorical):
+    """A vector with a single 1 whose gradient is the probabilities'."""
+
+    has_rsample = True
+
+    def rsample(self, sample_shape: Shape = ()) -> Tensor:
+        probs = self.probs
+        return self.sample(sample_shape) + (probs - probs.detach())

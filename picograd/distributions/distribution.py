@@ -9,11 +9,13 @@ torch.Size([5, 2, 3])
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
+from picograd.distributions.constraints import is_dependent
 from picograd.frontend.device import Size
 from picograd.frontend.grad_mode import no_grad
 from picograd.frontend.hostdata import from_array, values
@@ -23,42 +25,6 @@ from picograd.frontend.random import default_generator
 from picograd.frontend.tensor import Tensor
 
 Parameter = Tensor | float
-Check = Callable[[np.ndarray], np.ndarray]
-
-
-def positive(x: np.ndarray) -> np.ndarray:
-    """Greater than 0."""
-    return x > 0
-
-
-def not_negative(x: np.ndarray) -> np.ndarray:
-    """At least 0."""
-    return x >= 0
-
-
-def real(x: np.ndarray) -> np.ndarray:
-    """A number."""
-    return x == x
-
-
-def unit(x: np.ndarray) -> np.ndarray:
-    """In [0, 1]."""
-    return (x >= 0) & (x <= 1)
-
-
-def simplex(x: np.ndarray) -> np.ndarray:
-    """Not negative, with the sum 1 over the last dim."""
-    return (x >= 0).all(-1) & (np.abs(x.sum(-1) - 1) < 1e-6 + 1e-6 * x.shape[-1])
-
-
-def whole(x: np.ndarray) -> np.ndarray:
-    """A natural number."""
-    return (x >= 0) & (x % 1 == 0)
-
-
-def boolean(x: np.ndarray) -> np.ndarray:
-    """0 or 1."""
-    return (x == 0) | (x == 1)
 
 
 def broadcast_all(*parameters: Parameter) -> tuple[Tensor, ...]:
@@ -80,6 +46,16 @@ def drawn(like: Tensor, array: np.ndarray) -> Tensor:
     return from_array(np.asarray(array, like.dtype.numpy), like._storage.node.device)
 
 
+class derived:
+    """A parameter that follows from another one, unless it was given: then the instance has it."""
+
+    def __init__(self, function: Callable[[Any], Tensor]) -> None:
+        self.function, self.__doc__ = function, function.__doc__
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        return self if instance is None else self.function(instance)
+
+
 class Distribution:
     """A probability distribution over a batch of parameters."""
 
@@ -87,8 +63,8 @@ class Distribution:
     has_enumerate_support = False
     _validate_args = True
     # What each parameter, and a value, must be.
-    _checks: ClassVar[dict[str, Check]] = {}
-    _support: ClassVar[Check | None] = None
+    arg_constraints: ClassVar[dict[str, Any]] = {}
+    support: Any = None
 
     @staticmethod
     def set_default_validate_args(value: bool) -> None:
@@ -106,13 +82,15 @@ class Distribution:
             self._validate_args = validate_args
         if not self._validate_args:
             return
-        for name, check in self._checks.items():
+        for name, constraint in self.arg_constraints.items():
             value = self.__dict__.get(name)
-            if isinstance(value, Tensor) and not check(values(value)).all():
+            if not isinstance(value, Tensor) or is_dependent(constraint):
+                continue
+            if not constraint.holds(values(value)).all():
                 raise ValueError(
-                    f"Expected parameter {name} (Tensor of shape {tuple(value._shape)}) of "
-                    f"distribution {self!r} to satisfy the constraint {check.__name__}, but found "
-                    f"invalid values:\n{value}"
+                    f"Expected parameter {name} ({type(value).__name__} of shape "
+                    f"{tuple(value._shape)}) of distribution {self!r} to satisfy the constraint "
+                    f"{constraint!r}, but found invalid values:\n{value}"
                 )
 
     @property
@@ -139,6 +117,31 @@ class Distribution:
     def stddev(self) -> Tensor:
         """The standard deviation."""
         return self.variance.sqrt()
+
+    @property
+    def mode(self) -> Tensor:
+        """The likeliest value."""
+        raise NotImplementedError(f"{type(self).__name__}.mode isn't supported")
+
+    def expand(self, batch_shape: Sequence[int], _instance: object = None) -> Any:
+        """The same distribution with a larger batch, over the same memory."""
+        made, batch, count = copy.copy(self), tuple(batch_shape), len(self._batch_shape)
+        for name, value in self.__dict__.items():
+            if isinstance(value, Tensor):
+                made.__dict__[name] = value.expand(batch + value._shape[count:])
+            elif isinstance(value, Distribution):
+                made.__dict__[name] = value.expand(batch + tuple(value._batch_shape)[count:])
+        made._batch_shape = Size(batch)
+        return made
+
+    def enumerate_support(self, expand: bool = True) -> Tensor:
+        """All values of a discrete distribution, along a first dim."""
+        raise NotImplementedError(f"{type(self).__name__}.enumerate_support isn't supported")
+
+    def _enumerated(self, support: Tensor, expand: bool) -> Tensor:
+        """Values along a first dim, in front of the batch."""
+        support = support.reshape((-1,) + (1,) * len(self._batch_shape))
+        return support.expand((-1, *self._batch_shape)) if expand else support
 
     def _extended_shape(self, sample_shape: Sequence[int] = ()) -> Size:
         return Size((*sample_shape, *self._batch_shape, *self._event_shape))
@@ -196,18 +199,20 @@ class Distribution:
                     f"Value is not broadcastable with batch_shape+event_shape: {list(shape)} vs "
                     f"{list(expected)}."
                 )
-        support = type(self)._support
-        if support is not None and not support(values(value)).all():
+        support = self.support
+        if support is None or is_dependent(support):
+            return
+        if not support.holds(values(value)).all():
             raise ValueError(
-                f"Expected value argument (Tensor of shape {tuple(shape)}) to be within the "
-                f"support ({support.__name__}) of the distribution {self!r}, but found invalid "
+                f"Expected value argument ({type(value).__name__} of shape {tuple(shape)}) to be "
+                f"within the support ({support!r}) of the distribution {self!r}, but found invalid "
                 f"values:\n{value}"
             )
 
     def __repr__(self) -> str:
         shown = [
             f"{name}: {x.item() if x.numel() == 1 else 'torch.Size(' + str(list(x._shape)) + ')'}"
-            for name in self._checks
+            for name in self.arg_constraints
             if isinstance(x := self.__dict__.get(name), Tensor)
         ]
         return f"{type(self).__name__}({', '.join(shown)})"

@@ -9,21 +9,31 @@ In: two distributions. Out: `kl_divergence(p, q)`; `register_kl` adds a pair.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 from picograd.distributions.continuous import (
-    Beta,
     Exponential,
-    Gamma,
+    HalfNormal,
     Laplace,
     LogNormal,
     Normal,
     Uniform,
 )
-from picograd.distributions.discrete import Bernoulli, Categorical, OneHotCategorical, Poisson
+from picograd.distributions.counts import Geometric
+from picograd.distributions.discrete import (
+    Bernoulli,
+    Binomial,
+    Categorical,
+    OneHotCategorical,
+    Poisson,
+)
 from picograd.distributions.distribution import Distribution
-from picograd.distributions.multivariate import Dirichlet, Independent, MultivariateNormal
+from picograd.distributions.gamma import Beta, Dirichlet, Gamma
+from picograd.distributions.multivariate import Independent, MultivariateNormal
+from picograd.distributions.tails import Cauchy, Gumbel
+from picograd.distributions.transformed import TransformedDistribution
 from picograd.frontend.selection import choose
 from picograd.frontend.tensor import Tensor
 from picograd.linalg import solve_triangular
@@ -66,6 +76,50 @@ def _normal(p: Normal, q: Normal) -> Tensor:
 def _laplace(p: Laplace, q: Laplace) -> Tensor:
     ratio, distance = p.scale / q.scale, (p.loc - q.loc).abs()
     return -ratio.log() + distance / q.scale + ratio * (-distance / p.scale).exp() - 1
+
+
+@register_kl(HalfNormal, HalfNormal)
+def _half_normal(p: HalfNormal, q: HalfNormal) -> Tensor:
+    return kl_divergence(p._base(), q._base())
+
+
+@register_kl(Cauchy, Cauchy)
+def _cauchy(p: Cauchy, q: Cauchy) -> Tensor:
+    both = (p.scale + q.scale) ** 2 + (p.loc - q.loc) ** 2
+    return both.log() - (4 * p.scale * q.scale).log()
+
+
+@register_kl(Gumbel, Gumbel)
+def _gumbel(p: Gumbel, q: Gumbel) -> Tensor:
+    ratio, away = p.scale / q.scale, q.loc / q.scale
+    moved = p.loc / q.scale
+    grown = (away + lgamma(1 + ratio) - moved).exp()
+    return ratio * 0.57721566490153286060 - ratio.log() - away + grown + moved - 1.5772156649015329
+
+
+@register_kl(Uniform, Normal)
+def _uniform_normal(p: Uniform, q: Normal) -> Tensor:
+    width = p.high - p.low
+    size = (math.sqrt(2 * math.pi) * q.scale / width).log()
+    return size + (width**2 / 12 + ((p.high + p.low - 2 * q.loc) / 2) ** 2) / q.scale**2 / 2
+
+
+@register_kl(Geometric, Geometric)
+def _geometric(p: Geometric, q: Geometric) -> Tensor:
+    return -p.entropy() - (-q.probs).log1p() / p.probs - q.logits
+
+
+@register_kl(Binomial, Binomial)
+def _binomial(p: Binomial, q: Binomial) -> Tensor:
+    each = p.probs * (p.logits - q.logits) + (-p.probs).log1p() - (-q.probs).log1p()
+    return choose(p.total_count > q.total_count, float("inf"), p.total_count * each)
+
+
+@register_kl(TransformedDistribution, TransformedDistribution)
+def _transformed(p: TransformedDistribution, q: TransformedDistribution) -> Tensor:
+    if p.transforms != q.transforms:
+        raise NotImplementedError("KL between different transforms isn't supported")
+    return kl_divergence(p.base_dist, q.base_dist)
 
 
 @register_kl(Exponential, Exponential)

@@ -3,8 +3,8 @@
 In: vectors and matrices of parameters, or another distribution. Out: samples and densities.
 
 >>> import picograd
->>> Dirichlet(picograd.ones(3)).mean.sum().round().item()
-1.0
+>>> MultivariateNormal(picograd.zeros(2), picograd.eye(2)).variance
+tensor([1., 1.])
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from picograd.distributions.continuous import standard_gamma
-from picograd.distributions.distribution import Distribution, positive, real, simplex
+from picograd.distributions.constraints import Constraint, independent, lower_cholesky, real_vector
+from picograd.distributions.distribution import Distribution
 from picograd.frontend.promotion import broadcast_shapes
 from picograd.frontend.random import gaussian
 from picograd.frontend.tensor import Tensor
 from picograd.linalg import cholesky, cholesky_inverse, inv, solve_triangular
-from picograd.special import digamma, lgamma, xlogy
 
 Shape = Sequence[int]
 
@@ -27,8 +26,8 @@ class MultivariateNormal(Distribution):
     """Normal vectors, by their covariance, its inverse or its Cholesky factor."""
 
     has_rsample = True
-    _checks = {"loc": real}
-    _support = staticmethod(real)
+    arg_constraints = {"loc": real_vector, "scale_tril": lower_cholesky}
+    support = real_vector
 
     def __init__(
         self,
@@ -71,6 +70,8 @@ class MultivariateNormal(Distribution):
     def mean(self) -> Tensor:
         return self.loc
 
+    mode = mean
+
     @property
     def variance(self) -> Tensor:
         return (self.scale_tril**2).sum(-1)
@@ -104,48 +105,6 @@ def _factor(covariance: Tensor) -> Tensor:
         ) from None
 
 
-class Dirichlet(Distribution):
-    """Probabilities that add up to 1; samples have no gradient."""
-
-    _checks = {"concentration": positive}
-    _support = staticmethod(simplex)
-
-    def __init__(self, concentration: Tensor, validate_args: bool | None = None) -> None:
-        if concentration.ndim < 1:
-            raise ValueError("`concentration` parameter must be at least one-dimensional.")
-        self.concentration = concentration
-        shape = concentration._shape
-        super().__init__(shape[:-1], shape[-1:], validate_args)
-
-    @property
-    def mean(self) -> Tensor:
-        return self.concentration / self.concentration.sum(-1, True)
-
-    @property
-    def variance(self) -> Tensor:
-        total = self.concentration.sum(-1, True)
-        return self.concentration * (total - self.concentration) / (total**2 * (total + 1))
-
-    def sample(self, sample_shape: Shape = ()) -> Tensor:
-        made = standard_gamma(self.concentration.detach(), self._extended_shape(sample_shape))
-        return made / made.sum(-1, True)
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        self._validate_sample(value)
-        shape = self.concentration
-        return xlogy(shape - 1, value).sum(-1) + lgamma(shape.sum(-1)) - lgamma(shape).sum(-1)
-
-    def entropy(self) -> Tensor:
-        shape, count = self.concentration, self._event_shape[0]
-        total = shape.sum(-1)
-        return (
-            lgamma(shape).sum(-1)
-            - lgamma(total)
-            - (count - total) * digamma(total)
-            - ((shape - 1) * digamma(shape)).sum(-1)
-        )
-
-
 class Independent(Distribution):
     """Another distribution whose last batch dims count as part of an event."""
 
@@ -168,6 +127,29 @@ class Independent(Distribution):
         kept = len(batch) - reinterpreted_batch_ndims
         self.has_rsample = base_distribution.has_rsample
         super().__init__(batch[:kept], (*batch[kept:], *event), validate_args)
+
+    @property
+    def support(self) -> Constraint | None:  # type: ignore[override]
+        """Where the base's is, with events of more dims."""
+        base = self.base_dist.support
+        dims = self.reinterpreted_batch_ndims
+        return independent(base, dims) if base is not None and dims else base
+
+    @property
+    def has_enumerate_support(self) -> bool:  # type: ignore[override]
+        """Whether the base's values can be listed."""
+        return self.base_dist.has_enumerate_support and not self.reinterpreted_batch_ndims
+
+    def enumerate_support(self, expand: bool = True) -> Tensor:
+        if self.reinterpreted_batch_ndims:
+            raise NotImplementedError(
+                "Enumeration over cartesian product is not implemented; enumerate base_dist"
+            )
+        return self.base_dist.enumerate_support(expand)
+
+    @property
+    def mode(self) -> Tensor:
+        return self.base_dist.mode
 
     @property
     def mean(self) -> Tensor:
@@ -193,3 +175,6 @@ class Independent(Distribution):
 
     def entropy(self) -> Tensor:
         return self.summed(self.base_dist.entropy())
+
+    def __repr__(self) -> str:
+        return f"Independent({self.base_dist!r}, {self.reinterpreted_batch_ndims})"

@@ -34,3 +34,19 @@ def test_once_differentiable_refuses_second_derivatives():
     assert first.item() == 192.0
     with pytest.raises(RuntimeError, match="once_differentiable"):
         picograd.autograd.grad(first, x)
+
+
+def test_variables_are_tensors():
+    torch = pytest.importorskip("torch")
+    for module in (picograd, torch):
+        variable = module.autograd.Variable
+        source = module.ones(2, requires_grad=True)
+        made = variable(source * 2)
+        assert isinstance(made, variable) and isinstance(source, variable)
+        assert type(made) is module.Tensor and not made.requires_grad
+        assert variable(source * 2, requires_grad=True).is_leaf
+        assert variable(module.ones(1), True).requires_grad
+        with pytest.raises(TypeError, match="has to be a tensor"):
+            variable([1.0])
+        with pytest.warns(UserWarning, match="volatile was removed"):
+            variable(source, volatile=True)
