@@ -41,7 +41,8 @@ __version__ = "0.1.0"
 
 inf, nan, pi, e = math.inf, math.nan, math.pi, math.e
 newaxis = None
-strided, contiguous_format, preserve_format = "torch.strided", "contiguous", "preserve"
+strided, sparse_coo = "torch.strided", "torch.sparse_coo"
+contiguous_format, preserve_format = "contiguous", "preserve"
 
 _ALIASES = {
     "half": "float16",

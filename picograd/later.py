@@ -48,6 +48,7 @@ FUNCTIONS = {
     ),
     **_rows(_OLDER, "lu=lu_method pca_lowrank svd_lowrank vander"),
     **_rows(_SPECIAL, "polygamma"),
+    **_rows("picograd.sparse", "sparse_coo_tensor spmm=mm smm=mm"),
     **_rows("picograd.amp", "autocast"),
     **_rows("picograd.frontend.vmap", "vmap"),
     **_rows("picograd.frontend.dlpack", "from_dlpack to_dlpack"),
@@ -73,6 +74,7 @@ FUNCTIONS = {
 METHODS = {
     **BOTH,
     **_rows("picograd.frontend.dlpack", "__dlpack__=export __dlpack_device__=device_of"),
+    **_rows("picograd.sparse", "to_sparse"),
     **_rows(_OLDER, "lu=lu_method"),
     **_rows("picograd.special.gamma", "polygamma=polygamma_method"),
 }

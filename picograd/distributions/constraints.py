@@ -132,7 +132,7 @@ class independent(Constraint):
 
     def holds(self, array: np.ndarray) -> np.ndarray:
         found = self.base_constraint.holds(array)
-        return found.all(tuple(range(-self.reinterpreted_batch_ndims, 0)))
+        return np.asarray(found.all(tuple(range(-self.reinterpreted_batch_ndims, 0))))
 
 
 class _Parts(Constraint):
@@ -201,7 +201,7 @@ def is_dependent(constraint: object) -> bool:
 
 
 def _triangular(x: np.ndarray) -> np.ndarray:
-    return (np.tril(x) == x).all((-2, -1))
+    return np.asarray((np.tril(x) == x).all((-2, -1)))
 
 
 def _positive_diagonal(x: np.ndarray) -> np.ndarray:
@@ -213,7 +213,7 @@ def _unit_rows(x: np.ndarray) -> np.ndarray:
 
 
 def _symmetric(x: np.ndarray) -> np.ndarray:
-    return np.isclose(x, x.swapaxes(-2, -1), atol=1e-6).all((-2, -1))
+    return np.asarray(np.isclose(x, x.swapaxes(-2, -1), atol=1e-6).all((-2, -1)))
 
 
 def _simplex(x: np.ndarray) -> np.ndarray:

@@ -61,7 +61,7 @@ class Geometric(_Coins):
     def log_prob(self, value: Tensor) -> Tensor:
         self._validate_sample(value)
         probs = self.probs
-        impossible = (value == 0).logical_and(probs == 1)
+        impossible = (value == 0) & (probs == 1)
         return value * choose(impossible, 0.0, (-probs).log1p()) + probs.log()
 
     def entropy(self) -> Tensor:
@@ -169,7 +169,7 @@ class Multinomial(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         self._validate_sample(value)
         logits, value = broadcast_all(self.logits, value)
-        impossible = (value == 0).logical_and(logits == -float("inf"))
+        impossible = (value == 0) & (logits == -float("inf"))
         logits = choose(impossible, 0.0, logits)
         ways = lgamma(value.sum(-1) + 1) - lgamma(value + 1).sum(-1)
         return ways + (logits * value).sum(-1)

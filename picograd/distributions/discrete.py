@@ -254,9 +254,9 @@ class Categorical(Distribution):
         if given.ndim < 1:
             raise ValueError("`probs` or `logits` parameter must be at least one-dimensional.")
         if probs is not None:
-            self.probs = probs / probs.sum(-1, True)
+            self.__dict__["probs"] = probs / probs.sum(-1, True)
         else:
-            self.logits = given - logsumexp(given, -1, True)
+            self.__dict__["logits"] = given - logsumexp(given, -1, True)
         self._num_events = given._shape[-1]
         super().__init__(given._shape[:-1], (), validate_args)
 

@@ -70,7 +70,9 @@ class MultivariateNormal(Distribution):
     def mean(self) -> Tensor:
         return self.loc
 
-    mode = mean
+    @property
+    def mode(self) -> Tensor:
+        return self.loc
 
     @property
     def variance(self) -> Tensor:

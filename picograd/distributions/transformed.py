@@ -128,24 +128,25 @@ class LogisticNormal(TransformedDistribution):
     """Probabilities that are a normal vector's, by breaking a stick."""
 
     def __init__(self, loc: Tensor, scale: Tensor, validate_args: bool | None = None) -> None:
-        super().__init__(Normal(loc, scale), StickBreakingTransform(), validate_args)
+        self._normal = Normal(loc, scale)
+        super().__init__(self._normal, StickBreakingTransform(), validate_args)
 
     @property
     def loc(self) -> Tensor:
         """The normal vector's mean."""
-        return self.base_dist.base_dist.loc
+        return self._normal.loc
 
     @property
     def scale(self) -> Tensor:
         """The normal vector's standard deviation."""
-        return self.base_dist.base_dist.scale
+        return self._normal.scale
 
 
 class Kumaraswamy(TransformedDistribution):
     """A relative of the beta distribution with a cdf of powers."""
 
     arg_constraints = {"concentration1": positive, "concentration0": positive}
-    support = unit_interval
+    support = unit_interval  # type: ignore[assignment]
 
     def __init__(
         self,

@@ -74,6 +74,9 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     """The matrix product; vectors count as a row (left) or a column (right), batches broadcast."""
     for position, x in enumerate((input, other), 1):
         if not isinstance(x, Tensor):
+            if getattr(x, "is_sparse", False):
+                left = position == 1
+                return input.__matmul__(other) if left else other.__rmatmul__(input)
             raise TypeError(
                 f"matmul(): argument 'other' (position {position}) must be Tensor, not "
                 f"{type(x).__name__}"
@@ -129,6 +132,8 @@ def _need_rank(x: Tensor, rank: int, name: str) -> None:
 @operation(out=True)
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
     """The product of two matrices."""
+    if not isinstance(input, Tensor) or not isinstance(mat2, Tensor):
+        return matmul(input, mat2)  # of a sparse matrix, or a TypeError
     _need_rank(input, 2, "self")
     _need_rank(mat2, 2, "mat2")
     return matmul(input, mat2)

@@ -32,6 +32,11 @@ from picograd.graph.node import Node
 Saved = tuple[Node, "Edge | int | None"]
 
 
+def _has_no_node(saved: object) -> bool:
+    """Whether an object to save is kept as it is: None, or a sparse tensor."""
+    return saved is None or getattr(saved, "is_sparse", False) is True
+
+
 class FunctionCtx:
     """What `forward` and `backward` share."""
 
@@ -46,7 +51,7 @@ class FunctionCtx:
     def save_for_backward(self, *tensors: Tensor | None) -> None:
         """Keep tensors for backward, as they are now."""
         for tensor in tensors:
-            if tensor is not None and not isinstance(tensor, Tensor):
+            if not isinstance(tensor, Tensor) and not _has_no_node(tensor):
                 raise TypeError(
                     "save_for_backward can only save variables, but argument is of type "
                     f"{type(tensor).__name__}"
@@ -83,8 +88,8 @@ class FunctionGrad(GradNode):
         """Turn the tensors to save into immutable nodes with their places on the tape."""
         saved: list[Saved | None] = []
         for tensor in self.ctx._to_save:
-            if tensor is None:
-                saved.append(None)
+            if not isinstance(tensor, Tensor):
+                saved.append(tensor)
                 continue
             number = next((n for n, result in enumerate(results) if result is tensor), None)
             place = number if number is not None else tensor._edge()
@@ -100,8 +105,8 @@ class FunctionGrad(GradNode):
             raise RuntimeError(FREED)
         tensors: list[Tensor | None] = []
         for entry in self._saved:
-            if entry is None:
-                tensors.append(None)
+            if not isinstance(entry, tuple):
+                tensors.append(entry)
                 continue
             node, place = entry
             tensor = wrap(node)

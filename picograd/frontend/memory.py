@@ -105,7 +105,7 @@ def is_cuda(self: Tensor) -> bool:
 
 @attribute
 def is_sparse(self: Tensor) -> bool:
-    """Always False: there are no sparse tensors."""
+    """Always False: a sparse tensor is a `picograd.sparse.SparseTensor`."""
     return False
 
 
