@@ -88,6 +88,8 @@ INPLACE = {
 
 def find(name: str) -> object | None:
     """The function of a row, imported; None if there is no such row."""
+    if name.startswith("_foreach_"):
+        return importlib.import_module("picograd.optim.foreach").find(name)
     row = FUNCTIONS.get(name)
     return None if row is None else getattr(importlib.import_module(row[0]), row[1])
 
