@@ -35,6 +35,8 @@ BOTH = {
     **_rows(_LINALG, "orgqr=householder_product"),
     **_rows("picograd.linalg.observations", "corrcoef cov"),
     **_rows("picograd.linalg.reflections", "geqrf ormqr"),
+    **_rows("picograd.signal.spectrum", "istft stft"),
+    **_rows("picograd.special.incomplete_gamma", "igamma=gammainc igammac=gammaincc"),
     **_rows(_SPECIAL, "digamma i0 lgamma mvlgamma=multigammaln"),
 }
 
@@ -49,6 +51,15 @@ FUNCTIONS = {
     **_rows(_OLDER, "lu=lu_method pca_lowrank svd_lowrank vander"),
     **_rows(_SPECIAL, "polygamma"),
     **_rows("picograd.sparse", "sparse_coo_tensor spmm=mm smm=mm"),
+    **_rows(
+        "picograd.nn.native",
+        "_log_softmax_backward_data _softmax_backward_data native_batch_norm native_dropout "
+        "native_group_norm native_layer_norm",
+    ),
+    **_rows(
+        "picograd.nn.resampling",
+        "grid_sampler grid_sampler_2d=grid_sampler grid_sampler_3d=grid_sampler",
+    ),
     **_rows("picograd.amp", "autocast"),
     **_rows("picograd.frontend.vmap", "vmap"),
     **_rows("picograd.frontend.dlpack", "from_dlpack to_dlpack"),
@@ -81,6 +92,7 @@ METHODS = {
 
 # Methods that also have an in-place form.
 INPLACE = {
+    **_rows("picograd.special.incomplete_gamma", "igamma=gammainc igammac=gammaincc"),
     **_rows(_SPECIAL, "digamma i0 lgamma mvlgamma=multigammaln"),
     **_rows("picograd.special.gamma", "polygamma=polygamma_method"),
 }

@@ -34,6 +34,7 @@ MODULES = (
     "legacy",
     "striding",
     "derived",
+    "layouts",
     "copies",
     "numeric",
     "system",

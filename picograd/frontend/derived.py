@@ -59,13 +59,13 @@ def isreal(input: Tensor) -> Tensor:
 # --- parts written into a copy ------------------------------------------------------------------
 
 
-@operation()
+@operation(out=True)
 def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
     """A copy with `src` at one position of an axis."""
     return _placed(input, src, lambda copy: select(copy, dim, index), "select_scatter")
 
 
-@operation()
+@operation(out=True)
 def slice_scatter(
     input: Tensor,
     src: Tensor,
@@ -80,7 +80,7 @@ def slice_scatter(
     return _placed(input, src, lambda copy: sliced(copy, part), "slice_scatter")
 
 
-@operation()
+@operation(out=True)
 def diagonal_scatter(
     input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1
 ) -> Tensor:

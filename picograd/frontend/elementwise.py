@@ -284,6 +284,10 @@ def _hypot_rule(gradient: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]
 def _hypot(a: Tensor, b: Tensor) -> Tensor:
     a, b = primitives.elementwise(Op.ABS, a), primitives.elementwise(Op.ABS, b)
     large = primitives.elementwise(Op.MAXIMUM, a, b)
+    # An infinite side beats a NaN.
+    for side in (a, b):
+        endless = primitives.elementwise(Op.EQ, side, filled_like(side, math.inf))
+        large = primitives.elementwise(Op.WHERE, endless, side, large)
     plain = primitives.elementwise(
         Op.OR,
         primitives.elementwise(Op.EQ, large, filled_like(large, 0)),

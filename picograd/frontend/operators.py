@@ -103,5 +103,6 @@ def install(tables: dict[str, Callable[..., object]] = FUNCTIONS) -> None:
             )
     methods["__getitem__"] = slicing.getitem
     methods["__setitem__"] = slicing.setitem
+    methods["__rdiv__"] = methods["__rtruediv__"]
     for name, method in methods.items():
         setattr(Tensor, name, method)

@@ -214,7 +214,7 @@ def amin(input: Tensor, dim: Dims = (), keepdim: bool = False) -> Tensor:
     return _extreme(Combiner.MIN, input, dim, keepdim, "amin")
 
 
-@operation()
+@operation(out=True)
 def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> MinMax:
     """The smallest and the largest value."""
     where_to = () if dim is None else dim

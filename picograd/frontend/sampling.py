@@ -20,7 +20,7 @@ from picograd.dtypes import DType, float32, float64, int64
 from picograd.frontend import primitives
 from picograd.frontend.creation import Device, as_shape, finish
 from picograd.frontend.device import device_name
-from picograd.frontend.elementwise import add, div, mul, neg
+from picograd.frontend.elementwise import add, div, filled_like, mul, neg
 from picograd.frontend.hostdata import known_values
 from picograd.frontend.promotion import broadcast_pair, broadcast_to, get_default_dtype, type_name
 from picograd.frontend.random import Generator, gaussian, integers, uniform
@@ -44,6 +44,7 @@ def normal(
     *,
     generator: Generator | None = None,
     dtype: DType | None = None,
+    layout: object = None,
     device: Device = None,
     requires_grad: bool = False,
 ) -> Tensor:
@@ -273,3 +274,36 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | Non
         raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd}")
     draw = uniform(self._shape, self.dtype, generator, _place(self))
     return _fill(self, mul(primitives.elementwise(Op.LOG1P, neg(draw)), -1.0 / lambd))
+
+
+@operation(function=False)
+def cauchy_(
+    self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Generator | None = None
+) -> Tensor:
+    """Fill with Cauchy-distributed numbers."""
+    if sigma <= 0:
+        raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}")
+    draw = uniform(self._shape, self.dtype, generator, _place(self))
+    slope = mul(add(draw, -0.5), math.pi).tan()  # type: ignore[attr-defined]
+    return _fill(self, add(mul(slope, sigma), median))
+
+
+@operation(function=False)
+def log_normal_(
+    self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None
+) -> Tensor:
+    """Fill with numbers whose logarithms are normal, of that mean and standard deviation."""
+    if std <= 0:
+        raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std}")
+    draw = gaussian(self._shape, self.dtype, generator, _place(self))
+    return _fill(self, primitives.elementwise(Op.EXP, add(mul(draw, std), mean)))
+
+
+@operation(function=False)
+def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) -> Tensor:
+    """Fill with the number of trials up to the first success, of probability p each."""
+    if not 0 < p < 1:
+        raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p}")
+    draw = uniform(self._shape, float64, generator, _place(self))
+    waiting = mul(primitives.elementwise(Op.LOG1P, neg(draw)), 1 / math.log1p(-p))
+    return _fill(self, primitives.elementwise(Op.MAXIMUM, waiting.ceil(), filled_like(waiting, 1)))

@@ -104,7 +104,7 @@ def logcumsumexp(input: Tensor, dim: int) -> Tensor:
     return add(log(primitives.scan(Combiner.SUM, exp(sub(input, top)), axis)), top)
 
 
-@operation()
+@operation(out=True)
 def diff(
     input: Tensor,
     n: int = 1,

@@ -197,7 +197,7 @@ def dist(input: Tensor, other: Tensor, p: Number = 2) -> Tensor:
     return norm(sub(input, other), p)
 
 
-@operation(out=True)
+@operation(inplace=True, out=True)
 def renorm(input: Tensor, p: Number, dim: int, maxnorm: float) -> Tensor:
     """Each slice along `dim` scaled down to a p-norm of at most `maxnorm`."""
     axis = wrap_dim(dim, input.ndim)

@@ -151,6 +151,7 @@ def lu(A: Tensor, *, pivot: bool = True) -> PLU:
     return PLU(*lu_unpack(*lu_factor(A, pivot=pivot)))
 
 
+@writing_out
 def lu_unpack(
     LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True, unpack_pivots: bool = True
 ) -> PLU:

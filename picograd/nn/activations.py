@@ -168,7 +168,7 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """`input` where it is beyond `lambd`, else 0."""
     outside = lt(filled_like(input, lambd), input).logical_or(lt(input, -lambd))
-    return choose(outside, input, 0.0)
+    return choose(outside.logical_or(input != input), input, 0.0)
 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:

@@ -62,6 +62,13 @@ from picograd.nn.convolution import (
     conv_transpose3d,
 )
 from picograd.nn.ctc import ctc_loss
+from picograd.nn.fractional import (
+    fractional_max_pool2d,
+    fractional_max_pool2d_with_indices,
+    fractional_max_pool3d,
+    fractional_max_pool3d_with_indices,
+)
+from picograd.nn.heads import multi_head_attention_forward
 from picograd.nn.losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -171,6 +178,10 @@ __all__ = [
     "embedding_bag",
     "feature_alpha_dropout",
     "fold",
+    "fractional_max_pool2d",
+    "fractional_max_pool2d_with_indices",
+    "fractional_max_pool3d",
+    "fractional_max_pool3d_with_indices",
     "gaussian_nll_loss",
     "gelu",
     "glu",
@@ -205,6 +216,7 @@ __all__ = [
     "max_unpool3d",
     "mish",
     "mse_loss",
+    "multi_head_attention_forward",
     "multi_margin_loss",
     "multilabel_margin_loss",
     "multilabel_soft_margin_loss",

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from picograd.frontend.interop import tensor
+from picograd.frontend.selection import choose
 from picograd.frontend.tensor import Tensor
 from picograd.nn.pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 
@@ -238,10 +239,11 @@ def grid_sample(
     Source: Jaderberg et al. 2015, Spatial Transformer Networks.
     """
     rank = input.ndim - 2
-    if mode not in ("bilinear", "nearest") or padding_mode not in ("zeros", "border", "reflection"):
+    modes, paddings = ("bilinear", "nearest", "bicubic"), ("zeros", "border", "reflection")
+    if mode not in modes or padding_mode not in paddings:
         raise ValueError(
-            "nn.functional.grid_sample(): expected mode to be 'bilinear' or 'nearest' and "
-            "padding_mode to be 'zeros', 'border', or 'reflection', but got: "
+            "nn.functional.grid_sample(): expected mode to be 'bilinear', 'nearest' or "
+            "'bicubic' and padding_mode to be 'zeros', 'border', or 'reflection', but got: "
             f"'{mode}' and '{padding_mode}'"
         )
     if grid.ndim != input.ndim or grid.shape[0] != input.shape[0] or grid.shape[-1] != rank:
@@ -250,6 +252,8 @@ def grid_sample(
             f"batch size, but got grid with sizes {list(grid.shape)} and input with sizes "
             f"{list(input.shape)}"
         )
+    if mode == "bicubic" and rank != 2:
+        raise RuntimeError("grid_sampler(): bicubic interpolation only supports 4D input")
     places = []
     for n, extent in enumerate(input.shape[2:]):
         place = grid[..., rank - 1 - n]
@@ -257,7 +261,11 @@ def grid_sample(
             place = (place + 1) / 2 * (extent - 1)
         else:
             place = ((place + 1) * extent - 1) / 2
-        places.append(_inside(place, extent, padding_mode, bool(align_corners)))
+        if mode != "bicubic":
+            place = _inside(place, extent, padding_mode, bool(align_corners))
+        places.append(place)
+    if mode == "bicubic":
+        return _bicubic(input, places, padding_mode, bool(align_corners))
     if mode == "nearest":
         return _at(input, [place.round() for place in places])
     lows = [place.floor() for place in places]
@@ -274,6 +282,42 @@ def grid_sample(
         result = part if result is None else result + part
     assert result is not None
     return result
+
+
+def _cubic(distance: Tensor) -> Tensor:
+    """The weight of an element at a distance from 0 to 2 (Keys 1981, with a slope of -0.75)."""
+    x, a = distance, -0.75
+    near = ((a + 2) * x - (a + 3)) * x * x + 1
+    far = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
+    return choose(x <= 1, near, far)
+
+
+def _bicubic(
+    input: Tensor, places: Sequence[Tensor], padding_mode: str, align_corners: bool
+) -> Tensor:
+    """The sum over 4 by 4 elements; those outside are what the padding puts there."""
+    result = None
+    at: list[list[Tensor]] = []
+    weights: list[list[Tensor]] = []
+    for place, extent in zip(places, input.shape[2:], strict=True):
+        low = place.floor().detach()
+        at.append([_inside(low + k, extent, padding_mode, align_corners) for k in range(-1, 3)])
+        weights.append([_cubic((place - low - k).abs()) for k in range(-1, 3)])
+    for row, row_weight in zip(at[0], weights[0], strict=True):
+        for column, weight in zip(at[1], weights[1], strict=True):
+            part = _at(input, [row, column]) * (row_weight * weight).unsqueeze(1)
+            result = part if result is None else result + part
+    assert result is not None
+    return result
+
+
+def grid_sampler(
+    input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool
+) -> Tensor:
+    """`grid_sample` with numbers for the names of modes."""
+    mode = ("bilinear", "nearest", "bicubic")[interpolation_mode]
+    padding = ("zeros", "border", "reflection")[padding_mode]
+    return grid_sample(input, grid, mode, padding, align_corners)
 
 
 def _inside(place: Tensor, extent: int, padding_mode: str, align_corners: bool) -> Tensor:

@@ -27,6 +27,7 @@ from picograd.special.cylinder import (
     spherical_bessel_j0,
 )
 from picograd.special.gamma import digamma, lgamma, multigammaln, polygamma, zeta
+from picograd.special.incomplete_gamma import gammainc, gammaincc
 from picograd.special.normal import entr, erfcx, log_ndtr, ndtr, ndtri, xlog1py
 from picograd.special.polynomials import (
     chebyshev_polynomial_t,
@@ -69,6 +70,8 @@ __all__ = [
     "exp2",
     "expit",
     "expm1",
+    "gammainc",
+    "gammaincc",
     "gammaln",
     "hermite_polynomial_h",
     "hermite_polynomial_he",

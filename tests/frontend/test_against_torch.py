@@ -44,6 +44,38 @@ CASES = [
     ("F.ctc_loss(x.log_softmax(2), i[:, :2], [4, 3], [2, 1])", [(4, 2, 5)]),
     ("F.ctc_loss(x.log_softmax(2), i[:, :3], [4, 2], [2, 3], zero_infinity=True)", [(4, 2, 5)]),
     ("F.ctc_loss(x, i[0, :2], (2,), (2,), blank=4, reduction='none')", [(3, 5)]),
+    ("m.stft(x, 8, window=m.hann_window(8), return_complex=True).abs()", [(2, 32)]),
+    ("m.stft(x, 8, 3, 6, y, center=False, normalized=True, onesided=False,"
+     " return_complex=True).real", [(32,), (6,)]),
+    ("m.istft(m.stft(x, 8, 2, window=m.hann_window(8), return_complex=True), 8, 2,"
+     " window=m.hann_window(8), length=30)", [(32,)]),
+    ("m.frexp(x * 100)[0]", [(9,)]),
+    ("m.frexp(m.tensor([0, 1e-310, m.inf, -3, 1e308, 5e-324], dtype=m.float64))", []),
+    ("F.fractional_max_pool2d(x, (2, 3), (3, 4), _random_samples=y.sigmoid().detach())",
+     [(2, 3, 8, 11), (2, 3, 2)]),
+    ("F.fractional_max_pool3d(x, 2, 3, _random_samples=y.sigmoid().detach())",
+     [(2, 3, 8, 9, 7), (2, 3, 3)]),
+    ("F.grid_sample(x, y, 'bicubic', 'zeros', True)", [(2, 3, 5, 4), (2, 6, 3, 2)]),
+    ("F.grid_sample(x, y, 'bicubic', 'reflection', False)", [(2, 3, 5, 4), (2, 6, 3, 2)]),
+    ("m.igamma(x.exp().detach() * 9, y.exp() * 9)", [(9,), (9,)]),
+    ("m.igammac(x.exp().detach(), y.exp())", [(9,), (9,)]),
+    ("m.igamma(m.tensor([0, 0, 1, m.inf, -1, 0]), m.tensor([0, 1, m.inf, 1, 1, m.inf]))", []),
+    ("m.native_layer_norm(x, (4,), y, z, 1e-5)", [(2, 3, 4), (4,), (4,)]),
+    ("m.native_group_norm(x, y, z, 2, 4, 3, 2, 1e-5)", [(2, 4, 3), (4,), (4,)]),
+    ("m.native_batch_norm(x, y, z, None, None, True, 0.1, 1e-5)", [(2, 4, 3), (4,), (4,)]),
+    ("m._softmax_backward_data(x.detach(), y.detach(), 1, m.float32)", [(2, 4), (2, 4)]),
+    ("F.multi_head_attention_forward(x, x, x, 4, 2, y, None, None, None, True, 0.0, z, None,"
+     " attn_mask=m.ones(5, 5).triu(1).bool())", [(5, 2, 4), (12, 4), (4, 4)]),
+    ("m.as_strided_scatter(x.detach(), m.ones(2, 2), (2, 2), (1, 3))", [(3, 4)]),
+    ("m.nonzero_static(x.detach() > 0, size=9)", [(3, 4)]),
+    ("m.constant_pad_nd(x, (1, 2), 3.0)", [(3, 4)]),
+    ("m.hypot(m.tensor([m.inf, m.nan, 3]), m.tensor([m.nan, -m.inf, 4]))", []),
+    ("x.__rdiv__(2)", [(3,)]),
+    ("(x * 1).renorm_(2, 0, 1.0)", [(3, 4)]),
+    ("F.hardshrink(m.tensor([m.nan, 0.1]))", []),
+    ("m.empty_strided((2, 3), (1, 2)).stride()", []),
+    ("m.empty_permuted((2, 3, 4), (0, 2, 1)).stride()", []),
+    ("x.new_empty_strided((2, 2), (1, 2)).stride()", [(1,)]),
 ]  # fmt: skip
 
 
@@ -90,3 +122,15 @@ def test_expression(expression: str, shapes) -> None:
         if other is not None:
             slope = np.zeros_like(other) if slope is None else slope
             np.testing.assert_allclose(slope, other, 1e-3, 1e-4)
+
+
+FILLS = [("cauchy_", (1, 2)), ("geometric_", (0.3,)), ("log_normal_", (0.5, 0.5))]
+
+
+@pytest.mark.parametrize(("name", "arguments"), FILLS)
+def test_fill_has_its_distribution(name: str, arguments) -> None:
+    medians = []
+    for m in (torch, picograd):
+        m.manual_seed(0)
+        medians.append(getattr(m.zeros(20000), name)(*arguments).median().item())
+    assert medians[1] == pytest.approx(medians[0], rel=0.1)
