@@ -60,6 +60,7 @@ FUNCTIONS = {
         "picograd.nn.resampling",
         "grid_sampler grid_sampler_2d=grid_sampler grid_sampler_3d=grid_sampler",
     ),
+    **_rows("picograd.nn.padding", "constant_pad_nd"),
     **_rows("picograd.amp", "autocast"),
     **_rows("picograd.frontend.vmap", "vmap"),
     **_rows("picograd.frontend.dlpack", "from_dlpack to_dlpack"),

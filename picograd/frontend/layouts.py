@@ -20,7 +20,6 @@ from picograd.frontend import primitives
 from picograd.frontend.creation import Device, empty, new_empty
 from picograd.frontend.elementwise import mul
 from picograd.frontend.hostdata import from_array, values
-from picograd.frontend.promotion import Number
 from picograd.frontend.registry import operation
 from picograd.frontend.selection import choose
 from picograd.frontend.striding import as_strided
@@ -120,14 +119,6 @@ def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
     result = np.full((size, input.ndim), fill_value, np.int64)
     result[: len(places)] = places
     return from_array(result, input._storage.node.device)
-
-
-@operation(method=False)
-def constant_pad_nd(input: Tensor, pad: Sequence[int], value: Number = 0) -> Tensor:
-    """`nn.functional.pad` with one number."""
-    from picograd.nn.padding import pad as padded
-
-    return padded(input, pad, "constant", value)  # type: ignore[arg-type]
 
 
 class Frexp(NamedTuple):

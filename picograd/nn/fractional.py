@@ -12,6 +12,7 @@ torch.Size([1, 2, 2])
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -68,15 +69,17 @@ def _pooled(
     random = values(drawn)
     flat = np.zeros((batch, channels, *outs, *kernels), np.int64)
     for axis, (extent, out, width) in enumerate(zip(sizes, outs, kernels, strict=True)):
-        # Samples come last dimension first.
-        which = random[..., rank - 1 - axis]
-        table = np.array([_starts(s, extent, out, width) for s in which.reshape(-1)])
-        places = table.reshape(batch, channels, out)[..., None] + np.arange(width)
+        # In two dimensions the last one's sample comes first; in three it comes last.
+        which = random[..., 1 - axis if rank == 2 else axis]
+        table = np.zeros((batch, channels, out), np.int64)
+        for place in np.ndindex(batch, channels):
+            table[place] = _starts(which[place], extent, out, width)
+        places = table[..., None] + np.arange(width)
         wide = [batch, channels, *[1] * (2 * rank)]
         wide[2 + axis], wide[2 + rank + axis] = out, width
         flat = flat * extent + places.reshape(wide)
-    index = from_array(flat.reshape(batch, channels, -1), device)
-    shape = (batch, channels, *outs, -1)
+    index = from_array(flat.reshape(batch, channels, math.prod((*outs, *kernels))), device)
+    shape = (batch, channels, *outs, math.prod(kernels))
     windows = x.flatten(2).gather(2, index).view(shape)
     best = maximum(windows, -1)
     where = index.view(shape).gather(-1, best.indices.unsqueeze(-1)).squeeze(-1)

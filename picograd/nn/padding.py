@@ -40,6 +40,12 @@ def pad(
     return result
 
 
+def constant_pad_nd(input: Tensor, pad: Sequence[int], value: float = 0) -> Tensor:
+    """`pad` with one number, as torch has it beside its tensors."""
+    pairs = [(int(pad[n]), int(pad[n + 1])) for n in range(0, len(pad), 2)]
+    return _pad_constant(input, [input.ndim - 1 - n for n in range(len(pairs))], pairs, value)
+
+
 def _cropped(x: Tensor, axis: int, before: int, after: int) -> Tensor:
     """Fewer elements at both ends (the numbers are negative)."""
     extent = x._shape[axis]

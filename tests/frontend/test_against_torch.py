@@ -53,7 +53,7 @@ CASES = [
     ("m.frexp(m.tensor([0, 1e-310, m.inf, -3, 1e308, 5e-324], dtype=m.float64))", []),
     ("F.fractional_max_pool2d(x, (2, 3), (3, 4), _random_samples=y.sigmoid().detach())",
      [(2, 3, 8, 11), (2, 3, 2)]),
-    ("F.fractional_max_pool3d(x, 2, 3, _random_samples=y.sigmoid().detach())",
+    ("F.fractional_max_pool3d(x, (2, 3, 2), 3, _random_samples=y.sigmoid().detach())",
      [(2, 3, 8, 9, 7), (2, 3, 3)]),
     ("F.grid_sample(x, y, 'bicubic', 'zeros', True)", [(2, 3, 5, 4), (2, 6, 3, 2)]),
     ("F.grid_sample(x, y, 'bicubic', 'reflection', False)", [(2, 3, 5, 4), (2, 6, 3, 2)]),
