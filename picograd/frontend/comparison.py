@@ -108,6 +108,9 @@ def isclose(
     equal_nan: bool = False,
 ) -> Tensor:
     """Where `|input - other| <= atol + rtol * |other|` or both are equal."""
+    for name, bound in (("rtol", rtol), ("atol", atol)):
+        if bound < 0:
+            raise RuntimeError(f"{name} must be greater than or equal to zero, but got {bound}")
     if input.dtype is not other.dtype:
         raise RuntimeError(f"{type_name(input.dtype)} did not match {type_name(other.dtype)}")
     close = eq(input, other)

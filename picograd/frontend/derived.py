@@ -143,29 +143,38 @@ def sum_to_size(self: Tensor, *sizes: object, size: object = None) -> Tensor:
 # --- the same tensor, otherwise arranged ----------------------------------------------------------
 
 
-def _rearranged(x: Tensor, result: Tensor, name: str) -> Tensor:
-    if x.requires_grad:
-        raise NotImplementedError(f"{name} of a tensor that requires grad isn't supported")
-    x.data = result
+def _rearranged(x: Tensor, arrange: Callable[[Tensor], Tensor], name: str) -> Tensor:
+    x._check_inplace()
+    edge = x._edge()
+    if edge is not None and x._base is not None:
+        raise NotImplementedError(f"{name} of a view that requires grad isn't supported")
+    before = x._alias()
+    if edge is not None:
+        before._set_edge(edge)
+    result = arrange(before)
+    x.data = result.detach()
+    after = result._edge()
+    if after is not None:
+        x._set_edge(after)
     return x
 
 
 @operation(function=False)
 def squeeze_(self: Tensor, dim: int | None = None) -> Tensor:
     """Drop axes of extent 1 from this tensor."""
-    return _rearranged(self, squeeze(self.detach(), dim), "squeeze_")
+    return _rearranged(self, lambda x: squeeze(x, dim), "squeeze_")
 
 
 @operation(function=False)
 def unsqueeze_(self: Tensor, dim: int) -> Tensor:
     """Give this tensor one more axis, of extent 1."""
-    return _rearranged(self, unsqueeze(self.detach(), dim), "unsqueeze_")
+    return _rearranged(self, lambda x: unsqueeze(x, dim), "unsqueeze_")
 
 
 @operation(function=False)
 def t_(self: Tensor) -> Tensor:
     """Transpose this matrix."""
-    return _rearranged(self, t(self.detach()), "t_")
+    return _rearranged(self, lambda x: t(x), "t_")
 
 
 @operation(
@@ -175,7 +184,7 @@ def t_(self: Tensor) -> Tensor:
 )
 def transpose_(self: Tensor, dim0: int, dim1: int) -> Tensor:
     """Exchange two axes of this tensor."""
-    return _rearranged(self, transpose(self.detach(), dim0, dim1), "transpose_")
+    return _rearranged(self, lambda x: transpose(x, dim0, dim1), "transpose_")
 
 
 @operation(function=False, name="as_subclass")

@@ -142,7 +142,7 @@ def frexp(input: Tensor) -> Frexp:
     plain = fixed.isfinite().logical_and(fixed != 0)  # type: ignore[attr-defined]
     power = choose(plain, power, 0)
     # 2**-power in two factors, each of which is a normal number.
-    half = power >> 1
+    half = power >> 1  # type: ignore[operator]
     first, second = (((1023 - part) << 52).view(float64) for part in (half, power - half))
     mantissa = mul(mul(x, first), second)
     return Frexp(primitives.cast(mantissa, input.dtype), primitives.cast(power, int32))

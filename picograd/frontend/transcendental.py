@@ -320,7 +320,10 @@ def _acosh_rule(gradient: Tensor, x: Tensor) -> tuple[Tensor]:
 
 def _acosh(x: Tensor) -> Tensor:
     rest = sub(x, 1)
-    return log1p(add(rest, mul(sqrt(rest), sqrt(add(rest, 2)))))
+    found = log1p(add(rest, mul(sqrt(rest), sqrt(add(rest, 2)))))
+    # Far out it is the logarithm of 2 x, which may be no finite number itself.
+    far = binary(Op.LT, "lt", filled_like(x, 2.0**28), x)
+    return choose(far, add(log(x), math.log(2)), found)
 
 
 @operation(inplace=True, out=True, aliases=("arctanh",))

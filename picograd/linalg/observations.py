@@ -65,6 +65,14 @@ def cov(
             f"cov(): expected input to have two or fewer dimensions but got an input with "
             f"{input.ndim} dimensions, of shape {list(input._shape)}"
         )
+    for name, given in (("fweights", fweights), ("aweights", aweights)):
+        if given is not None and given.ndim > 1:
+            raise RuntimeError(
+                f"cov(): expected {name} to have one or fewer dimensions but got {name} with "
+                f"{given.ndim} dimensions"
+            )
+        if given is not None and bool((given < 0).any().item()):
+            raise RuntimeError(f"cov(): {name} cannot be negative")
     x = floating(input).reshape((1, -1)) if input.ndim < 2 else floating(input)
     weights = aweights
     if fweights is not None:

@@ -19,6 +19,7 @@ from picograd.frontend.random import Generator
 from picograd.frontend.sampling import bernoulli_
 from picograd.frontend.selection import choose
 from picograd.frontend.selection import relu as _relu
+from picograd.frontend.selection import threshold as _threshold
 from picograd.frontend.statistics import log_softmax as _log_softmax
 from picograd.frontend.statistics import softmax as _softmax
 from picograd.frontend.tensor import Tensor
@@ -133,6 +134,8 @@ def hardtanh(
     input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
 ) -> Tensor:
     """`input` bounded; the gradient at the bounds is 0."""
+    if min_val > max_val:
+        raise ValueError("min_val cannot be greater than max_val")
     low, high = filled_like(input, min_val), filled_like(input, max_val)
     bounded = choose(lt(low, input), input, low)
     return _finish(input, choose(lt(bounded, high), bounded, high), inplace)
@@ -159,8 +162,15 @@ def tanhshrink(input: Tensor) -> Tensor:
     return sub(input, _tanh(input))
 
 
+def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
+    """`input` where it is above the threshold, else `value`."""
+    return _finish(input, _threshold(input, threshold, value), inplace)
+
+
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """`input` moved towards 0 by `lambd`, and 0 in between."""
+    if lambd < 0:
+        raise RuntimeError(f"lambda must be at least 0, but found {lambd}")
     above, below = lt(filled_like(input, lambd), input), lt(input, -lambd)
     return choose(above, sub(input, lambd), choose(below, add(input, lambd), mul(input, 0)))
 
@@ -328,6 +338,8 @@ def rrelu(
     generator: Generator | None = None,
 ) -> Tensor:
     """Leaky relu with random slopes between the bounds; their mean when not training."""
+    if lower > upper:
+        raise RuntimeError("Lower bound should be less than or equal to the upper bound")
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
     from picograd.frontend.creation import zeros_like

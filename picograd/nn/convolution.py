@@ -102,6 +102,8 @@ def _convolution(
     dilations = per_axis(dilation, rank, "dilation")
     if min(strides) <= 0 or min(dilations) <= 0:
         raise RuntimeError("non-positive stride or dilation is not supported")
+    if groups <= 0:
+        raise RuntimeError("non-positive groups is not supported")
     if outputs % groups or input.shape[1] != channels * groups:
         raise RuntimeError(
             f"Given groups={groups}, weight of size {list(weight.shape)}, expected input"

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from picograd.frontend.tensor import Tensor
 Sizes = int | Sequence[int]
 
 
-def _starts(sample: np.floating, extent: int, out: int, kernel: int) -> np.ndarray:
+def _starts(sample: Any, extent: int, out: int, kernel: int) -> np.ndarray:
     """Where the windows of one dimension begin; the last one ends at the edge."""
     found = np.full(out, extent - kernel)
     if out > 1:
@@ -73,7 +73,7 @@ def _pooled(
         which = random[..., 1 - axis if rank == 2 else axis]
         table = np.zeros((batch, channels, out), np.int64)
         for place in np.ndindex(batch, channels):
-            table[place] = _starts(which[place], extent, out, width)
+            table[place] = _starts(which[place][()], extent, out, width)
         places = table[..., None] + np.arange(width)
         wide = [batch, channels, *[1] * (2 * rank)]
         wide[2 + axis], wide[2 + rank + axis] = out, width
@@ -81,11 +81,9 @@ def _pooled(
     index = from_array(flat.reshape(batch, channels, math.prod((*outs, *kernels))), device)
     shape = (batch, channels, *outs, math.prod(kernels))
     windows = x.flatten(2).gather(2, index).view(shape)
-    best = maximum(windows, -1)
-    where = index.view(shape).gather(-1, best.indices.unsqueeze(-1)).squeeze(-1)
-    if input.ndim == rank + 1:
-        return best.values.squeeze(0), where.squeeze(0)
-    return best.values, where
+    best, first = cast("tuple[Tensor, Tensor]", maximum(windows, -1))
+    where = index.view(shape).gather(-1, first.unsqueeze(-1)).squeeze(-1)
+    return (best.squeeze(0), where.squeeze(0)) if input.ndim == rank + 1 else (best, where)
 
 
 def _functions(rank: int) -> tuple[Callable[..., Any], Callable[..., Any]]:

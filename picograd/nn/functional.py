@@ -11,7 +11,6 @@ file of its own. Importable as `import picograd.nn.functional as F`.
 from __future__ import annotations
 
 from picograd.frontend.einstein import bilinear
-from picograd.frontend.selection import threshold
 from picograd.nn.activations import (
     alpha_dropout,
     celu,
@@ -46,6 +45,7 @@ from picograd.nn.activations import (
     softsign,
     tanh,
     tanhshrink,
+    threshold,
 )
 from picograd.nn.attention.dot_product import scaled_dot_product_attention
 from picograd.nn.bags import embedding_bag

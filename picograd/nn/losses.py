@@ -131,7 +131,7 @@ def huber_loss(
 ) -> Tensor:
     """Squared below `delta`, linear above."""
     if delta <= 0:
-        raise ValueError("huber_loss does not support non-positive values for delta.")
+        raise RuntimeError("huber_loss does not support non-positive values for delta.")
     _check_sizes(input, target)
     difference = sub(input, target)
     size = abs(difference)
@@ -478,6 +478,8 @@ def triplet_margin_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """How much nearer the positive is than the negative, less the margin."""
+    if margin <= 0:
+        raise ValueError(f"margin must be greater than 0, got {margin}")
     near = pairwise_distance(anchor, positive, p, eps)
     far = pairwise_distance(anchor, negative, p, eps)
     if swap:

@@ -43,6 +43,8 @@ def _axis(
 ) -> _Axis:
     if size <= 0 or stride <= 0 or dilation <= 0:
         raise RuntimeError("kernel size, stride and dilation must be greater than zero")
+    if padding < 0:
+        raise RuntimeError(f"pad must be non-negative, but got pad: {padding}")
     if padding * 2 > dilation * (size - 1) + 1:
         raise RuntimeError(
             f"pad should be at most half of effective kernel size, but got pad={padding}, "

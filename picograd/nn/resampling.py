@@ -14,11 +14,11 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from picograd.frontend.interop import tensor
-from picograd.frontend.selection import choose
 from picograd.frontend.tensor import Tensor
 from picograd.nn.pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 
@@ -129,13 +129,16 @@ def _resampled(x: Tensor, axis: int, positions: np.ndarray, mode: str) -> Tensor
     return result
 
 
-def _cubic(t: np.ndarray, a: float = -0.75) -> list[np.ndarray]:
-    """Weights of four neighbours (Keys 1981)."""
+Shares = TypeVar("Shares", np.ndarray, Tensor)
 
-    def near(d: np.ndarray) -> np.ndarray:
+
+def _cubic(t: Shares, a: float = -0.75) -> list[Shares]:
+    """Weights of four neighbours (Keys 1981), of arrays or tensors."""
+
+    def near(d: Shares) -> Shares:
         return ((a + 2) * d - (a + 3)) * d * d + 1
 
-    def far(d: np.ndarray) -> np.ndarray:
+    def far(d: Shares) -> Shares:
         return ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
 
     return [far(t + 1), near(t), near(1 - t), far(2 - t)]
@@ -284,14 +287,6 @@ def grid_sample(
     return result
 
 
-def _cubic(distance: Tensor) -> Tensor:
-    """The weight of an element at a distance from 0 to 2 (Keys 1981, with a slope of -0.75)."""
-    x, a = distance, -0.75
-    near = ((a + 2) * x - (a + 3)) * x * x + 1
-    far = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
-    return choose(x <= 1, near, far)
-
-
 def _bicubic(
     input: Tensor, places: Sequence[Tensor], padding_mode: str, align_corners: bool
 ) -> Tensor:
@@ -302,7 +297,7 @@ def _bicubic(
     for place, extent in zip(places, input.shape[2:], strict=True):
         low = place.floor().detach()
         at.append([_inside(low + k, extent, padding_mode, align_corners) for k in range(-1, 3)])
-        weights.append([_cubic((place - low - k).abs()) for k in range(-1, 3)])
+        weights.append(_cubic(place - low))
     for row, row_weight in zip(at[0], weights[0], strict=True):
         for column, weight in zip(at[1], weights[1], strict=True):
             part = _at(input, [row, column]) * (row_weight * weight).unsqueeze(1)

@@ -40,7 +40,7 @@ def _scaled(order: int, x: Tensor) -> Tensor:
     far = [1.0]
     for k in range(1, _FAR_TERMS):
         far.append(far[-1] * ((2 * k - 1) ** 2 - 4 * order * order) / (8 * k))
-    beyond = horner(large.reciprocal(), far) / (large * (2 * math.pi)).sqrt()
+    beyond = horner(large.reciprocal(), far) / (large.sqrt() * math.sqrt(2 * math.pi))
     if order:
         series = series * small * 0.5
     result = choose(near, series, beyond)

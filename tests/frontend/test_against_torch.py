@@ -73,6 +73,11 @@ CASES = [
     ("x.__rdiv__(2)", [(3,)]),
     ("(x * 1).renorm_(2, 0, 1.0)", [(3, 4)]),
     ("F.hardshrink(m.tensor([m.nan, 0.1]))", []),
+    ("((y := x * 2).squeeze_(0), y.t_(), y.mul_(3), y.unsqueeze_(0))[3]", [(1, 2, 3)]),
+    ("(x * 2).transpose_(0, 2).cos()", [(1, 2, 3)]),
+    ("m.acosh(m.tensor([1, 1.5, 3e38, 1e9, m.inf, 0.5]))", []),
+    ("m.i0(m.tensor([1e308, 3], dtype=m.float64))", []),
+    ("F.threshold(x * 1, 0.0, 5.0, inplace=True)", [(4,)]),
     ("m.empty_strided((2, 3), (1, 2)).stride()", []),
     ("m.empty_permuted((2, 3, 4), (0, 2, 1)).stride()", []),
     ("x.new_empty_strided((2, 2), (1, 2)).stride()", [(1,)]),
@@ -122,6 +127,31 @@ def test_expression(expression: str, shapes) -> None:
         if other is not None:
             slope = np.zeros_like(other) if slope is None else slope
             np.testing.assert_allclose(slope, other, 1e-3, 1e-4)
+
+
+REFUSED = [
+    ("F.hardtanh(x, 2.0, 1.0)", ValueError),
+    ("F.softshrink(x, -1.0)", RuntimeError),
+    ("F.rrelu(x, 0.5, 0.1)", RuntimeError),
+    ("F.max_pool1d(m.ones(1, 1, 9), 3, padding=-1)", RuntimeError),
+    ("F.conv1d(m.ones(1, 1, 9), m.ones(1, 1, 2), groups=0)", RuntimeError),
+    ("F.huber_loss(x, x, delta=-1.0)", RuntimeError),
+    ("F.triplet_margin_loss(x, x, x, margin=-1.0)", ValueError),
+    ("F.gaussian_nll_loss(x, x, m.ones(2))", ValueError),
+    ("m.isclose(x, x, rtol=-1.0)", RuntimeError),
+    ("m.cov(m.ones(2, 3), fweights=i[0] - 2)", RuntimeError),
+    ("x.squeeze_()", RuntimeError),
+    ("m.zeros(3).cauchy_(0, 0)", RuntimeError),
+    ("m.zeros(3).geometric_(1.5)", RuntimeError),
+    ("m.stft(x, 2)", RuntimeError),
+]
+
+
+@pytest.mark.parametrize(("expression", "kind"), REFUSED, ids=[row[0] for row in REFUSED])
+def test_refused(expression: str, kind: type[Exception]) -> None:
+    for m in (torch, picograd):
+        with pytest.raises(kind):
+            eval(expression, _inputs(m, [(8,)]))
 
 
 FILLS = [("cauchy_", (1, 2)), ("geometric_", (0.3,)), ("log_normal_", (0.5, 0.5))]
