@@ -69,13 +69,13 @@ from picograd.nn.fractional import (
     fractional_max_pool3d_with_indices,
 )
 from picograd.nn.heads import multi_head_attention_forward
+from picograd.nn.likelihoods import gaussian_nll_loss, poisson_nll_loss
 from picograd.nn.losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
     cosine_embedding_loss,
     cosine_similarity,
     cross_entropy,
-    gaussian_nll_loss,
     hinge_embedding_loss,
     huber_loss,
     kl_div,
@@ -84,7 +84,6 @@ from picograd.nn.losses import (
     mse_loss,
     nll_loss,
     pairwise_distance,
-    poisson_nll_loss,
     smooth_l1_loss,
     soft_margin_loss,
     triplet_margin_loss,

@@ -10,8 +10,6 @@ work on logits where they can, so that nothing under- or overflows.
 
 from __future__ import annotations
 
-import math
-
 from picograd.dtypes import int64
 from picograd.frontend import primitives
 from picograd.frontend.comparison import eq, lt
@@ -39,7 +37,7 @@ from picograd.frontend.transcendental import exp, log, log1p, xlogy
 from picograd.nn.activations import logsigmoid
 
 
-def _mode(reduction: str, size_average: bool | None, reduce: bool | None) -> str:
+def reduction_mode(reduction: str, size_average: bool | None, reduce: bool | None) -> str:
     """The reduction, where torch's old two flags may stand for it."""
     if size_average is None and reduce is None:
         return reduction
@@ -83,7 +81,7 @@ def mse_loss(
     _check_sizes(input, target)
     loss = square(sub(input, target))
     loss = loss if weight is None else mul(loss, weight)
-    return reduced(loss, _mode(reduction, size_average, reduce))
+    return reduced(loss, reduction_mode(reduction, size_average, reduce))
 
 
 def l1_loss(
@@ -98,7 +96,7 @@ def l1_loss(
     _check_sizes(input, target)
     loss = abs(sub(input, target))
     loss = loss if weight is None else mul(loss, weight)
-    return reduced(loss, _mode(reduction, size_average, reduce))
+    return reduced(loss, reduction_mode(reduction, size_average, reduce))
 
 
 def smooth_l1_loss(
@@ -116,10 +114,10 @@ def smooth_l1_loss(
     difference = sub(input, target)
     size = abs(difference)
     if beta == 0:
-        return reduced(size, _mode(reduction, size_average, reduce))
+        return reduced(size, reduction_mode(reduction, size_average, reduce))
     near = lt(size, beta)
     loss = choose(near, mul(square(difference), 0.5 / beta), sub(size, 0.5 * beta))
-    return reduced(loss, _mode(reduction, size_average, reduce))
+    return reduced(loss, reduction_mode(reduction, size_average, reduce))
 
 
 def huber_loss(
@@ -180,7 +178,7 @@ def nll_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """Minus the log-probability of the target class; classes stand along dim 1."""
-    mode = _mode(reduction, size_average, reduce)
+    mode = reduction_mode(reduction, size_average, reduce)
     if target.dtype.name not in ("int64", "uint8", "int32"):
         raise RuntimeError(f"expected scalar type Long but found {target.dtype.name}")
     _check_classes(input, target, ignore_index)
@@ -238,7 +236,7 @@ def cross_entropy(
     label_smoothing: float = 0.0,
 ) -> Tensor:
     """`nll_loss` of `log_softmax(input)`; the target holds classes or probabilities."""
-    mode = _mode(reduction, size_average, reduce)
+    mode = reduction_mode(reduction, size_average, reduce)
     axis = _class_axis(input)
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
@@ -310,7 +308,7 @@ def binary_cross_entropy(
     yes, no = clamp(log(input), min=-100), clamp(log1p(neg(input)), min=-100)
     loss = neg(add(mul(target, yes), mul(rsub(target, 1), no)))
     loss = loss if weight is None else mul(loss, weight)
-    return reduced(loss, _mode(reduction, size_average, reduce))
+    return reduced(loss, reduction_mode(reduction, size_average, reduce))
 
 
 def binary_cross_entropy_with_logits(
@@ -335,7 +333,7 @@ def binary_cross_entropy_with_logits(
         factor = add(mul(sub(pos_weight, 1), target), 1)
         loss = sub(miss, mul(factor, logs))
     loss = loss if weight is None else mul(loss, weight)
-    return reduced(loss, _mode(reduction, size_average, reduce))
+    return reduced(loss, reduction_mode(reduction, size_average, reduce))
 
 
 def kl_div(
@@ -351,55 +349,10 @@ def kl_div(
         loss = mul(exp(target), sub(target, input))
     else:
         loss = sub(xlogy(target, target), mul(target, input))
-    mode = _mode(reduction, size_average, reduce)
+    mode = reduction_mode(reduction, size_average, reduce)
     if mode == "batchmean":
         return div(sum(loss), input._shape[0])
     return reduced(loss, mode)
-
-
-def poisson_nll_loss(
-    input: Tensor,
-    target: Tensor,
-    log_input: bool = True,
-    full: bool = False,
-    size_average: bool | None = None,
-    eps: float = 1e-8,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """Minus the log-likelihood of Poisson counts."""
-    loss = (
-        sub(exp(input), mul(target, input))
-        if log_input
-        else sub(input, mul(target, log(add(input, eps))))
-    )
-    if full:
-        big = lt(filled_like(target, 1), target)
-        safe = choose(big, target, filled_like(target, 1))
-        stirling = add(sub(xlogy(safe, safe), safe), mul(log(mul(safe, 2 * math.pi)), 0.5))
-        loss = add(loss, choose(big, stirling, 0.0))
-    return reduced(loss, _mode(reduction, size_average, reduce))
-
-
-def gaussian_nll_loss(
-    input: Tensor,
-    target: Tensor,
-    var: Tensor,
-    full: bool = False,
-    eps: float = 1e-6,
-    reduction: str = "mean",
-) -> Tensor:
-    """Minus the log-likelihood of normal numbers; `var` may lack the last dimension."""
-    if isinstance(var, Tensor) and var._shape != input._shape:
-        if var._shape == input._shape[:-1]:
-            var = var.unsqueeze(-1)
-        elif var._shape != (*input._shape[:-1], 1):
-            raise ValueError(
-                f"var is of incorrect size: {list(var._shape)} for {list(input._shape)}"
-            )
-    spread = add(var, sub(clamp(var.detach(), min=eps), var.detach()))
-    loss = mul(add(log(spread), div(square(sub(input, target)), spread)), 0.5)
-    return reduced(add(loss, 0.5 * math.log(2 * math.pi)) if full else loss, reduction)
 
 
 # --- distances -----------------------------------------------------------------------------------
@@ -434,7 +387,7 @@ def cosine_embedding_loss(
     similarity = div(sum(mul(input1, input2), -1), sqrt(sizes))
     apart = choose(eq(target, -1), clamp(sub(similarity, margin), min=0), 0.0)
     loss = choose(eq(target, 1), rsub(similarity, 1), apart)
-    return reduced(loss, _mode(reduction, size_average, reduce))
+    return reduced(loss, reduction_mode(reduction, size_average, reduce))
 
 
 def margin_ranking_loss(
@@ -448,7 +401,7 @@ def margin_ranking_loss(
 ) -> Tensor:
     """`max(0, -target * (input1 - input2) + margin)`."""
     loss = clamp(add(mul(neg(target), sub(input1, input2)), margin), min=0)
-    return reduced(loss, _mode(reduction, size_average, reduce))
+    return reduced(loss, reduction_mode(reduction, size_average, reduce))
 
 
 def hinge_embedding_loss(
@@ -462,7 +415,7 @@ def hinge_embedding_loss(
     """`input` where the target is 1, `max(0, margin - input)` where it is -1."""
     apart = choose(eq(target, 1), 0.0, clamp(rsub(input, margin), min=0))
     loss = add(apart, choose(eq(target, -1), 0.0, input))
-    return reduced(loss, _mode(reduction, size_average, reduce))
+    return reduced(loss, reduction_mode(reduction, size_average, reduce))
 
 
 def triplet_margin_loss(
@@ -486,7 +439,7 @@ def triplet_margin_loss(
         other = pairwise_distance(positive, negative, p, eps)
         far = choose(lt(other, far), other, far)
     loss = clamp(add(sub(near, far), margin), min=0)
-    return reduced(loss, _mode(reduction, size_average, reduce))
+    return reduced(loss, reduction_mode(reduction, size_average, reduce))
 
 
 def soft_margin_loss(
@@ -498,4 +451,4 @@ def soft_margin_loss(
 ) -> Tensor:
     """`log(1 + exp(-target * input))`."""
     loss = neg(logsigmoid(mul(target, input)))
-    return reduced(loss, _mode(reduction, size_average, reduce))
+    return reduced(loss, reduction_mode(reduction, size_average, reduce))

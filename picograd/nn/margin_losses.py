@@ -19,7 +19,7 @@ from picograd.frontend.selection import choose, clamp
 from picograd.frontend.statistics import norm
 from picograd.frontend.tensor import Tensor
 from picograd.nn.activations import logsigmoid
-from picograd.nn.losses import _mode, pairwise_distance, reduced
+from picograd.nn.losses import pairwise_distance, reduced, reduction_mode
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 
@@ -45,7 +45,7 @@ def multi_margin_loss(
     loss = choose(other, short if p == 1 else short.square(), 0.0)
     if weight is not None:
         loss = loss * weight[place]
-    return reduced(loss.sum(-1) / classes, _mode(reduction, size_average, reduce))
+    return reduced(loss.sum(-1) / classes, reduction_mode(reduction, size_average, reduce))
 
 
 def multilabel_margin_loss(
@@ -69,7 +69,7 @@ def multilabel_margin_loss(
     short = clamp(x.unsqueeze(-2) - x.gather(-1, labels).unsqueeze(-1) + 1, min=0)
     counted = given.unsqueeze(-1) & ~right.unsqueeze(-2)
     loss = choose(counted, short, 0.0).sum((-2, -1)) / classes
-    return reduced(loss, _mode(reduction, size_average, reduce))
+    return reduced(loss, reduction_mode(reduction, size_average, reduce))
 
 
 def multilabel_soft_margin_loss(
@@ -83,7 +83,7 @@ def multilabel_soft_margin_loss(
     """The binary cross entropy of every class, averaged over classes."""
     loss = -(target * logsigmoid(input) + (1 - target) * logsigmoid(-input))
     loss = loss if weight is None else loss * weight
-    return reduced(loss.mean(-1), _mode(reduction, size_average, reduce))
+    return reduced(loss.mean(-1), reduction_mode(reduction, size_average, reduce))
 
 
 def triplet_margin_with_distance_loss(

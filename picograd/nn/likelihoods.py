@@ -1,0 +1,65 @@
+"""Losses that are minus the logarithm of a distribution's likelihood, up to a constant.
+
+In: predicted parameters and targets. Out: a 0-d tensor, or one loss per sample with
+`reduction="none"`. Exported by `picograd.nn.functional`.
+
+>>> import picograd
+>>> poisson_nll_loss(picograd.tensor([0.0]), picograd.tensor([2.0])).item()
+1.0
+"""
+
+from __future__ import annotations
+
+import math
+
+from picograd.frontend.comparison import lt
+from picograd.frontend.elementwise import add, div, filled_like, mul, square, sub
+from picograd.frontend.selection import choose, clamp
+from picograd.frontend.tensor import Tensor
+from picograd.frontend.transcendental import exp, log, xlogy
+from picograd.nn.losses import reduced, reduction_mode
+
+
+def poisson_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    log_input: bool = True,
+    full: bool = False,
+    size_average: bool | None = None,
+    eps: float = 1e-8,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Minus the log-likelihood of Poisson counts."""
+    loss = (
+        sub(exp(input), mul(target, input))
+        if log_input
+        else sub(input, mul(target, log(add(input, eps))))
+    )
+    if full:
+        big = lt(filled_like(target, 1), target)
+        safe = choose(big, target, filled_like(target, 1))
+        stirling = add(sub(xlogy(safe, safe), safe), mul(log(mul(safe, 2 * math.pi)), 0.5))
+        loss = add(loss, choose(big, stirling, 0.0))
+    return reduced(loss, reduction_mode(reduction, size_average, reduce))
+
+
+def gaussian_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    var: Tensor,
+    full: bool = False,
+    eps: float = 1e-6,
+    reduction: str = "mean",
+) -> Tensor:
+    """Minus the log-likelihood of normal numbers; `var` may lack the last dimension."""
+    if isinstance(var, Tensor) and var._shape != input._shape:
+        if var._shape == input._shape[:-1]:
+            var = var.unsqueeze(-1)
+        elif var._shape != (*input._shape[:-1], 1):
+            raise ValueError(
+                f"var is of incorrect size: {list(var._shape)} for {list(input._shape)}"
+            )
+    spread = add(var, sub(clamp(var.detach(), min=eps), var.detach()))
+    loss = mul(add(log(spread), div(square(sub(input, target)), spread)), 0.5)
+    return reduced(add(loss, 0.5 * math.log(2 * math.pi)) if full else loss, reduction)
