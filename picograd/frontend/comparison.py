@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 
-from picograd.dtypes import bool_
+from picograd.dtypes import bool_, float64
 from picograd.frontend import primitives
 from picograd.frontend.elementwise import abs, add, binary, filled_like, mul, sub
 from picograd.frontend.promotion import Operand, align, operand, type_name
@@ -118,6 +118,8 @@ def isclose(
         return close
     if input.dtype.is_inexact and equal_nan:
         close = logical_or(close, logical_and(isnan(input), isnan(other)))
+    if input.dtype.is_integer:  # whose differences may wrap round
+        input, other = primitives.cast(input, float64), primitives.cast(other, float64)
     error = abs(sub(input, other))
     near = le(error, add(abs(mul(other, rtol)), atol))
     return logical_or(close, logical_and(isfinite(error), near))

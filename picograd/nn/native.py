@@ -1,8 +1,8 @@
 """Normalisations that also return their statistics, and what backward passes are made of.
 
 In: as `picograd.nn.functional`'s functions of the same name. Out: the result and the mean and the
-reciprocal deviation, as torch's functions under a layer's surface give them. Reached as
-`picograd.native_layer_norm` and so on.
+reciprocal deviation, as torch's functions under a layer's surface give them. The package
+exports them under these names.
 
 >>> import picograd
 >>> out, mean, scale = native_layer_norm(picograd.tensor([[1.0, 3.0]]), (2,), None, None, 0.0)
