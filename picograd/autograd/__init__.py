@@ -10,6 +10,7 @@
 import importlib
 from typing import Any
 
+from picograd import paths
 from picograd.autograd.variable import Variable
 from picograd.frontend.autograd import backward, grad
 from picograd.frontend.function import Function, FunctionCtx, once_differentiable
@@ -21,6 +22,26 @@ from picograd.frontend.grad_mode import (
 )
 
 _MODULES = ("functional",)
+
+paths.publish(
+    __name__,
+    "function",
+    {
+        "Function": Function,
+        "FunctionCtx": FunctionCtx,
+        "once_differentiable": once_differentiable,
+    },
+)
+paths.publish(
+    __name__,
+    "grad_mode",
+    {
+        "enable_grad": enable_grad,
+        "inference_mode": inference_mode,
+        "no_grad": no_grad,
+        "set_grad_enabled": set_grad_enabled,
+    },
+)
 
 __all__ = [
     "Function",

@@ -205,7 +205,7 @@ def _triangular(x: np.ndarray) -> np.ndarray:
 
 
 def _positive_diagonal(x: np.ndarray) -> np.ndarray:
-    return (np.diagonal(x, axis1=-2, axis2=-1) > 0).all(-1)
+    return np.asarray((np.diagonal(x, axis1=-2, axis2=-1) > 0).all(-1))
 
 
 def _unit_rows(x: np.ndarray) -> np.ndarray:

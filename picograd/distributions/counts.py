@@ -169,7 +169,7 @@ class Multinomial(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         self._validate_sample(value)
         logits, value = broadcast_all(self.logits, value)
-        impossible = (value == 0) & (logits == -float("inf"))
+        impossible = value.eq(0).logical_and(logits.eq(-float("inf")))
         logits = choose(impossible, 0.0, logits)
         ways = lgamma(value.sum(-1) + 1) - lgamma(value + 1).sum(-1)
         return ways + (logits * value).sum(-1)

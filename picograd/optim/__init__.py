@@ -12,12 +12,16 @@ and all updates of a step run as few kernels together with backward.
 [0.0]
 """
 
+from picograd import paths
 from picograd.optim import lr_scheduler
 from picograd.optim.adam import Adam, Adamax, AdamW, NAdam, RAdam
 from picograd.optim.adaptive import Adadelta, Adagrad, RMSprop
 from picograd.optim.lbfgs import LBFGS
 from picograd.optim.optimizer import Optimizer
 from picograd.optim.sgd import ASGD, SGD, Rprop
+
+for _class in (ASGD, Adadelta, Adagrad, Adamax, AdamW, NAdam, RAdam, RMSprop, Rprop):
+    paths.publish(__name__, _class.__name__.lower(), {_class.__name__: _class})
 
 __all__ = [
     "ASGD",

@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Iterable
 from types import ModuleType
 
+from picograd import paths
 from picograd.frontend.creation import zeros
 from picograd.frontend.grad_mode import no_grad
 from picograd.frontend.movement import cat, stack
@@ -128,6 +129,24 @@ def clip_grad_norm(
     )
     return clip_grad_norm_(parameters, max_norm, norm_type, error_if_nonfinite, foreach)
 
+
+paths.publish(
+    __name__,
+    "clip_grad",
+    {
+        "clip_grad_norm": clip_grad_norm,
+        "clip_grad_norm_": clip_grad_norm_,
+        "clip_grad_value_": clip_grad_value_,
+    },
+)
+paths.publish(
+    __name__,
+    "convert_parameters",
+    {
+        "parameters_to_vector": parameters_to_vector,
+        "vector_to_parameters": vector_to_parameters,
+    },
+)
 
 __all__ = [
     "clip_grad_norm",
