@@ -12,6 +12,7 @@ from typing import Any
 
 from picograd import paths
 from picograd.autograd.variable import Variable
+from picograd.frontend.anomaly import detect_anomaly, set_detect_anomaly
 from picograd.frontend.autograd import backward, grad
 from picograd.frontend.function import Function, FunctionCtx, once_differentiable
 from picograd.frontend.grad_mode import (
@@ -21,7 +22,8 @@ from picograd.frontend.grad_mode import (
     set_grad_enabled,
 )
 
-_MODULES = ("functional",)
+_MODULES = ("functional", "graph", "profiler")
+_GRADCHECK = ("gradcheck", "gradgradcheck", "GradcheckError")
 
 paths.publish(
     __name__,
@@ -48,11 +50,13 @@ __all__ = [
     "FunctionCtx",
     "Variable",
     "backward",
+    "detect_anomaly",
     "enable_grad",
     "grad",
     "inference_mode",
     "no_grad",
     "once_differentiable",
+    "set_detect_anomaly",
     "set_grad_enabled",
 ]
 
@@ -60,4 +64,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"picograd.autograd.{name}")
+    if name in _GRADCHECK:
+        module: Any = importlib.import_module("picograd.autograd.checking")
+        found = module.__dict__
+        globals().update({each: found[each] for each in _GRADCHECK})
+        return found[name]
     raise AttributeError(f"picograd.autograd.{name} isn't supported yet")

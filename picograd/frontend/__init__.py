@@ -11,6 +11,7 @@ MODULES = (
     "memory",
     "storage_view",
     "sharing",
+    "anomaly",
     "gradients",
     "interop",
     "conversion",

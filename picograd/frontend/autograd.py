@@ -19,10 +19,12 @@ from collections.abc import Sequence
 from typing import cast
 
 from picograd.frontend import primitives, tape, view
+from picograd.frontend.anomaly import check as check_anomaly
 from picograd.frontend.grad_mode import enable_grad, no_grad, state
 from picograd.frontend.tape import AccumulateGrad, Edge, Gradients, GradNode
 from picograd.frontend.tensor import Tensor, wrap
 from picograd.frontend.view import Steps
+from picograd.frontend.watching import ANOMALY
 from picograd.graph.ops import Combiner, Op, Shape, ShapeAttr, SliceAttr
 
 Tensors = Tensor | Sequence[Tensor]
@@ -238,13 +240,23 @@ class _Walk:
             if gradient is not None and (node, number) in self.captures:
                 self.captured[node, number] = gradient
 
+    def _prepared(self, node: GradNode, gradients: list[Tensor | None]) -> list[Tensor | None]:
+        """The gradients after the hooks that run before a step."""
+        for hook in list((node.node_hooks or {}).values()):
+            if isinstance(hook, tape._Prehook):
+                changed = hook.hook(tuple(gradients))
+                gradients = gradients if changed is None else list(changed)
+        return gradients
+
     def _apply(self, node: GradNode, gradients: list[Tensor | None]) -> Gradients:
         if not any(gradient is not None for gradient in gradients):
             results: Gradients = (None,) * len(node.edges)
         elif all(edge is None or edge[0] not in self.waiting for edge in node.edges) and node.edges:
             return (None,) * len(node.edges)
         else:
-            results = node.apply(gradients)
+            results = node.apply(self._prepared(node, gradients))
+            if ANOMALY.enabled:
+                check_anomaly(node, results)
         if node.node_hooks:
             for hook in list(node.node_hooks.values()):
                 changed = hook(tuple(results), tuple(gradients))

@@ -17,8 +17,16 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 from picograd.frontend.grad_mode import state
-from picograd.frontend.tape import FREED, Gradients, GradNode, Meta, RuleGrad, named
+from picograd.frontend.tape import (
+    FREED,
+    Gradients,
+    GradNode,
+    Meta,
+    RuleGrad,
+    named,
+)
 from picograd.frontend.tensor import Tensor, wrap
+from picograd.frontend.watching import check_versions
 
 Rule = Callable[..., Gradients]
 
@@ -37,6 +45,7 @@ class ResultRuleGrad(RuleGrad):
         gradient = gradients[0]
         if gradient is None:
             return (None,) * len(self.edges)
+        check_versions(self, self.versions or [])
         result = wrap(self._saved[-1][0])
         result._meta = Meta((self, 0))
         return self._rule(gradient, result)

@@ -12,7 +12,7 @@ tensor([[11]])
 from __future__ import annotations
 
 from picograd.dtypes import DType, bool_
-from picograd.frontend import primitives
+from picograd.frontend import primitives, watching
 from picograd.frontend.autograd import label
 from picograd.frontend.elementwise import add, mul
 from picograd.frontend.promotion import Number, broadcast_pair, broadcast_to, type_name
@@ -94,6 +94,8 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     if a._shape[-1] != b._shape[-2]:
         _refuse(input, other, a, b)
     result = multiply(a, b)
+    if result._meta is not None:
+        watching.watch_factors(result, input, other)
     if input.ndim == 1:
         result = primitives.reshape(result, result._shape[:-2] + result._shape[-1:])
     elif other.ndim == 1:

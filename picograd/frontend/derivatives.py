@@ -30,6 +30,15 @@ NOT_DIFFERENTIABLE = (
 )
 
 
+# The ops of which torch's formula saves what ours saves: writes to that are noticed.
+VERSIONED = frozenset(
+    {
+        Op.ABS, Op.SQRT, Op.EXP, Op.EXP2, Op.EXPM1, Op.LOG, Op.LOG2, Op.LOG1P, Op.SIN, Op.COS,
+        Op.TANH, Op.ATAN, Op.ERF, Op.MUL, Op.DIV, Op.POW,
+    }
+)  # fmt: skip
+
+
 def derivative(
     op: Op,
     combiner: Combiner | None = None,
@@ -46,8 +55,12 @@ def derivative(
 
     def register(rule: Rule) -> Rule:
         title = name or f"{op.name.capitalize()}Backward0"
+        # `a / b` needs a and b for b's gradient, and b for a's.
+        watches = tuple(n for n in saves if op is not Op.POW or n == 0)
         members = {
             "__slots__": (),
+            "watches": watches if op in VERSIONED else (),
+            "watches_result": result and op in VERSIONED and op is not Op.POW,
             "op": op,
             "saves": saves,
             "tail": tail,

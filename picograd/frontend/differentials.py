@@ -208,7 +208,7 @@ def vjp(func: Function, *primals: Any, has_aux: bool = False) -> Any:
                 for group, spec in zip(tensors, specs, strict=True)
             ]
         )
-        return level.settled(trees) if outer else tree_map_only(Tensor, Tensor.detach, trees)
+        return level.settled(trees) if outer else tree_map_only(Tensor, lambda x: x.detach(), trees)
 
     values = level.settled(outputs)
     return (values, pull, level.settled(aux)) if has_aux else (values, pull)

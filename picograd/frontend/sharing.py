@@ -12,6 +12,7 @@ share: what one of them writes, the others read.
 from __future__ import annotations
 
 import mmap
+from typing import Any
 
 import numpy as np
 
@@ -24,8 +25,8 @@ from picograd.runtime import buffer as buffers
 @operation(function=False)
 def is_shared(self: Tensor) -> bool:
     """Whether forked processes see what is written to the tensor."""
-    node = self._storage.node
-    return node.buffer is not None and isinstance(_root(node.buffer.owner), mmap.mmap)
+    memory: Any = self._storage.node.buffer
+    return memory is not None and isinstance(_root(memory.owner), mmap.mmap)
 
 
 def _root(owner: object) -> object:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from picograd.dtypes import DType
+from picograd.frontend.watching import ANOMALY, Versions, check_versions
 from picograd.graph.node import Node
 from picograd.graph.ops import REDUCES, Combiner, Op, ReduceAttr, ScanAttr, ScatterReduceAttr, Shape
 
@@ -107,6 +108,16 @@ def add_hook(hooks: dict[int, H], hook: H) -> RemovableHandle:
     return RemovableHandle(hooks, key)
 
 
+class _Prehook:
+    """Marks, among a step's hooks, one that runs before it."""
+
+    def __init__(self, hook: Callable[[Gradients], Gradients | None]) -> None:
+        self.hook = hook
+
+    def __call__(self, results: Gradients, gradients: Gradients) -> None:
+        return None
+
+
 class GradNode:
     """One recorded operation. Subclasses say how a gradient goes back through it.
 
@@ -125,6 +136,8 @@ class GradNode:
         self.hooks: dict[int, dict[int, Hook]] | None = None
         self.node_hooks: dict[int, NodeHook] | None = None
         self.retained: dict[int, weakref.ref[Tensor]] | None = None
+        if ANOMALY.enabled:
+            ANOMALY.note(self)
 
     def apply(self, gradients: list[Tensor | None]) -> Gradients:
         """The gradients of the inputs, given those of the outputs."""
@@ -151,6 +164,12 @@ class GradNode:
         if self.node_hooks is None:
             self.node_hooks = _HookTable()
         return add_hook(self.node_hooks, hook)
+
+    def register_prehook(self, hook: Callable[[Gradients], Gradients | None]) -> RemovableHandle:
+        """Call `hook(output gradients)` before the node runs; a result replaces them."""
+        if self.node_hooks is None:
+            self.node_hooks = _HookTable()
+        return add_hook(self.node_hooks, _Prehook(hook))
 
     def hooks_of(self, number: int) -> dict[int, Hook]:
         """The table of the hooks on one output's gradient."""
@@ -207,12 +226,14 @@ class PrimitiveGrad(GradNode):
     position `tail` on are saved too.
     """
 
-    __slots__ = ("attr", "result_node", "saved", "shapes", "source_dtype")
+    __slots__ = ("attr", "result_node", "saved", "shapes", "source_dtype", "versions")
 
     op: Op
     saves: tuple[int, ...] = ()
     tail: int | None = None
     saves_result: bool = False
+    watches: tuple[int, ...] = ()
+    watches_result: bool = False
     rule: Callable[[PrimitiveGrad, Tensor], Gradients]
 
     def __init__(self, result: Tensor, inputs: Sequence[Tensor], edges: tuple[Edge | None, ...]):
@@ -226,6 +247,22 @@ class PrimitiveGrad(GradNode):
             saved += [x.node for x in inputs[self.tail :]]
         self.saved: list[Node] | None = saved
         self.result_node = node if self.saves_result else None
+        # Of what torch's formula saves: the memory, and how often it had been written.
+        self.versions: Versions | None = None
+        if self.watches or self.watches_result:
+            self._watch(result, inputs)
+
+    def _watch(self, result: Tensor, inputs: Sequence[Tensor]) -> None:
+        """Remember the versions of what torch would save."""
+        watched = [
+            inputs[n]._storage
+            for n in self.watches
+            # A factor is saved for the other factor's gradient.
+            if self.op not in (Op.MUL, Op.DIV) or self.edges[1 - n] is not None
+        ]
+        if self.watches_result:
+            watched.append(result._storage)
+        self.versions = [(weakref.ref(storage), storage.version) for storage in watched]
 
     def source(self, position: int) -> Tensor:
         """A saved input, as it was; differentiable once more when the graph is being recorded."""
@@ -260,11 +297,13 @@ class PrimitiveGrad(GradNode):
 
     def apply(self, gradients: list[Tensor | None]) -> Gradients:
         gradient = gradients[0]
+        if self.versions:
+            check_versions(self, self.versions)
         return (None,) * len(self.edges) if gradient is None else type(self).rule(self, gradient)
 
     def release(self) -> None:
         if self.saved or self.saves_result:
-            self.saved = self.result_node = None
+            self.saved = self.result_node = self.versions = None
 
 
 # Filled by `derivatives.py`: the class that records each differentiable op; reduces have one per
@@ -365,7 +404,7 @@ class ViewWriteGrad(GradNode):
 class RuleGrad(GradNode):
     """A composite function with a derivative of its own."""
 
-    __slots__ = ("_rule", "_saved")
+    __slots__ = ("_rule", "_saved", "versions")
 
     def __init__(
         self,
@@ -376,6 +415,7 @@ class RuleGrad(GradNode):
     ) -> None:
         GradNode.__init__(self, edges, outputs)
         self._rule = rule
+        self.versions: Versions | None = None
         self._saved: list[tuple[Node, Edge | None]] | None = [
             (tensor.node, tensor._edge()) for tensor in saved
         ]
@@ -384,6 +424,7 @@ class RuleGrad(GradNode):
         """Save the result too, behind the other saved tensors, without a cycle of references."""
         assert self._saved is not None
         self._saved.append((result.node, None))
+        self.versions = [(weakref.ref(result._storage), result._storage.version)]
 
     def apply(self, gradients: list[Tensor | None]) -> Gradients:
         from picograd.frontend.tensor import wrap
@@ -392,6 +433,8 @@ class RuleGrad(GradNode):
             raise RuntimeError(FREED)
         if gradients[0] is None:
             return (None,) * len(self.edges)
+        if self.versions:
+            check_versions(self, self.versions)
         saved = []
         for node, edge in self._saved:
             tensor = wrap(node)

@@ -23,7 +23,7 @@ import numpy as np
 from picograd import engine
 from picograd.dtypes import DType
 from picograd.frontend import storage as storages
-from picograd.frontend import tape, view
+from picograd.frontend import tape, view, watching
 from picograd.frontend.device import Size, device
 from picograd.frontend.grad_mode import state
 from picograd.frontend.storage import Storage
@@ -165,6 +165,8 @@ class Tensor:
         if recording:
             edge, value_edge = self._edge(), value._edge()
             self._check_write(edge, value_edge)
+            if value_edge is not None:
+                watching.forgive(value_edge, edge, self._storage)
         self._write_node(value._snapshot(), uniform)
         if edge is not None or value_edge is not None:
             if not computed and edge is not None and self._base is None:
@@ -174,6 +176,9 @@ class Tensor:
     def _write_node(self, node: Node, uniform: bool = False) -> None:
         """Put a node of the view's shape into the storage, whatever autograd thinks of it."""
         storage = self._storage
+        owner = self if self._base is None else self._base
+        if owner._relative is view.DATA:
+            storage.version -= 1  # as many writes as before
         if not self._steps:
             storage.write(node)
             return
@@ -394,7 +399,9 @@ class Tensor:
     @property
     def data(self) -> Tensor:
         """The same memory without history; assigning replaces the memory."""
-        return self._alias()
+        result = self._alias()
+        result._relative = view.DATA
+        return result
 
     @data.setter
     def data(self, value: Tensor) -> None:

@@ -39,6 +39,8 @@ class SeveralViews(tuple):
 
 # What the tape notes for a view made under no_grad: it is not a differentiable view of anything.
 NO_GRAD_VIEW: Steps = ((Op.RESHAPE, ShapeAttr(()), ShapeAttr(())),)
+# What `x.data` has as its steps from a base: autograd doesn't notice writes through it.
+DATA: Steps = ((Op.RESHAPE, ShapeAttr((0,)), ShapeAttr((0,))),)
 
 shape_attr = lru_cache(maxsize=4096)(ShapeAttr)
 

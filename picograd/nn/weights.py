@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 
 from picograd.dtypes import int64
-from picograd.frontend import primitives
+from picograd.frontend import primitives, watching
 from picograd.frontend.contractions import matmul
 from picograd.frontend.creation import ones, zeros
 from picograd.frontend.elementwise import add, filled_like
@@ -36,6 +36,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         )
     turned = primitives.permute(weight, (1, 0)) if weight.ndim == 2 else weight
     result = matmul(input, turned)
+    if result._meta is not None:
+        watching.watch_factors(result, input, weight)
     return result if bias is None else add(result, bias)
 
 
