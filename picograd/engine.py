@@ -58,6 +58,7 @@ class _State:
     spoilt: weakref.WeakSet[Node] = field(default_factory=weakref.WeakSet)  # known to fail
     traces: list[weakref.WeakSet[Holder]] = field(default_factory=list)  # holders made within each
     pace: Pace = field(default_factory=Pace)
+    kernel_watcher: Callable[[str, float], None] | None = None
     lock: threading.RLock = field(default_factory=threading.RLock)
 
 
@@ -67,6 +68,11 @@ __all__ = ["after_write", "clear_cache", "realize", "realize_pending", "statisti
 # One storage may collect this many writes before they are computed: a chain of element writes
 # becomes programs of equal length, whatever the loop around it.
 WRITES_PER_PROGRAM = 128
+
+
+def watch_kernels(watcher: Callable[[str, float], None] | None) -> None:
+    """Tell a function the name and the seconds of each kernel that runs (None: nobody)."""
+    _state.kernel_watcher = watcher
 
 
 @contextmanager
@@ -231,11 +237,16 @@ def _execute(variant: Variant, structure: Structure, values: list[int]) -> list[
     """Run a program; under DEBUG=2, kernel by kernel with the time of each."""
     run = variant.executable.run
     leaves = cast("list[Buffer]", structure.leaves)
-    if env.debug_level() < 2:
+    debugging = env.debug_level() >= 2
+    if not debugging and _state.kernel_watcher is None:
         return run(leaves, values)
     timings: list[Timing] = []
     buffers = run(leaves, values, timings)
-    reporter.report_timings(timings)
+    if _state.kernel_watcher is not None:
+        for timing in timings:
+            _state.kernel_watcher(timing.kernel.name, timing.seconds)
+    if debugging:
+        reporter.report_timings(timings)
     return buffers
 
 

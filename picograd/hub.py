@@ -1,7 +1,7 @@
 """`torch.hub`: weights from the network into a folder, and from there.
 
-In: addresses. Out: files under `get_dir()`, and their contents. Repositories of models aren't
-loaded: they are code for torch.
+In: addresses. Out: files under `get_dir()`, and their contents. Repositories of models are loaded
+from a folder (`source="local"`), by the functions of its `hubconf.py`, and not from the network.
 
 >>> import pathlib, tempfile
 >>> folder = tempfile.mkdtemp()
@@ -15,6 +15,7 @@ b'weights'
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import re
 import shutil
@@ -22,7 +23,7 @@ import sys
 import tempfile
 import urllib.request
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import urlparse
 
 from picograd.serialization import load as load_file
@@ -85,12 +86,44 @@ def load_state_dict_from_url(
     return load_file(str(target), map_location=map_location, weights_only=weights_only)
 
 
-def _models(repo_or_dir: str, *args: Any, **kwargs: Any) -> NoReturn:
-    """Raises NotImplementedError: such a repository's code imports torch's own parts."""
-    raise NotImplementedError(
-        f"picograd.hub loads no code from repositories ({repo_or_dir}): "
-        "define the model in the program and load its weights with load_state_dict_from_url"
-    )
+def _entries(folder: str, source: str) -> dict[str, Any]:
+    """The functions of a folder's `hubconf.py`. NotImplementedError for other sources."""
+    if source != "local":
+        raise NotImplementedError(
+            f"picograd.hub loads no code from the network ({folder}): fetch the repository, and "
+            "load its folder with source='local'"
+        )
+    path = Path(folder) / "hubconf.py"
+    spec = importlib.util.spec_from_file_location("hubconf", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise FileNotFoundError(f"there is no hubconf.py in {folder}")
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, folder)
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(folder)
+    return {k: v for k, v in vars(module).items() if callable(v) and not k.startswith("_")}
 
 
-load = list = help = _models
+def load(repo_or_dir: str, model: str, *args: Any, source: str = "github", **kwargs: Any) -> Any:
+    """What the entry `model` of a folder's `hubconf.py` returns."""
+    for option in ("trust_repo", "force_reload", "verbose", "skip_validation"):
+        kwargs.pop(option, None)
+    entry = _entries(repo_or_dir, source).get(model)
+    if entry is None:
+        raise RuntimeError(f"Cannot find callable {model} in hubconf")
+    return entry(*args, **kwargs)
+
+
+def _names(github: str, source: str = "github", **_: Any) -> Any:
+    """The names of a folder's entries."""
+    return [*_entries(github, source)]
+
+
+def _text(github: str, model: str, source: str = "github", **_: Any) -> str | None:
+    """The docstring of an entry."""
+    return _entries(github, source)[model].__doc__
+
+
+list, help = _names, _text

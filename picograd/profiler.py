@@ -1,8 +1,8 @@
-"""`torch.profiler`: how long the ranges that a program names take, by the clock.
+"""`torch.profiler`: how long kernels and the ranges that a program names take, by the clock.
 
-In: `record_function` blocks inside a `profile` block. Out: their number and their times, as a table
-or as a file for a browser's trace viewer. A range lasts as long as its block: what is built in it
-and computed later isn't in it. For single kernels see `DEBUG=2`.
+In: a `profile` block, and `record_function` blocks inside. Out: the number and the times of kernels
+and ranges, as a table or as a file for a browser's trace viewer. A range lasts as long as its
+block: what is built in it and computed later isn't in it. `DEBUG=2` says more about kernels.
 
 >>> with profile(activities=[ProfilerActivity.CPU]) as prof:
 ...     for _ in range(2):
@@ -22,6 +22,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+
+from picograd import engine
 
 
 class ProfilerActivity(enum.Enum):
@@ -163,10 +165,13 @@ class profile:
     def start(self) -> None:
         """Begin."""
         _ACTIVE.append(self)
+        engine.watch_kernels(_saw_kernel)
 
     def stop(self) -> None:
         """End; what is recorded and not yet handed over is."""
         _ACTIVE.remove(self)
+        if not _ACTIVE:
+            engine.watch_kernels(None)
         if self._action in RECORDING and self.on_trace_ready is not None:
             self.on_trace_ready(self)
 
@@ -210,6 +215,11 @@ class profile:
 
 
 _ACTIVE: list[profile] = []
+
+
+def _saw_kernel(name: str, seconds: float) -> None:
+    for active in _ACTIVE:
+        active.saw(Event(name, (time.perf_counter() - seconds) * 1e6, seconds * 1e6))
 
 
 def tensorboard_trace_handler(
