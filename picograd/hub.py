@@ -1,7 +1,7 @@
 """`torch.hub`: weights from the network into a folder, and from there.
 
 In: addresses. Out: files under `get_dir()`, and their contents. Repositories of models are loaded
-from a folder (`source="local"`), by the functions of its `hubconf.py`, and not from the network.
+from a folder (`source="local"`), by the functions of its file hubconf.py, never from the network.
 
 >>> import pathlib, tempfile
 >>> folder = tempfile.mkdtemp()
@@ -87,7 +87,7 @@ def load_state_dict_from_url(
 
 
 def _entries(folder: str, source: str) -> dict[str, Any]:
-    """The functions of a folder's `hubconf.py`. NotImplementedError for other sources."""
+    """The functions of a folder's hubconf.py. NotImplementedError for other sources."""
     if source != "local":
         raise NotImplementedError(
             f"picograd.hub loads no code from the network ({folder}): fetch the repository, and "
@@ -107,7 +107,7 @@ def _entries(folder: str, source: str) -> dict[str, Any]:
 
 
 def load(repo_or_dir: str, model: str, *args: Any, source: str = "github", **kwargs: Any) -> Any:
-    """What the entry `model` of a folder's `hubconf.py` returns."""
+    """What the entry `model` of a folder's hubconf.py returns."""
     for option in ("trust_repo", "force_reload", "verbose", "skip_validation"):
         kwargs.pop(option, None)
     entry = _entries(repo_or_dir, source).get(model)

@@ -11,9 +11,8 @@ True
 
 from typing import Any
 
-from picograd.profiler import ProfilerAction
+from picograd.profiler import ProfilerAction, record_function
 from picograd.profiler import profile as _profile
-from picograd.profiler import record_function
 
 __all__ = ["profile", "record_function"]
 

@@ -270,7 +270,9 @@ def asarray(
     copy: bool | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """As `as_tensor`; `copy=True` never shares."""
+    """As `as_tensor`, of whatever NumPy makes an array of too; `copy=True` never shares."""
+    if not isinstance(obj, (Tensor, np.ndarray)) and hasattr(obj, "__array__"):
+        obj = np.asarray(obj)
     result = tensor(obj, dtype=dtype, device=device) if copy else as_tensor(obj, dtype, device)
     if requires_grad:
         result.requires_grad_()

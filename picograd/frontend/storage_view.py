@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
+import numpy as np
+
 from picograd.dtypes import DType
 from picograd.frontend.memory import Number
 from picograd.frontend.registry import operation
@@ -66,3 +68,36 @@ class StorageView:
 def storage(self: Tensor) -> StorageView:
     """The memory that this tensor and its views share."""
     return StorageView(self._storage, self.dtype)
+
+
+class UntypedStorage:
+    """Bytes of a file, as the libraries that read tensors out of files ask for them."""
+
+    def __init__(self, memory: np.ndarray) -> None:
+        self._memory = memory
+
+    @classmethod
+    def from_file(cls, filename: str, shared: bool = False, nbytes: int = 0) -> UntypedStorage:
+        """The first bytes of a file; writes reach the file only if it is `shared`."""
+        return cls(np.memmap(filename, np.uint8, "r+" if shared else "c", shape=(nbytes,)))
+
+    def untyped(self) -> UntypedStorage:
+        """The storage itself."""
+        return self
+
+    def nbytes(self) -> int:
+        """The number of bytes."""
+        return self._memory.size
+
+    __len__ = size = nbytes
+
+    def __getitem__(self, index: int | slice) -> int | UntypedStorage:
+        if isinstance(index, slice):
+            return UntypedStorage(self._memory[index])
+        return int(self._memory[index])
+
+    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self._memory, dtype)
+
+
+EXPORTS = {"UntypedStorage": UntypedStorage}

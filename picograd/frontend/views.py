@@ -16,6 +16,8 @@ import operator
 from collections.abc import Sequence
 from typing import cast
 
+import numpy as np
+
 from picograd.dtypes import DType
 from picograd.frontend import primitives, view
 from picograd.frontend.promotion import broadcast_pair, wrap_dim, wrap_dims
@@ -87,9 +89,7 @@ def _view_dtype(x: Tensor, dtype: DType) -> Tensor:
     if dtype is x.dtype:
         return view_(x, x._shape)
     if dtype.itemsize != x.dtype.itemsize:
-        raise NotImplementedError(
-            f"view({dtype}) of a {x.dtype} tensor isn't supported yet: the element sizes differ"
-        )
+        return _view_resized(x, dtype)
     if x.requires_grad:
         raise RuntimeError(
             "view(dtype) of a tensor that requires grad isn't supported; detach() it"
@@ -98,6 +98,31 @@ def _view_dtype(x: Tensor, dtype: DType) -> Tensor:
     result = x._derive(step, x._shape, x.stride(), x._offset)
     result.dtype = dtype
     return result
+
+
+def _view_resized(x: Tensor, dtype: DType) -> Tensor:
+    """The memory as elements of another size: another storage over it, and both are pinned."""
+    from picograd.frontend.interop import _sharing
+
+    if not x.ndim:
+        raise RuntimeError(
+            f"self.dim() cannot be 0 to view {x.dtype} as {dtype} (different element sizes)"
+        )
+    old, new, strides = x.dtype.itemsize, dtype.itemsize, x.stride()
+    counts = (x._shape[-1], x._offset, *strides[:-1])
+    if strides[-1] != 1 or any(count * old % new for count in counts):
+        raise RuntimeError(
+            f"self.size(-1) * {x.dtype.itemsize} must be divisible by {dtype.itemsize}, and "
+            f"self.stride(-1) must be 1, to view {x.dtype} as {dtype} (different element sizes), "
+            f"but got size {list(x._shape)} and stride {list(x.stride())}"
+        )
+    whole = x._storage.export((x._storage.node.size,), (1,), 0).view(np.uint8)
+    x._storage.pin()
+    used = whole[: whole.size - whole.size % new].view(dtype.numpy)
+    base = _sharing(used, x._storage.node.device)
+    shape = (*x._shape[:-1], x._shape[-1] * old // new)
+    resized = (*[step * old // new for step in strides[:-1]], 1)
+    return base.as_strided(shape, resized, x._offset * old // new)._alias()
 
 
 @operation()

@@ -173,3 +173,19 @@ def test_devices_that_are_not_here_have_names():
     for use in (picograd.ones(1).to, lambda d: picograd.ones(1, device=d)):
         with pytest.raises(AssertionError, match="no CUDA device"):
             use(cuda)
+
+
+@pytest.mark.parametrize("to", ["uint8", "int16", "int64", "float32", "complex64"])
+@pytest.mark.parametrize("view", ["x", "x[1:]", "x[:, :2]", "x.t()", "x[0, 0]"])
+def test_view_as_elements_of_another_size(view, to):
+    results = []
+    for m in (picograd, torch):
+        x = m.arange(16, dtype=m.int32).reshape(4, 4)
+        try:
+            seen = eval(view).view(getattr(m, to))
+            seen[..., 0] = 3
+            x += 1
+            results.append((seen.tolist(), x.tolist()))
+        except (RuntimeError, IndexError) as error:
+            results.append(type(error))
+    assert results[0] == results[1]
