@@ -10,6 +10,7 @@ import picograd
 from picograd import hub, profiler
 from picograd.library import custom_op
 
+
 def test_profile(tmp_path):
     x = picograd.randn(64, 64)
     with profiler.profile(activities=[profiler.ProfilerActivity.CPU]) as run:
