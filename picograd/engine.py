@@ -28,6 +28,7 @@ import numpy as np
 
 from picograd import blame, env, programs, reporter
 from picograd.errors import InternalError
+from picograd.graph.build import uniform_constant
 from picograd.graph.canonical import Structure, analyse
 from picograd.graph.node import Node, topological
 from picograd.graph.ops import REDUCES, Op
@@ -45,6 +46,10 @@ class Holder(Protocol):
     node: Node
     writes: int
 
+    def settle(self) -> None:
+        """Give contents that are one number everywhere memory of their own."""
+        ...
+
     def roll_back(self, spoilt: Callable[[Node], bool]) -> None:
         """Go back to the newest contents that aren't spoilt, if they can still be had."""
         ...
@@ -59,6 +64,7 @@ class _State:
     traces: list[weakref.WeakSet[Holder]] = field(default_factory=list)  # holders made within each
     pace: Pace = field(default_factory=Pace)
     kernel_watcher: Callable[[str, float], None] | None = None
+    cut: bool = False  # whether a limit made a program end within this training step
     lock: threading.RLock = field(default_factory=threading.RLock)
 
 
@@ -124,6 +130,18 @@ def after_write(holder: Holder) -> None:
         realize_pending()
 
 
+def end_phase(last: bool = False) -> None:
+    """Tell that a part of the program ends here that comes again: a good place to compute.
+
+    Called before and after backward and, as the `last` part, after an optimiser's step. A large
+    training step is cut here, and so at the same places each time. A step that was cut leaves
+    nothing for the next one.
+    """
+    if _state.pace.created > env.GRAPH_NODES.get() // 4 or (last and _state.cut):
+        realize_pending()
+    _state.cut = _state.cut and not last
+
+
 def realize_pending() -> None:
     """Compute every watched storage that is not realised, and can be.
 
@@ -140,6 +158,7 @@ def realize_pending() -> None:
             except IndexError:
                 _salvage(roots)
         _state.pace.ran(asked=False)
+        _state.cut = True
 
 
 def realize(nodes: Sequence[Node]) -> None:
@@ -170,12 +189,20 @@ def _distinct(nodes: Sequence[Node]) -> list[Node]:
 
 
 def _pending() -> list[Holder]:
-    """The watched holders that still wait, oldest first; forgets the others."""
+    """The watched holders that still wait, oldest first; forgets the others.
+
+    What is one number everywhere needs no program: it gets its memory here. Only single numbers
+    stay as they are, so that programs are simplified with them.
+    """
     holders: dict[int, Holder] = {}
     for reference in _state.watched:
         holder = reference()
-        if holder is not None and holder.node.buffer is None:
+        if holder is None or holder.node.buffer is not None:
+            continue
+        if uniform_constant(holder.node) is None:
             holders.setdefault(id(holder), holder)
+        elif holder.node.shape:
+            holder.settle()
     _state.watched = [weakref.ref(holder) for holder in holders.values()]
     return list(holders.values())
 

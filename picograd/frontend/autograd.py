@@ -18,6 +18,7 @@ import heapq
 from collections.abc import Sequence
 from typing import cast
 
+from picograd import engine
 from picograd.frontend import primitives, tape, view
 from picograd.frontend.anomaly import check as check_anomaly
 from picograd.frontend.grad_mode import enable_grad, no_grad, state
@@ -398,7 +399,9 @@ def backward(
         if not listed:
             raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
     keep = create_graph if retain_graph is None else retain_graph
+    engine.end_phase()
     _walk(outputs, _gradients_of(outputs, grad_tensors), listed, keep, create_graph, True)
+    engine.end_phase()
 
 
 def grad(

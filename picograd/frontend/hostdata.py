@@ -37,7 +37,7 @@ def known_values(x: Tensor) -> np.ndarray | None:
     node = x._storage.node
     if node.buffer is not None:
         return None if node.device == "cuda" else x._array()
-    while node.op in (Op.EXPAND, Op.RESHAPE):
+    while node.op in (Op.EXPAND, Op.RESHAPE) and node.srcs:  # computed nodes have none
         node = node.srcs[0]
     return np.array(cast("ConstAttr", node.attr).value) if node.op is Op.CONST else None
 
@@ -48,3 +48,9 @@ def from_array(array: np.ndarray, device: str) -> Tensor:
     if not fresh.flags.writeable or not fresh.flags.c_contiguous:
         fresh = fresh.copy()
     return wrap(leaf(buffer.from_array(fresh, device), fresh.shape))
+
+
+def settle(x: Tensor) -> Tensor:
+    """The tensor, its contents in memory of their own if they are one number everywhere."""
+    x._storage.settle()
+    return x

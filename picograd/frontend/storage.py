@@ -25,10 +25,13 @@ import numpy as np
 
 from picograd import engine
 from picograd.dtypes import BY_NAME, from_numpy
+from picograd.graph.build import uniform_constant
 from picograd.graph.node import Node, leaf
 from picograd.graph.ops import Shape
 from picograd.runtime import buffer as buffers
 from picograd.runtime.buffer import Buffer
+
+_SETTLED = 1 << 24  # larger constants stay symbolic: perhaps nobody needs their memory
 
 
 class Storage:
@@ -76,6 +79,18 @@ class Storage:
         self.node = node
         if node.buffer is None:
             engine.after_write(self)
+
+    def settle(self) -> None:
+        """Give contents that are one number everywhere memory of their own.
+
+        Tensors that live through a loop begin so (parameters, statistics, an optimiser's state).
+        Simplified for that number, the first step would be another program than all later ones.
+        """
+        node = self.node
+        number = uniform_constant(node) if node.buffer is None else None
+        if number is not None and node.size <= _SETTLED:
+            memory = np.full(node.shape, number.value, dtype=node.dtype.numpy)
+            self.node = leaf(buffers.from_array(memory, node.device), node.shape)
 
     def roll_back(self, spoilt: Callable[[Node], bool]) -> None:
         """Undo the pending writes from the first that is spoilt on."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
+from picograd.frontend.hostdata import settle
 from picograd.frontend.tensor import Tensor
 from picograd.nn import hooks, state
 from picograd.nn.conversion import Convertible
@@ -187,7 +188,7 @@ class Module(Convertible):
                 f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' "
                 "(torch Tensor or None required)"
             )
-        self._buffers[name] = tensor
+        self._buffers[name] = tensor if tensor is None else settle(tensor)
         if persistent:
             self._non_persistent_buffers_set.discard(name)
         else:

@@ -19,6 +19,7 @@ import math
 
 from picograd.frontend.creation import zeros_like
 from picograd.frontend.elementwise import abs, add, addcdiv, addcmul, div, mul, sqrt
+from picograd.frontend.hostdata import settle
 from picograd.frontend.selection import maximum
 from picograd.frontend.tensor import Tensor
 from picograd.optim.optimizer import (
@@ -58,7 +59,10 @@ class _TwoAverages(Optimizer):
 
     def _begin(self, parameter: Tensor, state: State) -> None:
         state["step"] = 0
-        state["exp_avg"], state["exp_avg_sq"] = zeros_like(parameter), zeros_like(parameter)
+        state["exp_avg"], state["exp_avg_sq"] = (
+            settle(zeros_like(parameter)),
+            settle(zeros_like(parameter)),
+        )
 
 
 class Adam(_TwoAverages):
@@ -101,7 +105,7 @@ class Adam(_TwoAverages):
         if not state:
             self._begin(parameter, state)
             if group["amsgrad"]:
-                state["max_exp_avg_sq"] = zeros_like(parameter)
+                state["max_exp_avg_sq"] = settle(zeros_like(parameter))
         step = count_step(state)
         current, _, average, squares = self._averages(parameter, gradient, state, group)
         if group["amsgrad"]:
@@ -284,7 +288,10 @@ class Adamax(Optimizer):
         first, second = group["betas"]
         if not state:
             state["step"] = 0
-            state["exp_avg"], state["exp_inf"] = zeros_like(parameter), zeros_like(parameter)
+            state["exp_avg"], state["exp_inf"] = (
+                settle(zeros_like(parameter)),
+                settle(zeros_like(parameter)),
+            )
         step = count_step(state)
         gradient = decayed(parameter, gradient, group)
         average = blend(state["exp_avg"], gradient, first)

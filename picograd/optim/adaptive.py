@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from picograd.frontend.creation import full_like, zeros_like
 from picograd.frontend.elementwise import add, addcdiv, addcmul, div, mul, sqrt
+from picograd.frontend.hostdata import settle
 from picograd.frontend.tensor import Tensor
 from picograd.optim.optimizer import (
     Group,
@@ -69,11 +70,11 @@ class RMSprop(Optimizer):
         alpha, rate = group["alpha"], number(group["lr"])
         if not state:
             state["step"] = 0
-            state["square_avg"] = zeros_like(parameter)
+            state["square_avg"] = settle(zeros_like(parameter))
             if group["momentum"]:
-                state["momentum_buffer"] = zeros_like(parameter)
+                state["momentum_buffer"] = settle(zeros_like(parameter))
             if group["centered"]:
-                state["grad_avg"] = zeros_like(parameter)
+                state["grad_avg"] = settle(zeros_like(parameter))
         count_step(state)
         gradient = decayed(parameter, gradient, group)
         squares = addcmul(mul(state["square_avg"], alpha), gradient, gradient, value=1 - alpha)
@@ -128,13 +129,13 @@ class Adagrad(Optimizer):
         super().__init__(params, settings)
         for group in self.param_groups:
             for parameter in group["params"]:
-                total = full_like(parameter, group["initial_accumulator_value"])
+                total = settle(full_like(parameter, group["initial_accumulator_value"]))
                 self.state[parameter] = {"step": 0, "sum": total.detach()}
 
     def update(self, parameter: Tensor, gradient: Tensor, state: State, group: Group) -> None:
         if not state:  # a parameter of a group that was added later
             state["step"] = 0
-            state["sum"] = full_like(parameter, group["initial_accumulator_value"])
+            state["sum"] = settle(full_like(parameter, group["initial_accumulator_value"]))
         step = count_step(state)
         gradient = decayed(parameter, gradient, group)
         total = addcmul(state["sum"], gradient, gradient)
@@ -179,7 +180,10 @@ class Adadelta(Optimizer):
         rho, eps = group["rho"], group["eps"]
         if not state:
             state["step"] = 0
-            state["square_avg"], state["acc_delta"] = zeros_like(parameter), zeros_like(parameter)
+            state["square_avg"], state["acc_delta"] = (
+                settle(zeros_like(parameter)),
+                settle(zeros_like(parameter)),
+            )
         count_step(state)
         gradient = decayed(parameter, gradient, group)
         squares = addcmul(mul(state["square_avg"], rho), gradient, gradient, value=1 - rho)

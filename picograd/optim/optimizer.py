@@ -21,9 +21,11 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Any, cast
 
+from picograd import engine
 from picograd.frontend.creation import zeros_like
 from picograd.frontend.elementwise import add, mul, neg, sub
 from picograd.frontend.grad_mode import enable_grad, no_grad
+from picograd.frontend.hostdata import settle
 from picograd.frontend.tensor import Tensor
 
 Group = dict[str, Any]  # torch's param_groups: settings by name, and the list "params"
@@ -103,6 +105,7 @@ class Optimizer:
                     f"group {which} names to the optimizer"
                 )
         self.param_groups.append(made)
+        engine.realize([settle(parameter)._storage.node for parameter in made["params"]])
 
     def _check_parameters(self, listed: list[Tensor]) -> None:
         known = set(self._parameters())
@@ -242,6 +245,7 @@ def _call_hooks_in(cls: type[Optimizer]) -> None:
         result = plain(self, *args, **kwargs)
         for hook in list(self._after_step.values()):
             hook(self, args, kwargs)
+        engine.end_phase()
         return result
 
     cast("Any", step).calls_hooks = True

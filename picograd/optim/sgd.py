@@ -17,6 +17,7 @@ from typing import cast
 
 from picograd.frontend.creation import full_like, zeros_like
 from picograd.frontend.elementwise import add, mul, sub
+from picograd.frontend.hostdata import settle
 from picograd.frontend.selection import clamp, sign, where
 from picograd.frontend.tensor import Tensor
 from picograd.optim.optimizer import (
@@ -115,7 +116,7 @@ class ASGD(Optimizer):
         rate, decay = number(group["lr"]), group["lambd"]
         if not state:
             state["step"], state["eta"], state["mu"] = 0, rate, 1.0
-            state["ax"] = zeros_like(parameter)
+            state["ax"] = settle(zeros_like(parameter))
         step = count_step(state)
         gradient = decayed(parameter, gradient, group)
         stride, weight = number(state["eta"]), number(state["mu"])
@@ -162,8 +163,8 @@ class Rprop(Optimizer):
         shrink, grow = group["etas"]
         if not state:
             state["step"] = 0
-            state["prev"] = zeros_like(parameter)
-            state["step_size"] = full_like(parameter, number(group["lr"]))
+            state["prev"] = settle(zeros_like(parameter))
+            state["step_size"] = settle(full_like(parameter, number(group["lr"])))
         count_step(state)
         agreement = mul(gradient, state["prev"])
         turned = agreement < 0

@@ -16,6 +16,7 @@ from picograd.dtypes import DType
 from picograd.frontend.creation import empty, ones, zeros
 from picograd.frontend.device import device as Device
 from picograd.frontend.grad_mode import no_grad
+from picograd.frontend.hostdata import settle
 from picograd.frontend.interop import tensor
 from picograd.frontend.tensor import Tensor
 from picograd.nn import functional as F
@@ -181,10 +182,10 @@ class _ChannelNorm(_Affine):
         """Forget what was measured."""
         with no_grad():
             if self.running_mean is not None and self.running_var is not None:
-                self.running_mean.zero_()
-                self.running_var.fill_(1)
+                settle(self.running_mean.zero_())
+                settle(self.running_var.fill_(1))
             if self.num_batches_tracked is not None:
-                self.num_batches_tracked.zero_()
+                settle(self.num_batches_tracked.zero_())
 
     def reset_parameters(self) -> None:
         """Forget what was measured and learned."""
