@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 
 import picograd as torch
-from picograd import engine
+from picograd import engine, env
 from picograd.nn import functional
 
 
@@ -148,3 +149,41 @@ def test_triple_loop_matmul() -> None:
     assert engine.statistics.programs_compiled <= 16
     # A bound on the algorithm, not a benchmark: element-wise recompilation takes hours.
     assert time.perf_counter() - started < 120
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "RMSprop"])
+@pytest.mark.parametrize(("limit", "first"), [(2000, 1), (200, 2)])
+def test_the_first_step_is_the_program_of_all_later_ones(name: str, limit: int, first: int) -> None:
+    """When a step is cut into programs, at the same places each time; where even one phase is
+    beyond the limit, from the second step on."""
+    layers = [torch.nn.Linear(6, 6) for _ in range(4)]
+    norms = [torch.nn.BatchNorm1d(6) for _ in range(4)]
+    model = torch.nn.Sequential(
+        *(part for pair in zip(layers, norms, strict=True) for part in pair)
+    )
+    settings = {"momentum": 0.9} if name == "SGD" else {}
+    optimizer = getattr(torch.optim, name)(model.parameters(), lr=0.013, **settings)
+    x, y = torch.randn(16, 6), torch.randint(0, 6, (16,))
+    x.numpy(), y.numpy()
+
+    def step(number: int) -> None:
+        optimizer.zero_grad()
+        loss = functional.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        loss.item()
+
+    with env.Context(PICOGRAD_GRAPH_NODES=limit):
+        counts = compiled_per_step(step, 5)
+    assert counts[0] >= 1 and sum(counts[first:]) == 0, counts
+
+
+def test_constants_stay_constants() -> None:
+    """A number that some program computed is still folded by the programs after it."""
+    torch.ones(3).numpy(), torch.ones(()).numpy()
+    engine.realize_pending()
+    x = torch.randn(3)
+    assert (x * torch.ones(3))._storage.node.srcs[1].buffer is None
+    kept = torch.ones(3)
+    (x + 1).sum().item()
+    assert kept._storage.node.buffer is not None and kept.tolist() == [1.0, 1.0, 1.0]

@@ -40,12 +40,19 @@ PASSES: tuple[tuple[str, Pass], ...] = (
 
 
 def compile_function(kernel: Kernel, target: Target, observer: Observer | None = None) -> Function:
-    """The kernel as fast loops for the target; its name ends in a hash of its text."""
+    """The kernel as fast loops for the target; its name ends in a hash of its text.
+
+    The loops are verified as lowering and as the last pass leave them. Who observes the passes
+    has them verified after each, so that a faulty one is found where it stands.
+    """
     function, passes = plain(kernel, target)
     _check("lower", function, observer)
     for name, transform in passes:
         function = transform(function, target)
-        _check(name, function, observer)
+        if observer is not None:
+            _check(name, function, observer)
+    if passes and observer is None:
+        verify(function)
     digest = hashlib.sha256(show(function).encode()).hexdigest()
     return replace(function, name=f"{kernel.name}_{digest[:12]}")
 

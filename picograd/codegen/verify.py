@@ -1,7 +1,7 @@
 """Check that a loop IR function is well-formed and never touches memory outside.
 
 In: a `loops.Function`. Out: nothing, or InternalError naming the statement. `codegen.pipeline`
-calls it after lowering and after every pass.
+calls it after lowering and after the last pass, `DEBUG=5` and the tests after every pass.
 
 Names are defined before use, lanes and dtypes agree, loops stay within their variable's bounds,
 and every access is proved (`codegen.bounds`) to lie in its memory, or, where the search finds no

@@ -13,7 +13,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from picograd.frontend import primitives
-from picograd.frontend.movement import cat
+from picograd.frontend.creation import arange
+from picograd.frontend.elementwise import abs, remainder, sub
+from picograd.frontend.gathering import index_select
+from picograd.frontend.selection import clamp
 from picograd.frontend.tensor import Tensor
 
 
@@ -85,20 +88,13 @@ def _pad_axis(x: Tensor, axis: int, before: int, after: int, mode: str) -> Tenso
         )
     if mode == "circular" and max(before, after) > extent:
         raise RuntimeError("Padding value causes wrapping around more than once.")
-    parts = [x]
+    positions = sub(arange(before + extent + after), before)
     if mode == "circular":
-        head, tail = x.narrow(axis, extent - before, before), x.narrow(axis, 0, after)
+        positions = remainder(positions, extent)
     elif mode == "replicate":
-        head = _repeated(x.narrow(axis, 0, 1), axis, before)
-        tail = _repeated(x.narrow(axis, extent - 1, 1), axis, after)
+        positions = clamp(positions, 0, extent - 1)
     elif mode == "reflect":
-        head = primitives.flip(x.narrow(axis, 1, before), (axis,))
-        tail = primitives.flip(x.narrow(axis, extent - 1 - after, after), (axis,))
+        positions = sub(extent - 1, abs(sub(extent - 1, abs(positions))))
     else:
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
-    parts = ([head] if before else []) + parts + ([tail] if after else [])
-    return cat(parts, axis)
-
-
-def _repeated(x: Tensor, axis: int, times: int) -> Tensor:
-    return primitives.expand(x, (*x._shape[:axis], times, *x._shape[axis + 1 :]))
+    return index_select(x, axis, positions)

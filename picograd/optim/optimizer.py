@@ -105,7 +105,9 @@ class Optimizer:
                     f"group {which} names to the optimizer"
                 )
         self.param_groups.append(made)
-        engine.realize([settle(parameter)._storage.node for parameter in made["params"]])
+        for parameter in made["params"]:
+            settle(parameter)
+        engine.realize_pending()  # so that the first step begins as all later ones do
 
     def _check_parameters(self, listed: list[Tensor]) -> None:
         known = set(self._parameters())
@@ -245,7 +247,7 @@ def _call_hooks_in(cls: type[Optimizer]) -> None:
         result = plain(self, *args, **kwargs)
         for hook in list(self._after_step.values()):
             hook(self, args, kwargs)
-        engine.end_phase()
+        engine.end_phase(last=True)
         return result
 
     cast("Any", step).calls_hooks = True

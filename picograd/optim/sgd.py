@@ -72,12 +72,12 @@ class SGD(Optimizer):
         gradient = decayed(parameter, gradient, group)
         momentum = group["momentum"]
         if momentum:
-            before = state.get("momentum_buffer")
-            if before is None:
-                state["momentum_buffer"] = velocity = gradient.detach().clone()
-            else:
-                velocity = add(mul(before, momentum), mul(gradient, 1 - group["dampening"]))
-                before._overwrite(velocity)
+            before, share = state.get("momentum_buffer"), 1 - group["dampening"]
+            if before is None:  # the first gradient counts in full; the program stays the same
+                before = state["momentum_buffer"] = settle(zeros_like(parameter))
+                share = 1
+            velocity = add(mul(before, momentum), mul(gradient, share))
+            before._overwrite(velocity)
             gradient = add(gradient, mul(velocity, momentum)) if group["nesterov"] else velocity
         parameter._overwrite(add(parameter, mul(gradient, -number(group["lr"]))))
 

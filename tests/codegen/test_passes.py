@@ -212,6 +212,16 @@ def test_what_a_loop_writes_is_not_read_ahead() -> None:
         assert (made == function(loop)) == (source is y)
 
 
+def test_lanes_inside_of_a_quotient_are_left_alone() -> None:
+    """Nearest neighbours, twice as many: no variable of the lanes stands by itself."""
+    i, lane = variable("i", 16), of(Var("lane", 0, 15, 16))
+    (var,) = i.atoms()
+    assert isinstance(var, Var)
+    store = Store(replace(Y, size=16), i, Load(replace(X, size=256), lane // 2 * 16 + i, 16))
+    loop = For(var, constant(0), constant(16), (store,), independent=True)
+    assert transpose_blocks(function(loop), AVX512) == function(loop)
+
+
 @pytest.mark.parametrize("kernel", kernels.all_kernels(), ids=lambda kernel: kernel.name)
 def test_code_stays_small(kernel: Kernel) -> None:
     made = compile_function(kernel, AVX512)

@@ -137,11 +137,13 @@ def _is_across(access: Load | Store, var: Var) -> bool:
     lanes = access.lanes if isinstance(access, Load) else access.value.lanes
     if not 1 < lanes <= MOST_LANES or not access.mask.always or stride(access.index, var) != 1:
         return False
-    return stride(access.index, _lane(access.index, lanes)) not in (None, -1, 0, 1)
+    lane = _lane(access.index, lanes)
+    return lane is not None and stride(access.index, lane) not in (None, -1, 0, 1)
 
 
-def _lane(index: Index, lanes: int) -> Var:
-    return next(a for a in index.atoms() if isinstance(a, Var) and a.lanes == lanes)
+def _lane(index: Index, lanes: int) -> Var | None:
+    """The variable of the lanes; None where they only occur inside of quotients and remainders."""
+    return next((a for a in index.atoms() if isinstance(a, Var) and a.lanes == lanes), None)
 
 
 def _turn(carried: Carried, number: int) -> str:
