@@ -7,7 +7,7 @@ Each model maps letters [B, L] to logits [B, L, V]: at every place, what comes n
     LSTM    a state with gates: what to keep, add and show  sees all, and gradients live longer
     GPT     attention: each place looks at all before it    sees all, at once instead of in turn
 
-    python examples/language/part3_models.py [--steps 200] [--torch]
+    python examples/language/part3_models.py [--steps 150] [--torch]
 
 It trains each on first names and prints its size, losses (all begin near log 27 = 3.3; on names not
 seen they end between 2.2 and 2.4), time and a few samples. Below a minute; most of it is the first
@@ -165,7 +165,7 @@ def sample(model: nn.Module, count: int) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Four language models on the same names.")
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--torch", action="store_true", help="run it with PyTorch instead")
     steps = parser.parse_args().steps
     inputs, targets = (torch.tensor(part) for part in rows(names(), LENGTH))
