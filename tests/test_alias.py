@@ -59,6 +59,7 @@ import torch; assert torch.version.cuda is None
 from torch.hub import load_state_dict_from_url
 import torch.utils.model_zoo as model_zoo; model_zoo.load_url
 from torch.profiler import ProfilerActivity, profile, record_function
+import torch; torch.nn.modules.linear.Linear, torch.nn.attention.sdpa_kernel
 import torch; torch.jit.ScriptModule, torch.jit.script_method
 """
 

@@ -354,3 +354,7 @@ __all__ = [
     "parameter",
     "utils",
 ]
+
+# Last: it hands out the classes above under the older paths, `nn.modules.linear.Linear`.
+from picograd.nn import attention as attention
+from picograd.nn import modules as modules
