@@ -45,7 +45,7 @@ def owned(array: np.ndarray, place: str) -> Tensor:
 def _infer(data: object, depth: int) -> tuple[tuple[int, ...], DType | None]:
     """Shape and dtype of nested sequences; the dtype is None if there is no number."""
     if isinstance(data, Tensor):
-        return data._shape, data.dtype
+        return _infer_tensor(data, depth)
     if isinstance(data, np.ndarray):
         return data.shape, dtypes.from_numpy(data.dtype.newbyteorder("="))
     if isinstance(data, (bool, np.bool_)):
@@ -65,6 +65,15 @@ def _infer(data: object, depth: int) -> tuple[tuple[int, ...], DType | None]:
     if hasattr(data, "__len__") and hasattr(data, "__getitem__"):
         return _infer_sequence(cast("Sequence[object]", data), depth)
     raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
+
+
+def _infer_tensor(data: Tensor, depth: int) -> tuple[tuple[int, ...], DType | None]:
+    """A tensor inside of a sequence is one number, whatever its shape."""
+    if depth and data.numel() != 1:
+        if data.dtype.is_inexact:
+            raise ValueError("only one element tensors can be converted to Python scalars")
+        raise TypeError("only integer tensors of a single element can be converted to an index")
+    return () if depth else data._shape, data.dtype
 
 
 def _infer_sequence(data: Sequence[object], depth: int) -> tuple[tuple[int, ...], DType | None]:
@@ -98,7 +107,7 @@ def _infer_sequence(data: Sequence[object], depth: int) -> tuple[tuple[int, ...]
 def _plain(data: object) -> object:
     """Nested sequences with tensors replaced by arrays."""
     if isinstance(data, Tensor):
-        return data.detach().tolist()
+        return data.item() if data.numel() == 1 else data.detach().tolist()
     if isinstance(data, (list, tuple)) and not all(type(e) in (int, float, bool) for e in data):
         return [_plain(entry) for entry in data]
     return data

@@ -52,6 +52,16 @@ CASES = {
     "tri_indices": (lambda t: (t.tril_indices(3, 4), t.triu_indices(3, 3, 1)),),
     "broadcast_shapes": (lambda t: t.broadcast_shapes((2, 1), (3,), (1, 1)),),
     "broadcast_wrong": (lambda t: t.broadcast_shapes((2, 3), (4,)),),
+    "tensors_in_lists_are_numbers": (
+        lambda t: (
+            t.tensor([t.tensor([1.0]), t.tensor([[2.0]]), t.tensor(3.0), 4.0]),
+            t.tensor([[t.tensor([1])], [t.tensor([2])]]),
+            t.as_tensor([t.ones(1), t.zeros(1)], dtype=t.float64),
+            t.FloatTensor([t.tensor([1]), t.tensor([2])]),
+        ),
+    ),
+    "longer_tensors_in_lists": (lambda t: t.tensor([t.ones(2), t.ones(2)]),),
+    "longer_integers_in_lists": (lambda t: t.tensor([t.tensor([1, 2]), t.tensor([3, 4])]),),
     "complex": (lambda t, x, y: t.complex(x, y).real + t.complex(x, y).abs(), (3,), (3,)),
 }
 
