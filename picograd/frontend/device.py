@@ -71,12 +71,23 @@ class device:
     def __hash__(self) -> int:
         return hash((self.type, self.index))
 
+    def __enter__(self) -> device:
+        """`with device("cpu"):` makes tensors there by default."""
+        before = _chosen[0]
+        set_default_device(self)
+        _before.append(before)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        _chosen[0] = _before.pop()
+
     def __reduce__(self) -> tuple[type[device], tuple[str]]:
         return (device, (str(self),))
 
 
 _Device = device  # where an argument has that name
 _chosen: list[str | None] = [None]
+_before: list[str | None] = []  # what was chosen outside of each `with device(...)`
 
 
 def _default() -> str:

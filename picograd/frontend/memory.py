@@ -104,6 +104,12 @@ def is_cuda(self: Tensor) -> bool:
 
 
 @attribute
+def is_xpu(self: Tensor) -> bool:
+    """Whether the tensor is on an Intel GPU."""
+    return False
+
+
+@attribute
 def is_sparse(self: Tensor) -> bool:
     """Always False: a sparse tensor is a `picograd.sparse.SparseTensor`."""
     return False

@@ -61,3 +61,13 @@ def test_limits_of_the_wrong_kind() -> None:
         picograd.finfo(picograd.int64)
     with pytest.raises(TypeError, match="finfo"):
         picograd.iinfo(picograd.float32)
+
+
+def test_a_device_chosen_for_a_while() -> None:
+    with torch.device("numpy") as chosen:
+        with torch.device("cpu"):
+            assert torch.ones(2).device.type == "cpu"
+        assert torch.ones(2).device == chosen == torch.get_default_device()
+        with pytest.raises(AssertionError, match="CUDA"), torch.device("cuda"):
+            pass
+    assert torch.ones(2).device.type == "cpu" and not torch.ones(2).is_xpu
