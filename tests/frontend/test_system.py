@@ -64,10 +64,10 @@ def test_limits_of_the_wrong_kind() -> None:
 
 
 def test_a_device_chosen_for_a_while() -> None:
-    with torch.device("numpy") as chosen:
-        with torch.device("cpu"):
-            assert torch.ones(2).device.type == "cpu"
-        assert torch.ones(2).device == chosen == torch.get_default_device()
-        with pytest.raises(AssertionError, match="CUDA"), torch.device("cuda"):
+    with picograd.device("numpy") as chosen:
+        with picograd.device("cpu"):
+            assert picograd.ones(2).device.type == "cpu"
+        assert picograd.ones(2).device == chosen == picograd.get_default_device()
+        with pytest.raises(AssertionError, match="CUDA"), picograd.device("cuda"):
             pass
-    assert torch.ones(2).device.type == "cpu" and not torch.ones(2).is_xpu
+    assert picograd.ones(2).device.type == "cpu" and not picograd.ones(2).is_xpu
