@@ -174,3 +174,16 @@ def test_loops_that_ask_for_nothing_repeat_their_programs() -> None:
         state = layers(state)
     state.sum().item()
     assert engine.statistics.programs_compiled <= 6
+
+
+def test_axis_repeated_at_some_sizes_only() -> None:
+    for shape, wide in (
+        ((5, 1), (5, 5)),
+        ((1, 5), (6, 5)),
+        ((1, 7), (3, 7)),
+        ((4, 1), (4, 7)),
+        ((3, 4), (3, 4)),
+    ):
+        x = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+        found = torch.tensor(x).expand(wide).clone()
+        np.testing.assert_array_equal(found.numpy(), np.broadcast_to(x, wide))

@@ -171,11 +171,13 @@ def _expand(
 ) -> Elastic:
     (x,) = srcs
     dims: list[Dim] = []
-    for have, extent in zip(x.dims, shape, strict=True):
-        if have != (1,):
+    for have, own, extent in zip(x.dims, state.extents[id(node.srcs[0])], shape, strict=True):
+        if own == extent:
             dims.append(have)
-        else:
+        elif own == 1:
             dims.append(Spread(extent) if isinstance(extent, Symbol) else (extent,))
+        else:  # 1 in this graph, but not in every one of its kind
+            raise Unsupported("an axis that is repeated at some sizes only")
     return Elastic(expand(x.node, physical(dims)), tuple(dims))
 
 
