@@ -42,13 +42,20 @@ class Maker:
         name: str,
         call: Callable[..., Value] | None = None,
         new: Callable[..., Value] | None = None,
+        value: Value = None,
     ) -> None:
         self.name = name
         self.call = call  # for REDUCE
         self.new = new  # for NEWOBJ
+        self.value = value  # for containers, when a program has declared it safe
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
+
+
+def contained(value: Value) -> Value:
+    """What a container holds: the class or function itself where a program has declared it."""
+    return value.value if isinstance(value, Maker) and value.value is not None else value
 
 
 def refuse(reason: str) -> pickle.UnpicklingError:
@@ -93,7 +100,7 @@ class Machine:
             self._stack.append(FRESH[name]())
         elif name in TUPLES:
             count = TUPLES[name]
-            parts = [self._pop() for _ in range(count)]
+            parts = [contained(self._pop()) for _ in range(count)]
             self._stack.append(tuple(reversed(parts)))
         else:
             handler = HANDLERS.get(name)
@@ -151,10 +158,10 @@ class Machine:
         self._stack.append(self._memo[place])
 
     def tuple_(self, _: Value) -> None:
-        self._stack.append(tuple(self._to_mark()))
+        self._stack.append(tuple(contained(value) for value in self._to_mark()))
 
     def list_(self, _: Value) -> None:
-        self._stack.append(self._to_mark())
+        self._stack.append([contained(value) for value in self._to_mark()])
 
     def dict_(self, _: Value) -> None:
         values = self._to_mark()
@@ -174,7 +181,7 @@ class Machine:
         target = self._top()
         if type(target) is not list:
             raise refuse(f"appending to {type(target).__name__}")
-        target.extend(values)
+        target.extend(contained(value) for value in values)
 
     def set_item(self, _: Value) -> None:
         value, key = self._pop(), self._pop()
@@ -188,7 +195,7 @@ class Machine:
         if type(target) not in DICTIONARIES:
             raise refuse(f"setting items of {type(target).__name__}")
         for key, value in zip(values[::2], values[1::2], strict=True):
-            target[checked_key(key)] = value
+            target[checked_key(key)] = contained(value)
 
     def add_items(self, _: Value) -> None:
         values = self._to_mark()

@@ -223,6 +223,8 @@ MAKERS: dict[tuple[str, str], object] = {
     ("torch", "Tensor"): Maker("Tensor"),
     ("torch.nn.parameter", "Parameter"): Maker("Parameter", _parameter),
     ("torch.nn.parameter", "Buffer"): Maker("Buffer"),
+    # Every module has one, where torch's have dictionaries; what is in it has to be allowed.
+    ("picograd.nn.hooks", "Hooks"): Maker("Hooks", new=Hooks),
     ("torch", "Size"): Maker("Size", _size),
     ("torch", "device"): Maker("device", _device),
     ("collections", "OrderedDict"): Maker("OrderedDict", _pairs(OrderedDict), OrderedDict),
@@ -299,9 +301,9 @@ def lookup(module: str, name: str, trusted: bool) -> object:
     declared = _safe.get((module, name))
     if isinstance(declared, type):
         kind = declared
-        return Maker(name, declared, lambda *args: kind.__new__(kind, *args))
+        return Maker(name, declared, lambda *args: kind.__new__(kind, *args), declared)
     if declared is not None:
-        return Maker(name, declared)
+        return Maker(name, declared, value=declared)
     own = _module_class(module, name) if trusted else None
     if own is not None:
         return Maker(name, new=lambda: object.__new__(own))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import picograd
-from picograd import serialization
+from picograd import nn, serialization
 
 
 def repacked(raw: bytes, change, **settings) -> bytes:
@@ -297,6 +297,17 @@ class Point:
         self.x = x
 
 
+def test_a_module_whose_classes_a_program_declares():
+    """Hooks needn't be declared, and a layer may keep a function."""
+    layer = nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0)
+    raw = file_of(layer)
+    own = [nn.MultiheadAttention, nn.Linear, nn.LayerNorm, nn.Dropout, nn.functional.relu]
+    own += [nn.modules.linear.NonDynamicallyQuantizableLinear, nn.TransformerEncoderLayer]
+    with serialization.safe_globals(own):
+        x = picograd.ones(3, 1, 4)
+        assert picograd.equal(load(raw)(x), layer(x))
+
+
 def test_what_a_program_declares_safe_is_loaded():
     raw = file_of(Point(3))
     with pytest.raises(pickle.UnpicklingError, match="add_safe_globals"):
@@ -304,5 +315,8 @@ def test_what_a_program_declares_safe_is_loaded():
     with serialization.safe_globals([Point]):
         assert load(raw).x == 3
         assert serialization.get_safe_globals() == [Point]
+        assert load(file_of({"kind": Point, "more": [Point, (Point, 1)]})) == {
+            "kind": Point, "more": [Point, (Point, 1)],
+        }  # fmt: skip
     with pytest.raises(pickle.UnpicklingError):
         load(raw, weights_only=False)
