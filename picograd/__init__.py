@@ -34,6 +34,7 @@ from picograd.frontend.grad_mode import (
     no_grad,
     set_grad_enabled,
 )
+from picograd.frontend.missing import Missing as _Missing
 from picograd.frontend.printing import set_printoptions
 from picograd.frontend.tensor import Tensor
 
@@ -41,7 +42,7 @@ __version__ = "0.1.0"
 
 inf, nan, pi, e = math.inf, math.nan, math.pi, math.e
 newaxis = None
-strided, sparse_coo = "torch.strided", "torch.sparse_coo"
+strided, sparse_coo, jagged = "torch.strided", "torch.sparse_coo", "torch.jagged"
 contiguous_format, preserve_format = "contiguous", "preserve"
 
 _ALIASES = {
@@ -59,8 +60,8 @@ _ALIASES = {
 def _export() -> None:
     """Fill the package and the class from the frontend's tables."""
     names = globals()
-    for name, found in _dtypes.BY_NAME.items():
-        names[name] = found
+    for found in (*_dtypes.ALL, *_dtypes.WITHOUT_TENSORS):
+        names[found.name] = found
     for alias, name in _ALIASES.items():
         names[alias] = _dtypes.BY_NAME[name]
     for module in _frontend.MODULES:
@@ -87,7 +88,7 @@ def __getattr__(name: str) -> Any:
         return found
     if not name.startswith("__") and importlib.util.find_spec(f"picograd.{name}") is not None:
         return importlib.import_module(f"picograd.{name}")
-    raise AttributeError(f"picograd.{name} isn't supported yet")
+    raise _Missing("picograd", name, lambda: [*globals(), *_later.FUNCTIONS])
 
 
 __all__ = [

@@ -126,6 +126,10 @@ ALL = (
     complex64,
     complex128,
 )
+# Types that have a name and limits; no tensor has them.
+float8_e4m3fn = DType("float8_e4m3fn", "float", 1, np.dtype(ml_dtypes.float8_e4m3fn))
+float8_e5m2 = DType("float8_e5m2", "float", 1, np.dtype(ml_dtypes.float8_e5m2))
+WITHOUT_TENSORS = (float8_e4m3fn, float8_e5m2)
 BY_NAME = {dtype.name: dtype for dtype in ALL}
 _BY_NUMPY = {dtype.numpy: dtype for dtype in ALL}
 
@@ -137,6 +141,9 @@ def from_numpy(numpy_dtype: np.dtype) -> DType:
     """
     found = _BY_NUMPY.get(numpy_dtype)
     if found is None:
+        for dtype in WITHOUT_TENSORS:
+            if dtype.numpy == numpy_dtype:
+                computable(dtype)
         raise TypeError(
             f"can't convert a NumPy array of type {numpy_dtype} to a tensor; the supported types "
             f"are {', '.join(dtype.name for dtype in ALL)}"
@@ -145,6 +152,13 @@ def from_numpy(numpy_dtype: np.dtype) -> DType:
 
 
 _BY_PYTHON_TYPE = {bool: bool_, int: int64, float: float64, complex: complex128}
+
+
+def computable(dtype: DType) -> DType:
+    """The dtype itself. Raises NotImplementedError for one that no tensor can have."""
+    if dtype.itemsize == 1 and dtype.kind == "float":
+        raise NotImplementedError(f"tensors of {dtype} aren't supported: use torch.bfloat16")
+    return dtype
 
 
 def as_dtype(value: object, function: str, argument: str = "dtype") -> DType:

@@ -50,7 +50,7 @@ FUNCTIONS = {
     ),
     **_rows(_OLDER, "lu=lu_method pca_lowrank svd_lowrank vander"),
     **_rows(_SPECIAL, "polygamma"),
-    **_rows("picograd.sparse", "sparse_coo_tensor spmm=mm smm=mm"),
+    **_rows("picograd.sparse", "sparse_coo_tensor"),
     **_rows(
         "picograd.nn.native",
         "_log_softmax_backward_data _softmax_backward_data native_batch_norm native_dropout "
@@ -61,10 +61,18 @@ FUNCTIONS = {
         "grid_sampler grid_sampler_2d=grid_sampler grid_sampler_3d=grid_sampler",
     ),
     **_rows("picograd.nn.padding", "constant_pad_nd"),
+    **_rows("picograd.layouts", "smm=spmm spmm"),
     **_rows("picograd.amp", "autocast"),
     **_rows("picograd.frontend.vmap", "vmap"),
     **_rows("picograd.frontend.dlpack", "from_dlpack to_dlpack"),
     **_rows("picograd.serialization", "load save"),
+    **_rows("picograd.futures", "Future"),
+    **_rows(
+        "picograd.layouts",
+        "from_file sparse_compressed_tensor sparse_csc_tensor sparse_csr_tensor "
+        "_scaled_mm=scaled_mm _as_tensor_fullprec=as_tensor_fullprec "
+        "_amp_foreach_non_finite_check_and_unscale_=unscale",
+    ),
     **_rows(
         "picograd.compiler",
         "are_deterministic_algorithms_enabled compile get_float32_matmul_precision "
@@ -89,6 +97,10 @@ METHODS = {
     **_rows("picograd.sparse", "to_sparse"),
     **_rows(_OLDER, "lu=lu_method"),
     **_rows("picograd.special.gamma", "polygamma=polygamma_method"),
+    **_rows(
+        "picograd.layouts",
+        "dequantize record_stream reinforce to_dense to_sparse_csr",
+    ),
 }
 
 # Methods that also have an in-place form.

@@ -18,7 +18,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from inspect import Parameter, Signature
 from types import ModuleType
@@ -76,9 +76,14 @@ def compare_all(torch: ModuleType, places: Iterable[str] = PLACES) -> Comparison
     for place in places:
         theirs, ours = coverage.find(place, torch), coverage.find(place, picograd)
         for name in sorted(set(dir(theirs)) - set(dir(object))):
-            if not name.startswith("_") and callable(getattr(theirs, name, None)):
+            if not name.startswith("_") and _is_function(getattr(theirs, name, None)):
                 _compare_one(torch, place, name, getattr(ours, name, None), found)
     return found
+
+
+def _is_function(found: Any) -> bool:
+    """Whether it is called for what it does; objects that can be called are none."""
+    return callable(found) and isinstance(found, Hashable)
 
 
 def _compare_one(torch: ModuleType, place: str, name: str, ours: Any, found: Comparison) -> None:

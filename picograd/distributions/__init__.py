@@ -73,6 +73,7 @@ from picograd.distributions.transforms import (
     Transform,
     identity_transform,
 )
+from picograd.frontend.missing import refusing as _refusing
 
 FAMILIES = (
     Bernoulli, Beta, Binomial, Categorical, Cauchy, Chi2, Dirichlet, Exponential, Gamma, Geometric,
@@ -160,3 +161,5 @@ __all__ = [
     "transform_to",
     "transforms",
 ]
+
+__getattr__ = _refusing("picograd.distributions", lambda: __all__)

@@ -10,8 +10,11 @@ tensor([ 1, -1])
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable
 from typing import cast
+
+import numpy as np
 
 from picograd import dtypes
 from picograd.dtypes import DType
@@ -111,6 +114,11 @@ def polar(abs: Tensor, angle: Tensor) -> Tensor:
 )
 def result_type(tensor1: Operand, tensor2: Operand) -> DType:
     """The dtype of an arithmetic operation on two tensors or numbers."""
+    for given in (tensor1, tensor2):
+        if not isinstance(given, (Tensor, numbers.Number, np.generic)):
+            raise TypeError(
+                f"result_type(): arguments must be tensors or numbers, not {type(given).__name__}"
+            )
     return promotion.result_type(tensor1, tensor2)
 
 

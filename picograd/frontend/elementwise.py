@@ -375,6 +375,8 @@ def rsqrt(input: Tensor) -> Tensor:
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1) -> Tensor:
     """`input + value * tensor1 * tensor2`."""
     product = mul(tensor1, tensor2)
+    if not product.dtype.is_inexact and isinstance(value, float):
+        value = int(value)
     return add(input, product if value == 1 else mul(product, value))
 
 

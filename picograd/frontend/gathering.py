@@ -81,6 +81,11 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     """`out[i][j] = input[index[i][j]][j]` for dim 0, and so on."""
     axis = wrap_dim(dim, input.ndim)
     if not input.ndim:
+        if index.ndim > 1:
+            raise RuntimeError(
+                "Index tensor must have the same number of dimensions as input tensor: "
+                f"{index.ndim} for a tensor of 0 dimensions"
+            )
         return broadcast_to(input.reshape((1,) * index.ndim), index._shape).clone()
     inside, checked = _index_of(input, axis, index, "gather")
     return along_dim(input, axis, inside, checked)
@@ -91,6 +96,11 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     """As `gather`, with the other dimensions broadcast; the flattened tensor without a dim."""
     if dim is None:
         return take_along_dim(input.reshape((-1,)), indices.reshape((-1,)), 0)
+    if input.ndim != indices.ndim:
+        raise RuntimeError(
+            "torch.take_along_dim(): input and indices should have the same number of dimensions, "
+            f"but got {input.ndim} dimensions for input, and {indices.ndim} dimensions for indices"
+        )
     axis = wrap_dim(dim, input.ndim)
     first = (*input._shape[:axis], 1, *input._shape[axis + 1 :])
     second = (*indices._shape[:axis], 1, *indices._shape[axis + 1 :])
@@ -107,6 +117,11 @@ def _written(
 ) -> Tensor:
     """SCATTER or SCATTER_REDUCE along one dimension."""
     if not input.ndim:
+        if index.ndim > 1:
+            raise RuntimeError(
+                "Index tensor must have the same number of dimensions as self tensor, got "
+                f"{index.ndim} and 0"
+            )
         one = _written(input.reshape((1,)), 0, index.reshape((-1,)), _flat(src), combiner, name)
         return one.reshape(())
     axis = wrap_dim(dim, input.ndim)
@@ -237,6 +252,11 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     axis = wrap_dim(dim, input.ndim)
     vector = _vector(index, "index_select")
     if not input.ndim:
+        if vector.numel() != 1:
+            raise RuntimeError(
+                "index_select(): Index to scalar can have only 1 value, got "
+                f"{vector.numel()} value(s)"
+            )
         return input.clone()
     try:
         inside, checked = prepared(vector, input._shape[axis], axis, wrapping=False)

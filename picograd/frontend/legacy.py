@@ -17,7 +17,6 @@ from typing import cast
 
 from picograd.dtypes import BY_NAME, DType
 from picograd.frontend import primitives
-from picograd.frontend.contractions import mm
 from picograd.frontend.creation import Device, arange, as_shape, finish
 from picograd.frontend.interop import legacy_tensor, tensor
 from picograd.frontend.movement import cat
@@ -135,12 +134,6 @@ def resize_(
         flat = cat([flat, zeros])
     self.data = flat[:wanted].view(shape)
     return self
-
-
-@operation(method=False, out=True)
-def spmm(input: Tensor, mat2: Tensor) -> Tensor:
-    """The product of two matrices, neither of which is sparse here."""
-    return mm(input, mat2)
 
 
 @operation(function=False)

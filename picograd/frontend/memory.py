@@ -161,7 +161,9 @@ def T(self: Tensor) -> Tensor:
 
 @attribute
 def mT(self: Tensor) -> Tensor:
-    """The last two axes exchanged."""
+    """The last two axes exchanged; a number stays."""
+    if not self.ndim:
+        return self
     if self.ndim < 2:
         raise RuntimeError(
             f"tensor.mT is only supported on matrices or batches of matrices. Got {self.ndim}-D "

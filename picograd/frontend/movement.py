@@ -286,12 +286,16 @@ def flip(input: Tensor, *axes: object, dims: object = None) -> Tensor:
 @operation()
 def fliplr(input: Tensor) -> Tensor:
     """The columns turned round."""
+    if input.ndim < 2:
+        raise RuntimeError("Input must be >= 2-d.")
     return flip(input, 1)
 
 
 @operation()
 def flipud(input: Tensor) -> Tensor:
     """The rows turned round."""
+    if not input.ndim:
+        raise RuntimeError("Input must be >= 1-d.")
     return flip(input, 0)
 
 
@@ -431,6 +435,8 @@ def meshgrid(*tensors: object, indexing: str = "ij") -> tuple[Tensor, ...]:
     """The coordinates of a grid: each vector repeated along the dimensions of the others."""
     given = tensors[0] if len(tensors) == 1 and not isinstance(tensors[0], Tensor) else tensors
     vectors = [x.reshape((-1,)) for x in _sequence(given, "meshgrid")]  # type: ignore[arg-type]
+    if any(x.ndim > 1 for x in given):  # type: ignore[attr-defined]
+        raise RuntimeError("torch.meshgrid: Expected 0D or 1D tensor in the tensor list")
     if indexing not in ("ij", "xy"):
         raise RuntimeError(
             f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}'

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
 
 from picograd.dtypes import DType, bool_, int64
 from picograd.frontend import primitives
@@ -28,26 +27,12 @@ from picograd.frontend.promotion import (
     wrap_dims,
 )
 from picograd.frontend.registry import operation
+from picograd.frontend.return_types import MinMax, ValuesIndices, returning
 from picograd.frontend.selection import choose, maximum, minimum
 from picograd.frontend.tensor import Tensor
 from picograd.graph.ops import Combiner, Op
 
-F = TypeVar("F", bound=Callable[..., object])
 Dims = int | Sequence[int] | None
-
-
-class ValuesIndices(NamedTuple):
-    """The result of `max(dim)`, `sort`, `topk`, ...: values and where they were found."""
-
-    values: Tensor
-    indices: Tensor
-
-
-class MinMax(NamedTuple):
-    """The result of `aminmax`."""
-
-    min: Tensor
-    max: Tensor
 
 
 def fold(combiner: Combiner, x: Tensor, dims: tuple[int, ...], keepdim: bool) -> Tensor:
@@ -215,6 +200,7 @@ def amin(input: Tensor, dim: Dims = (), keepdim: bool = False) -> Tensor:
 
 
 @operation(out=True)
+@returning("aminmax", MinMax)
 def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> MinMax:
     """The smallest and the largest value."""
     where_to = () if dim is None else dim
@@ -321,6 +307,7 @@ def _max_or_min(
 
 
 @operation(out=True)
+@returning("max")
 def max(
     input: Tensor,
     dim: int | Tensor | None = None,
@@ -333,6 +320,7 @@ def max(
 
 
 @operation(out=True)
+@returning("min")
 def min(
     input: Tensor,
     dim: int | Tensor | None = None,

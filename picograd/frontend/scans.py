@@ -19,6 +19,7 @@ from picograd.frontend.elementwise import add, filled_like, mul, sub
 from picograd.frontend.promotion import type_name, wrap_dim
 from picograd.frontend.reductions import ValuesIndices, positions
 from picograd.frontend.registry import operation
+from picograd.frontend.return_types import returning
 from picograd.frontend.tensor import Tensor
 from picograd.frontend.transcendental import exp, log
 from picograd.graph.ops import Combiner, Op
@@ -72,12 +73,14 @@ def _running_extreme(combiner: Combiner, x: Tensor, dim: int, name: str) -> Valu
 
 
 @operation(out=True)
+@returning("cummax")
 def cummax(input: Tensor, dim: int) -> ValuesIndices:
     """The running maximum and where it stands (the last of equal ones)."""
     return _running_extreme(Combiner.MAX, input, dim, "cummax")
 
 
 @operation(out=True)
+@returning("cummin")
 def cummin(input: Tensor, dim: int) -> ValuesIndices:
     """The running minimum and where it stands (the last of equal ones)."""
     return _running_extreme(Combiner.MIN, input, dim, "cummin")

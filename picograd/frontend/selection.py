@@ -234,6 +234,10 @@ def nan_to_num(
 def _rounded(op: Op, x: Tensor) -> Tensor:
     if x.dtype is bool_:
         raise NotImplementedError(f"\"{op.name.lower()}_vml_cpu\" not implemented for 'Bool'")
+    if x.dtype.is_complex:
+        raise NotImplementedError(
+            f"\"{op.name.lower()}_vml_cpu\" not implemented for '{type_name(x.dtype)}'"
+        )
     return primitives.elementwise(op, x) if x.dtype.is_float else x.clone()
 
 

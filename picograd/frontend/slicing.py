@@ -263,6 +263,8 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` pieces of an axis, all but the last of one size."""
     if chunks <= 0:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
+    if not input.ndim:
+        raise RuntimeError("chunk expects at least a 1-dimensional tensor")
     axis = wrap_dim(dim, input.ndim)
     extent = input._shape[axis]
     if not extent:
@@ -277,6 +279,10 @@ def tensor_split(
     input: Tensor, indices_or_sections: int | Sequence[int], dim: int = 0
 ) -> tuple[Tensor, ...]:
     """Pieces of an axis: so many of about one size, or cut at the given positions."""
+    if not input.ndim:
+        raise RuntimeError(
+            "tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims"
+        )
     axis = wrap_dim(dim, input.ndim)
     extent = input._shape[axis]
     if isinstance(indices_or_sections, Tensor):

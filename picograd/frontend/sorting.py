@@ -26,6 +26,7 @@ from picograd.frontend.hostdata import from_array, values
 from picograd.frontend.promotion import wrap_dim
 from picograd.frontend.reductions import ValuesIndices
 from picograd.frontend.registry import operation
+from picograd.frontend.return_types import returning
 from picograd.frontend.selection import choose
 from picograd.frontend.tensor import Tensor
 
@@ -43,6 +44,7 @@ def order(x: np.ndarray, axis: int, descending: bool) -> np.ndarray:
 
 
 @operation(out=True)
+@returning("sort")
 def sort(
     input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool = False
 ) -> ValuesIndices:
@@ -72,6 +74,7 @@ def msort(input: Tensor) -> Tensor:
 
 
 @operation(out=True)
+@returning("topk")
 def topk(
     input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
 ) -> ValuesIndices:
@@ -102,10 +105,13 @@ def _best(x: np.ndarray, k: int, axis: int, largest: bool) -> np.ndarray:
 
 
 @operation(out=True)
+@returning("kthvalue")
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> ValuesIndices:
     """The k-th smallest element along a dimension, counted from 1."""
     axis = wrap_dim(dim, input.ndim)
     extent = input._shape[axis] if input.ndim else 1
+    if not extent:
+        raise IndexError(f"kthvalue(): Expected reduction dim {axis} to have non-zero size.")
     if not 1 <= k <= extent:
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {axis}")
     return _at_rank(input, axis, k - 1, keepdim)
@@ -143,7 +149,9 @@ def _median_of(
 ) -> Tensor | ValuesIndices:
     if dim is None:
         if not input.numel():
-            return primitives.constant(math.nan, input.dtype, _device(input))
+            numeric = not (input.dtype.is_inexact or input.dtype.is_bool)
+            nothing = input.dtype.lowest if numeric else math.nan
+            return primitives.constant(nothing, input.dtype, _device(input))
         flat = input.reshape((-1,))
 
         def rule(gradient: Tensor, found: Tensor) -> tuple[Tensor]:
@@ -161,12 +169,14 @@ def _median_of(
 
 
 @operation(out=True)
+@returning("median")
 def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor | ValuesIndices:
     """The (lower) median; NaN if there is one."""
     return _median_of(input, dim, keepdim, False)
 
 
 @operation(out=True)
+@returning("nanmedian")
 def nanmedian(
     input: Tensor, dim: int | None = None, keepdim: bool = False
 ) -> Tensor | ValuesIndices:
@@ -175,11 +185,15 @@ def nanmedian(
 
 
 @operation(out=True)
+@returning("mode")
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> ValuesIndices:
     """The most frequent element along a dimension (the least of equally frequent ones)."""
     axis = wrap_dim(dim, input.ndim)
     if not input.ndim:
         return sort(input)
+
+    if not input._shape[axis]:
+        raise IndexError(f"mode(): Expected reduction dim {axis} to have non-zero size.")
 
     def last_of_most_frequent(row: np.ndarray) -> int:
         found, counts = np.unique(row, return_counts=True)
@@ -202,6 +216,8 @@ def quantile(
     levels = values(q).reshape(-1) if isinstance(q, Tensor) else np.array([q], np.float64)
     if ((levels < 0) | (levels > 1)).any():
         raise RuntimeError("quantile() q values must be in the range [0, 1]")
+    if not input.numel():
+        raise RuntimeError("quantile() input tensor must be non-empty")
     x = input.reshape((-1,)) if dim is None or not input.ndim else input
     axis = wrap_dim(0 if dim is None else dim, x.ndim)
     ordered = sort(x, axis).values

@@ -16,6 +16,7 @@ from typing import cast
 from picograd.dtypes import BY_NAME
 from picograd.frontend import memory, printing
 from picograd.frontend.grad_mode import no_grad
+from picograd.frontend.missing import method_of_tensors
 from picograd.frontend.storage import Storage
 from picograd.frontend.tensor import Tensor, wrap
 
@@ -143,6 +144,7 @@ METHODS: dict[str, Callable[..., object]] = {
     "__format__": memory.format_,
     "__contains__": memory.contains,
     "__iter__": memory.iterate,
+    "__getattr__": method_of_tensors,
     "__deepcopy__": deepcopy,
     "__copy__": shallow_copy,
     "__reduce_ex__": reduce,

@@ -61,7 +61,12 @@ def _moments(
     total = fold(Combiner.SUM, x, dims, False)
     average = div(total, number) if number else mul(total, math.nan)
     centred = sub(x, spread(average, x, dims) if x.ndim else average)
-    scatter = fold(Combiner.SUM, square(centred), dims, False)
+    if x.dtype.is_complex:
+        parts = [primitives.elementwise(op, centred) for op in (Op.REAL, Op.IMAG)]
+        squares = add(square(parts[0]), square(parts[1]))
+    else:
+        squares = square(centred)
+    scatter = fold(Combiner.SUM, squares, dims, False)
     freedom = max(number - float(correction.real), 0.0)
     if freedom:
         return average, div(scatter, freedom), dims
@@ -218,8 +223,10 @@ def shift(x: Tensor, dims: tuple[int, ...]) -> Tensor:
 @operation(out=True)
 def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     """`log(sum(exp(input)))` without overflow."""
-    x = input if input.dtype.is_float else primitives.cast(input, get_default_dtype())
+    x = input if input.dtype.is_inexact else primitives.cast(input, get_default_dtype())
     dims = wrap_dims(dim, x.ndim)
+    if x.dtype.is_complex:
+        return _kept(log(fold(Combiner.SUM, exp(x), dims, False)), x, dims, keepdim)
     top = fold(Combiner.MAX, x.detach(), dims, False)
     top = choose(isfinite(top), top, 0.0)
     moved = sub(x, spread(top, x, dims) if x.ndim else top)

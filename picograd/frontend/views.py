@@ -18,7 +18,7 @@ from typing import cast
 
 import numpy as np
 
-from picograd.dtypes import DType
+from picograd.dtypes import DType, computable
 from picograd.frontend import primitives, view
 from picograd.frontend.promotion import broadcast_pair, wrap_dim, wrap_dims
 from picograd.frontend.registry import METHODS, attribute, operation
@@ -86,6 +86,7 @@ def view_(self: Tensor, *shape: object, size: object = None, dtype: object = Non
 
 
 def _view_dtype(x: Tensor, dtype: DType) -> Tensor:
+    computable(dtype)
     if dtype is x.dtype:
         return view_(x, x._shape)
     if dtype.itemsize != x.dtype.itemsize:
@@ -184,15 +185,19 @@ def t(input: Tensor) -> Tensor:
 
 @operation()
 def adjoint(input: Tensor) -> Tensor:
-    """The last two axes exchanged and the elements conjugated."""
-    turned = transpose(input, -2, -1)
+    """The last two axes exchanged and the elements conjugated; a number stays."""
+    if input.ndim == 1:
+        raise RuntimeError(
+            "tensor.adjoint() is only supported on matrices or batches of matrices. Got 1-D tensor."
+        )
+    turned = input if not input.ndim else transpose(input, -2, -1)
     return cast("Tensor", METHODS["conj"](turned)) if input.dtype.is_complex else turned
 
 
 @attribute
 def mH(self: Tensor) -> Tensor:
-    """The adjoint of each matrix of a batch."""
-    if self.ndim < 2:
+    """The adjoint of each matrix of a batch; a number stays."""
+    if self.ndim == 1:
         raise RuntimeError(
             f"tensor.mH is only supported on matrices or batches of matrices. Got {self.ndim}-D "
             "tensor."
@@ -212,6 +217,8 @@ def movedim(input: Tensor, source: int | Sequence[int], destination: int | Seque
             f"the same number of dims as destination ({targets} dims)"
         )
     moved, places = wrap_dims(sources, rank), wrap_dims(targets, rank)
+    if not rank:
+        return ordered(input, (), "AliasBackward0")
     order = [-1] * rank
     for axis, place in zip(moved, places, strict=True):
         order[place] = axis
@@ -275,6 +282,8 @@ def ravel(input: Tensor) -> Tensor:
 @operation()
 def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """One axis cut into several."""
+    if not input.ndim:
+        raise RuntimeError("unflatten: a tensor of 0 dimensions has no dimension to cut")
     axis = wrap_dim(dim, input.ndim)
     shape, parts = input._shape, list(sizes)
     if -1 in parts:

@@ -15,7 +15,7 @@ torch.bool
 
 from __future__ import annotations
 
-from picograd.dtypes import DType, bool_, uint32
+from picograd.dtypes import DType, bool_, computable, uint32
 from picograd.graph.checks import (
     Rule,
     Sources,
@@ -105,7 +105,7 @@ def _scan(op: Op, srcs: Sources, attr: Attr) -> tuple[DType, Shape]:
 
 def _const(op: Op, srcs: Sources, attr: Attr) -> tuple[DType, Shape]:
     check_arity(op, srcs, 0)
-    return attribute(op, attr, ConstAttr).dtype, ()
+    return computable(attribute(op, attr, ConstAttr).dtype), ()
 
 
 def _numbered(op: Op, srcs: Sources, attr: Attr) -> tuple[DType, Shape]:
@@ -113,7 +113,7 @@ def _numbered(op: Op, srcs: Sources, attr: Attr) -> tuple[DType, Shape]:
     leaf = attribute(op, attr, LeafAttr)
     if op is Op.PARAMETER and leaf.shape:
         raise RuntimeError(f"a parameter is a single number, not a tensor of shape {leaf.shape}")
-    return leaf.dtype, leaf.shape
+    return computable(leaf.dtype), leaf.shape
 
 
 def _iota(op: Op, srcs: Sources, attr: Attr) -> tuple[DType, Shape]:

@@ -10,7 +10,15 @@ torch.bool
 
 from __future__ import annotations
 
-from picograd.dtypes import DType, complex64, complex128, float32, float64, real_of
+from picograd.dtypes import (
+    DType,
+    complex64,
+    complex128,
+    computable,
+    float32,
+    float64,
+    real_of,
+)
 from picograd.graph.checks import (
     TORCH_NAMES,
     Rule,
@@ -74,12 +82,12 @@ def rule_abs(op: Op, srcs: Sources, attr: Attr) -> tuple[DType, Shape]:
 
 def rule_cast(op: Op, srcs: Sources, attr: Attr) -> tuple[DType, Shape]:
     check_arity(op, srcs, 1)
-    return attribute(op, attr, CastAttr).dtype, srcs[0].shape
+    return computable(attribute(op, attr, CastAttr).dtype), srcs[0].shape
 
 
 def rule_bitcast(op: Op, srcs: Sources, attr: Attr) -> tuple[DType, Shape]:
     check_arity(op, srcs, 1)
-    dtype = attribute(op, attr, CastAttr).dtype
+    dtype = computable(attribute(op, attr, CastAttr).dtype)
     if dtype.itemsize != srcs[0].dtype.itemsize:
         raise RuntimeError(
             f"can't take the bits of {srcs[0].dtype.name} ({srcs[0].dtype.itemsize} bytes) as "

@@ -9,6 +9,7 @@ their gradients are tensor operations. This file only lists what the modules bes
 """
 
 from picograd.frontend import contractions as _contractions
+from picograd.frontend.missing import refusing as _refusing
 from picograd.frontend.registry import writing_out as _writing_out
 from picograd.linalg.decompositions import (
     eig,
@@ -95,3 +96,5 @@ __all__ = [
     "vecdot",
     "vector_norm",
 ]
+
+__getattr__ = _refusing("picograd.linalg", lambda: __all__)

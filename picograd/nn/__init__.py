@@ -12,6 +12,7 @@ Sequential(
 
 from __future__ import annotations
 
+from picograd.frontend.missing import refusing as _refusing
 from picograd.nn import functional, init, parallel, parameter, utils
 from picograd.nn.layers.attention import (
     MultiheadAttention,
@@ -358,3 +359,5 @@ __all__ = [
 # Last: it hands out the classes above under the older paths, `nn.modules.linear.Linear`.
 from picograd.nn import attention as attention
 from picograd.nn import modules as modules
+
+__getattr__ = _refusing("picograd.nn", lambda: __all__)

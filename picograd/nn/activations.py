@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 
 from picograd.dtypes import DType
-from picograd.frontend.comparison import lt
+from picograd.frontend.comparison import le, lt
 from picograd.frontend.elementwise import add, div, filled_like, mul, neg, square, sub
 from picograd.frontend.random import Generator
 from picograd.frontend.sampling import bernoulli_
@@ -133,12 +133,12 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
 def hardtanh(
     input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
 ) -> Tensor:
-    """`input` bounded; the gradient at the bounds is 0."""
+    """`input` bounded; the gradient at the bounds is 0. NaN stays."""
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
     low, high = filled_like(input, min_val), filled_like(input, max_val)
-    bounded = choose(lt(low, input), input, low)
-    return _finish(input, choose(lt(bounded, high), bounded, high), inplace)
+    bounded = choose(le(input, low), low, input)
+    return _finish(input, choose(le(high, bounded), high, bounded), inplace)
 
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
@@ -177,8 +177,8 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
 
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """`input` where it is beyond `lambd`, else 0."""
-    outside = lt(filled_like(input, lambd), input).logical_or(lt(input, -lambd))
-    return choose(outside.logical_or(input != input), input, 0.0)
+    inside = le(input, lambd).logical_and(le(filled_like(input, -lambd), input))
+    return choose(inside, 0.0, input)
 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:

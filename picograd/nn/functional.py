@@ -11,6 +11,7 @@ file of its own. Importable as `import picograd.nn.functional as F`.
 from __future__ import annotations
 
 from picograd.frontend.einstein import bilinear
+from picograd.frontend.missing import refusing as _refusing
 from picograd.nn.activations import (
     alpha_dropout,
     celu,
@@ -254,3 +255,5 @@ __all__ = [
     "upsample_bilinear",
     "upsample_nearest",
 ]
+
+__getattr__ = _refusing("picograd.nn.functional", lambda: __all__)

@@ -36,6 +36,11 @@ def interpolate(
 ) -> Tensor:
     """The input at another size: nearest, nearest-exact, linear kinds, bicubic or area."""
     rank = input.ndim - 2
+    if not 1 <= rank <= 3:
+        raise NotImplementedError(
+            "interpolate(): only 3-D, 4-D and 5-D tensors are resized, but got one of shape "
+            f"{list(input._shape)}"
+        )
     if antialias:
         raise NotImplementedError("interpolate(): antialias=True isn't supported")
     if align_corners is not None and mode in ("nearest", "nearest-exact", "area"):

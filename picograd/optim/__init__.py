@@ -13,6 +13,7 @@ and all updates of a step run as few kernels together with backward.
 """
 
 from picograd import paths
+from picograd.frontend.missing import refusing as _refusing
 from picograd.optim import lr_scheduler
 from picograd.optim.adam import Adam, Adamax, AdamW, NAdam, RAdam
 from picograd.optim.adaptive import Adadelta, Adagrad, RMSprop
@@ -39,3 +40,5 @@ __all__ = [
     "Rprop",
     "lr_scheduler",
 ]
+
+__getattr__ = _refusing("picograd.optim", lambda: __all__)

@@ -290,9 +290,18 @@ def _checked(places: Tensor, size: Sequence[int] | None) -> tuple[int, ...]:
     return shape
 
 
-def to_sparse(self: Tensor, sparse_dim: int | None = None) -> SparseTensor:
+def to_sparse(
+    self: Tensor,
+    sparse_dim: int | None = None,
+    *,
+    layout: object = None,
+    blocksize: object = None,
+    dense_dim: int | None = None,
+) -> SparseTensor:
     """The elements that aren't zero, with their places."""
-    if sparse_dim not in (None, self.ndim):
+    if layout not in (None, "torch.sparse_coo") or blocksize is not None:
+        raise NotImplementedError("to_sparse makes coordinates: other layouts aren't supported")
+    if sparse_dim not in (None, self.ndim) or dense_dim:
         raise NotImplementedError("to_sparse with dense dims isn't supported")
     places = self.nonzero()
     return SparseTensor(places.t(), self[places.unbind(1)], self._shape, True)

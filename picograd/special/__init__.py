@@ -10,6 +10,7 @@ In: tensors. Out: tensors. This file only lists what the modules beside it and t
 from picograd.frontend import selection as _selection
 from picograd.frontend import statistics as _statistics
 from picograd.frontend import transcendental as _transcendental
+from picograd.frontend.missing import refusing as _refusing
 from picograd.frontend.registry import writing_out as _writing_out
 from picograd.frontend.statistics import log_softmax, softmax
 from picograd.special.bessel import i0, i0e, i1, i1e
@@ -110,3 +111,5 @@ __all__ = [
     "xlogy",
     "zeta",
 ]
+
+__getattr__ = _refusing("picograd.special", lambda: __all__)

@@ -147,3 +147,22 @@ def test_options(options):
 def test_other_device_is_named():
     text = repr(picograd.tensor([1, 2], device="numpy"))
     assert text == "tensor([1, 2], device='numpy')"
+
+
+RESULTS = "max min sort topk kthvalue median nanmedian mode cummax cummin aminmax"
+
+
+@pytest.mark.parametrize("name", RESULTS.split())
+def test_results_of_several_tensors(name):
+    arguments = {"topk": (2,), "kthvalue": (1,), "aminmax": ()}.get(name, (1,))
+    options = {"dim": 1} if name == "aminmax" else {}
+
+    def program(m):
+        found = getattr(m, name)(m.tensor([[3.0, 1.0, 2.0]]), *arguments, **options)
+        return [repr(found), type(found).__name__, len(found), isinstance(found, tuple)]
+
+    same(program)
+    assert isinstance(
+        getattr(picograd, name)(picograd.ones(1, 3), *arguments, **options),
+        getattr(picograd.return_types, name),
+    )

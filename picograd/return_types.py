@@ -1,0 +1,15 @@
+"""The namespace `torch.return_types`: the types of results of several tensors.
+
+In: a function's name. Out: the class of what it gives, such as `return_types.max`.
+
+>>> __getattr__("sort").__name__
+'sort'
+"""
+
+from picograd.frontend.return_types import TYPES as _TYPES
+
+
+def __getattr__(name: str) -> type:
+    if name in _TYPES:
+        return _TYPES[name]
+    raise AttributeError(f"picograd.return_types.{name} isn't supported yet")
