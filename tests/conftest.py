@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fuzz", type=int, default=300, help="how many random graphs to compare")
     parser.addoption(
