@@ -137,7 +137,8 @@ def end_phase(last: bool = False) -> None:
     training step is cut here, and so at the same places each time. A step that was cut leaves
     nothing for the next one.
     """
-    if _state.pace.created > env.GRAPH_NODES.get() // 4 or (last and _state.cut):
+    enough = env.GRAPH_NODES.get() // (4 if last else 2)
+    if _state.pace.created > enough or (last and _state.cut):
         realize_pending()
     _state.cut = _state.cut and not last
 
@@ -148,6 +149,7 @@ def realize_pending() -> None:
     What an index outside has spoilt is left alone: whoever asks for it gets the error.
     """
     with _state.lock:
+        _state.pace.ran(asked=False)
         nodes = _distinct([holder.node for holder in _pending()])
         for device in sorted({node.device for node in nodes}):
             asked = [n for n in nodes if n.device == device and n not in _state.spoilt]
@@ -157,7 +159,6 @@ def realize_pending() -> None:
                     _run(roots)
             except IndexError:
                 _salvage(roots)
-        _state.pace.ran(asked=False)
         _state.cut = True
 
 
@@ -174,6 +175,7 @@ def realize(nodes: Sequence[Node]) -> None:
                 return
             same_device = [n for n in requested if n.device == requested[0].device]
             roots = _connected(same_device)
+            _state.pace.ran(asked=True)
             try:
                 _run(roots)
             except IndexError:
@@ -255,7 +257,6 @@ def _run(roots: list[Node]) -> None:
             holder.writes = 0
     statistics.programs_run += 1
     statistics.kernels_run += variant.executable.kernel_count
-    _state.pace.ran(asked=True)
     if interrupt is not None:
         raise KeyboardInterrupt from None
 

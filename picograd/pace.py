@@ -3,14 +3,13 @@
 In: the news of each pending value and of each run, and the user's call stack. Out: `Pace.is_due`.
 The engine owns one `Pace`.
 
-A program that never asks for a number would grow its graph without end, so after
-`PICOGRAD_GRAPH_NODES` values what is pending is computed. Cut anywhere, a loop would give ever new
-graphs, and each would be compiled. So the cuts are put where the outermost loop comes round: then
-the pieces are whole iterations, and the second one finds the program of the first.
-
-That a loop has come round shows in the stack: in the outermost frame that moved since the last
-look, execution went backwards. A frame is known by its code; its depth tells inner loops (over the
-layers of a model) from outer ones (over tokens, over steps).
+A program that never asks for a number would grow its graph without end. Cut anywhere, a loop would
+give ever new graphs, and each would be compiled. So the cuts are put where a loop of the user's
+comes round: then the pieces are whole iterations, and the second one finds the program of the
+first. That a loop has come round shows in the stack: in the outermost of the user's frames that
+moved since the last look, execution went backwards. The frame's depth tells inner loops (over the
+layers of a model) from outer ones (over tokens, over steps); the outermost whose iterations are
+not too long is the one to cut at.
 
 >>> pace = Pace()
 >>> [pace.is_due(limit=2) for _ in range(4)]
@@ -19,6 +18,7 @@ layers of a model) from outer ones (over tokens, over steps).
 
 from __future__ import annotations
 
+import os
 import sys
 from types import CodeType, FrameType
 
@@ -26,8 +26,11 @@ from types import CodeType, FrameType
 LOOP_NODES = 256
 # Values before a first loop is looked for: most programs ask for a number long before.
 FIRST_NODES = 1000
+# An iteration of the known loop may have this many times the values of the limit.
+PATIENCE = 4
 
 Stack = list[tuple[CodeType, int]]
+_OWN = os.path.dirname(__file__) + os.sep
 
 
 class Pace:
@@ -35,50 +38,66 @@ class Pace:
 
     def __init__(self) -> None:
         self.created = 0  # values since the last run
-        self._depth: int | None = None  # of the outermost loop that was seen coming round
+        self._total = 0  # values ever
+        self._depth: int | None = None  # of the loop to cut at
+        self._came: dict[int, int] = {}  # depth of a loop -> the total when it last came round
         self._stack: Stack | None = None  # at the last look
-        self._patience = FIRST_NODES
+        self._patience = FIRST_NODES  # values without a look
 
     def ran(self, asked: bool) -> None:
         """Pending values were computed, because somebody asked for a number or because of this."""
-        patience = FIRST_NODES if self._depth is None else LOOP_NODES
-        if asked:  # who asked after so many values will likely ask again
-            patience = max(patience, self.created + self.created // 4)
-        self.created, self._stack, self._patience = 0, None, patience
+        if asked:
+            # Who asked after so many values will likely ask again.
+            often = self.created + self.created // 4
+            self._patience = max(often, FIRST_NODES if self._depth is None else LOOP_NODES)
+            self._stack = None
+        self.created = 0
 
     def is_due(self, limit: int) -> bool:
-        """Count one more pending value. True when now is the moment to compute; `limit` is the
-        count that is never exceeded."""
+        """Count one more pending value. True when now is the moment to compute, at the latest
+        after `limit` values (after more where it is known which loop is under way)."""
         self.created += 1
-        if self.created > limit:
+        self._total += 1
+        if self.created > (limit if self._depth is None else PATIENCE * limit):
+            self._depth, self._patience = None, 0  # look all the time: another loop has begun
             return True
-        return self.created > self._patience and self._came_round()
+        if self.created > self._patience and self._came_round(PATIENCE * limit):
+            self._patience = LOOP_NODES
+            return True
+        return False
 
-    def _came_round(self) -> bool:
-        """True when an outermost loop has begun another iteration since the last look."""
+    def _came_round(self, longest: int) -> bool:
+        """True when the loop to cut at, or one around it, has begun another iteration."""
         before, now = self._stack, _stack()
         self._stack = now
-        if before is None:
+        depth = None if before is None else _went_back(before, now)
+        if depth is None or (self._depth is not None and depth > self._depth):
             return False
-        for depth, ((code, place), (new_code, new_place)) in enumerate(
-            zip(before, now, strict=False)
-        ):
-            if code is not new_code:
-                return False
-            if place != new_place:
-                if new_place > place or (self._depth is not None and depth > self._depth):
-                    return False
-                self._depth = depth
-                return True
-        return False
+        span = self._total - self._came.get(depth, self._total)
+        self._came[depth] = self._total
+        if self._depth is None or 0 < span <= longest:
+            self._depth = depth
+        return True
+
+
+def _went_back(before: Stack, now: Stack) -> int | None:
+    """The depth of the outermost frame that moved, if it moved backwards."""
+    for depth, ((code, place), (new_code, new_place)) in enumerate(zip(before, now, strict=False)):
+        if code is not new_code:
+            return None
+        if place != new_place:
+            return depth if new_place < place else None
+    return None
 
 
 def _stack() -> Stack:
-    """The code and the position in it of every frame, the outermost first."""
+    """The code and the position in it of each of the user's frames, the outermost first."""
     frame: FrameType | None = sys._getframe(1)
     frames: Stack = []
     while frame is not None:
-        frames.append((frame.f_code, frame.f_lasti))
+        code = frame.f_code
+        if not code.co_filename.startswith(_OWN):
+            frames.append((code, frame.f_lasti))
         frame = frame.f_back
     frames.reverse()
     return frames

@@ -164,9 +164,10 @@ def _build(graph: Graph, canonical: list[Node], donated: frozenset[int]) -> tupl
 def _tell_compiled(graph: Graph, variant: Variant, started: float, remark: str) -> None:
     if env.debug_level() >= 1:
         milliseconds = (time.perf_counter() - started) * 1e3
+        done = "loaded" if variant.executable.loaded else "compiled"
         print(
             f"program {variant.number}: {len(graph.order)} nodes, "
-            f"{variant.executable.kernel_count} kernels, compiled in {milliseconds:.1f} ms{remark}",
+            f"{variant.executable.kernel_count} kernels, {done} in {milliseconds:.1f} ms{remark}",
             file=sys.stderr,
         )
 

@@ -13,6 +13,10 @@ from pathlib import Path
 
 import pytest
 
+# What is tested is compiled, not found on the disk.
+os.environ.setdefault("PICOGRAD_CACHE", "0")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fuzz", type=int, default=300, help="how many random graphs to compare")
     parser.addoption(

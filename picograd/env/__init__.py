@@ -87,6 +87,12 @@ ELASTIC = Variable(
     int,
     "1: when ever new sizes come, compile one program for many of them; 0: one for each",
 )
+CACHE = Variable(
+    "PICOGRAD_CACHE",
+    "~/.cache/picograd",
+    str,
+    "the folder that keeps compiled programs for the next process; 0: none",
+)
 CPU_TARGET = Variable(
     "PICOGRAD_CPU",
     "host",
@@ -102,6 +108,7 @@ VARIABLES: tuple[Variable[DebugSetting] | Variable[str] | Variable[int], ...] = 
     NUM_THREADS,
     GRAPH_NODES,
     ELASTIC,
+    CACHE,
     CPU_TARGET,
 )
 

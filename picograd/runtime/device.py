@@ -33,6 +33,7 @@ class Executable(Protocol):
     """A compiled program.
 
     kernel_count   the number of kernels that one run executes
+    loaded         it came from the disk, compiled by an earlier process
     run            takes the buffers of the canonical graph's leaves (by slot) and the program's
                    values as 8-byte cells; returns one buffer per output. An output written in
                    place is its input's buffer. With `timings`, kernels run one at a time and one
@@ -42,6 +43,7 @@ class Executable(Protocol):
     """
 
     kernel_count: int
+    loaded: bool
 
     def run(
         self,

@@ -29,7 +29,7 @@ class ElasticExecutable:
     """See `runtime.device.Executable`. `run` takes the values that the recipe makes."""
 
     def __init__(self, executable: Executable, recipe: Recipe) -> None:
-        self.kernel_count = executable.kernel_count
+        self.kernel_count, self.loaded = executable.kernel_count, executable.loaded
         self._executable = executable
         self._recipe = recipe
 

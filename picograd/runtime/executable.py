@@ -76,9 +76,10 @@ class _Tables:
             steps += [*counts, len(compiled.addresses), first, int(check)]
             operands += [self.cell_of[n] for n in step.slots]
             operands += step.scalars
-            for address, phase in zip(compiled.addresses, compiled.function.phases, strict=True):
-                phases += [address, struct.unpack("q", struct.pack("d", phase.work))[0]]
-                self._add_extent(phase.extent, step.scalars)
+            outlined = zip(compiled.addresses, compiled.outline.phases, strict=True)
+            for address, (extent, work) in outlined:
+                phases += [address, struct.unpack("q", struct.pack("d", work))[0]]
+                self._add_extent(extent, step.scalars)
         self.steps = np.array(steps, np.int64)
         self.operands = np.array(operands, np.int64)
         self.phases = np.array(phases, np.int64)
@@ -128,17 +129,22 @@ class CpuExecutable:
     """A compiled program; see `runtime.device.Executable`."""
 
     def __init__(
-        self, program: Program, kernels: Mapping[Kernel, CompiledKernel], device: str = "cpu"
+        self,
+        program: Program,
+        kernels: Mapping[Kernel, CompiledKernel],
+        device: str = "cpu",
+        loaded: bool = False,
     ) -> None:
         self.program = program
+        self.loaded = loaded
         self.device = device
         self.kernel_count = len(program.steps)
         self._kernels = dict(kernels)  # keeps the code loaded
         self._tables = _Tables(program, kernels)
-        functions = [kernels[step.kernel].function for step in program.steps]
+        outlines = [kernels[step.kernel].outline for step in program.steps]
         # One block a run: temporaries, the workspace, the calling thread's scratch.
-        self._scratch = _aligned(max((f.scratch for f in functions), default=0))
-        workspace = _aligned(max((f.workspace for f in functions), default=0))
+        self._scratch = _aligned(max((outline.scratch for outline in outlines), default=0))
+        workspace = _aligned(max((outline.workspace for outline in outlines), default=0))
         self._workspace_at = _aligned(program.arena)
         self._scratch_at = self._workspace_at + workspace
         self._block_bytes = self._scratch_at + self._scratch

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -27,12 +28,14 @@ if TYPE_CHECKING:
     from llvmlite.binding.targets import TargetMachine
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Library:
-    """Loaded machine code: `addresses[symbol]` is valid while the library is alive."""
+    """Loaded machine code: `addresses[symbol]` is valid while the library is alive. `image` is
+    the object file that it was loaded from."""
 
     addresses: dict[str, int]
     tracker: ResourceTracker
+    image: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,13 @@ def compile_ir(text: str, cpu: str | None = None, features: str = "") -> Library
         return _load(machine.emit_object(module), exports, imports)
 
 
+def load_image(image: bytes, exports: Sequence[str]) -> Library:
+    """Load an object file that `compile_ir` made, in this process or another."""
+    host()
+    with _locks.compile:
+        return _load(image, exports, ())
+
+
 def assembly(text: str, cpu: str | None = None, features: str = "") -> str:
     """The machine code of a module, as assembly text."""
     machine = _choose(cpu, features)
@@ -129,7 +139,7 @@ def _parse(text: str, machine: TargetMachine) -> ModuleRef:
     return module
 
 
-def _load(image: bytes, exports: list[str], imports: list[str]) -> Library:
+def _load(image: bytes, exports: Sequence[str], imports: Sequence[str]) -> Library:
     from llvmlite import binding as llvm
 
     builder = llvm.JITLibraryBuilder().add_object_img(image).add_current_process()
@@ -141,7 +151,7 @@ def _load(image: bytes, exports: list[str], imports: list[str]) -> Library:
         raise InternalError(
             f"generated code does not link ({error}); it imports {', '.join(imports) or 'nothing'}"
         ) from error
-    return Library({name: tracker[name] for name in exports}, tracker)
+    return Library({name: tracker[name] for name in exports}, tracker, image)
 
 
 def host_cpu() -> tuple[str, str]:

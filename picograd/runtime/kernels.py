@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from picograd.codegen.loops import Function
 from picograd.codegen.target import Target
+from picograd.graph.index import Index
 from picograd.runtime.fork import renew_in_child
 from picograd.runtime.jit import Library, assembly, compile_ir
 from picograd.runtime.observe import Observer
@@ -24,12 +25,38 @@ from picograd.schedule.kernel import Kernel
 
 
 @dataclass(frozen=True, slots=True)
-class CompiledKernel:
-    """A kernel's machine code: `addresses[n]` is phase n of `function`; `library` holds it."""
+class Outline:
+    """What running a kernel takes to know: its symbol, the extent and the work of each phase (see
+    `codegen.loops.Phase`), the bytes of its private memories."""
 
-    function: Function
+    name: str
+    phases: tuple[tuple[Index, float], ...]
+    workspace: int
+    scratch: int
+
+    @staticmethod
+    def of(function: Function) -> Outline:
+        phases = tuple((phase.extent, phase.work) for phase in function.phases)
+        return Outline(function.name, phases, function.workspace, function.scratch)
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The name of each phase's code."""
+        return tuple(f"{self.name}_{number}" for number in range(len(self.phases)))
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledKernel:
+    """A kernel's machine code: `addresses[n]` is phase n; `library` holds it."""
+
+    outline: Outline
     addresses: tuple[int, ...]
     library: Library
+
+    @staticmethod
+    def of(outline: Outline, library: Library) -> CompiledKernel:
+        addresses = tuple(library.addresses[symbol] for symbol in outline.symbols)
+        return CompiledKernel(outline, addresses, library)
 
 
 class KernelCache:
@@ -74,9 +101,7 @@ class KernelCache:
         text = render_module(distinct.values(), target)
         library = compile_ir(text, target.cpu, target.features)
         for kernel, function in zip(kernels, functions, strict=True):
-            symbols = [f"{function.name}_{n}" for n in range(len(function.phases))]
-            addresses = tuple(library.addresses[symbol] for symbol in symbols)
-            self._known[kernel, target] = CompiledKernel(function, addresses, library)
+            self._known[kernel, target] = CompiledKernel.of(Outline.of(function), library)
 
 
 def _function(kernel: Kernel, target: Target, observer: Observer | None) -> Function:

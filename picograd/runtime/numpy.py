@@ -25,6 +25,7 @@ class NumpyExecutable:
     """A canonical graph, to be interpreted; see `runtime.device.Executable`."""
 
     kernel_count = 0
+    loaded = False
 
     def __init__(self, outputs: Sequence[Node]) -> None:
         self._outputs = list(outputs)

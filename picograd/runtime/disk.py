@@ -1,0 +1,210 @@
+"""Compiled programs on the disk, so that the next process compiles nothing.
+
+In: a canonical graph (`key`); a program with its machine code (`keep`). Out: the same, loaded
+(`fetch`). Called by `runtime.cpu`. The folder is `PICOGRAD_CACHE` (0: none).
+
+A key covers all that the code depends on: the graph, the processor, the versions of Python, LLVM
+and NumPy, and the text of every module of picograd that has a part in it, so an entry never
+outlives a change. Files carry a checksum, are written under another name first, and belong to the
+user alone; whatever is wrong with one, it is as if it were not there.
+
+>>> len(seal(b"code")), unseal(seal(b"code")), unseal(b"broken") is None
+(36, b'code', True)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import sys
+import tempfile
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from picograd import env
+from picograd.codegen.target import Target
+from picograd.errors import InternalError
+from picograd.graph.index import Index
+from picograd.graph.node import Node, topological
+from picograd.graph.ops import RandomAttr, SliceAttr
+from picograd.runtime.jit import Library, load_image
+from picograd.runtime.kernels import CompiledKernel, Outline
+from picograd.schedule.kernel import Kernel, Program
+
+LIMIT = 512 << 20  # bytes in the folder before the oldest files go
+_PARTS = ("graph", "schedule", "codegen", "runtime", "dtypes.py")
+
+Loaded = tuple[Program, dict[Kernel, CompiledKernel]]
+_libraries: weakref.WeakValueDictionary[str, Library] = weakref.WeakValueDictionary()
+
+
+def enabled() -> bool:
+    """True unless the user, or the file system, forbids it."""
+    return _folder(env.CACHE.get()) is not None
+
+
+@lru_cache(maxsize=4)
+def _folder(setting: str) -> Path | None:
+    if setting in ("", "0"):
+        return None
+    folder = Path(setting).expanduser()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state = folder.stat()
+        private = not hasattr(os, "geteuid") or (
+            state.st_uid == os.geteuid() and not state.st_mode & 0o022
+        )
+        _make_room(folder)
+    except OSError:
+        return None
+    return folder if private else None
+
+
+def _make_room(folder: Path) -> None:
+    """Delete the files that were used least recently, down to half of the limit."""
+    files = [(entry.stat(), entry.path) for entry in os.scandir(folder) if entry.is_file()]
+    total = sum(state.st_size for state, _ in files)
+    if total <= LIMIT:
+        return
+    for state, path in sorted(files, key=lambda item: item[0].st_mtime):
+        if total <= LIMIT // 2:
+            break
+        os.unlink(path)
+        total -= state.st_size
+
+
+# --- keys -----------------------------------------------------------------------------------------
+
+
+def key(outputs: Sequence[Node], donated: Iterable[int], target: Target) -> str:
+    """The name of a program on the disk."""
+    number: dict[int, int] = {}
+    lines = [_version(), repr(target), repr(sorted(donated))]
+    for node in topological(outputs):
+        number[id(node)] = len(number)
+        sources = [number[id(src)] for src in node.srcs]
+        kind = f"{node.op.name} {node.dtype.name} {node.shape} {node.device}"
+        lines.append(f"{kind} {_attribute(node)} {sources}")
+    lines.append(repr([number[id(node)] for node in outputs]))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:40]
+
+
+def _attribute(node: Node) -> str:
+    """Everything about a node's attribute; an index prints without the bounds of its atoms."""
+    attr = node.attr
+    numbers: tuple[int | Index, ...] = ()
+    if isinstance(attr, SliceAttr):
+        numbers = attr.starts
+    elif isinstance(attr, RandomAttr):
+        numbers = (attr.seed, attr.call)
+    bounds = [
+        (str(atom), atom.bounds)
+        for value in numbers
+        if isinstance(value, Index)
+        for atom in sorted(value.atoms(), key=str)
+    ]
+    return f"{attr!r} {bounds}"
+
+
+@lru_cache(maxsize=1)
+def _version() -> str:
+    """What compiled programs depend on besides their graph."""
+    import llvmlite
+    import numpy as np
+    from llvmlite import binding as llvm
+
+    package = Path(__file__).parent.parent
+    digest = hashlib.sha256()
+    for part in _PARTS:
+        path = package / part
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(str(file.relative_to(package)).encode() + b"\0" + file.read_bytes())
+    versions = (sys.version, llvmlite.__version__, llvm.llvm_version_info, np.__version__)
+    return f"{digest.hexdigest()} {versions}"
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def seal(content: bytes) -> bytes:
+    """A file's bytes: a checksum, then the content."""
+    return hashlib.sha256(content).digest() + content
+
+
+def unseal(data: bytes) -> bytes | None:
+    """The content of a file, or None if it is damaged."""
+    content = data[32:]
+    return content if hashlib.sha256(content).digest() == data[:32] else None
+
+
+def _read(name: str) -> bytes | None:
+    folder = _folder(env.CACHE.get())
+    if folder is None:
+        return None
+    try:
+        data = (folder / name).read_bytes()
+        os.utime(folder / name)
+    except OSError:
+        return None
+    return unseal(data)
+
+
+def _write(name: str, content: bytes) -> None:
+    folder = _folder(env.CACHE.get())
+    if folder is None or (folder / name).exists():
+        return
+    try:
+        handle, path = tempfile.mkstemp(dir=folder)
+        with os.fdopen(handle, "wb") as file:
+            file.write(seal(content))
+        os.replace(path, folder / name)
+    except OSError:  # a full disk, a folder that is gone: the program runs all the same
+        return
+
+
+def keep(name: str, program: Program, kernels: Mapping[Kernel, CompiledKernel]) -> None:
+    """Write a program and its machine code."""
+    outlines: list[tuple[Outline, str]] = []
+    for kernel in _kernels(program):
+        compiled = kernels[kernel]
+        library = compiled.library
+        digest = hashlib.sha256(library.image).hexdigest()[:40]
+        _write(f"{digest}.code", pickle.dumps((tuple(library.addresses), library.image), 5))
+        outlines.append((compiled.outline, digest))
+    _write(f"{name}.program", pickle.dumps((program, outlines), 5))
+
+
+def fetch(name: str) -> Loaded | None:
+    """A program and its machine code, or None if they are not there in full."""
+    content = _read(f"{name}.program")
+    if content is None:
+        return None
+    program, outlines = pickle.loads(content)
+    compiled: dict[Kernel, CompiledKernel] = {}
+    for kernel, (outline, digest) in zip(_kernels(program), outlines, strict=True):
+        library = _library(digest)
+        if library is None:
+            return None
+        compiled[kernel] = CompiledKernel.of(outline, library)
+    return program, compiled
+
+
+def _kernels(program: Program) -> list[Kernel]:
+    return list(dict.fromkeys(step.kernel for step in program.steps))
+
+
+def _library(digest: str) -> Library | None:
+    library = _libraries.get(digest)
+    if library is None:
+        content = _read(f"{digest}.code")
+        if content is None:
+            return None
+        symbols, image = pickle.loads(content)
+        try:
+            library = _libraries[digest] = load_image(image, symbols)
+        except InternalError:
+            return None
+    return library
