@@ -22,6 +22,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Protocol, cast
 
 import numpy as np
@@ -238,6 +239,8 @@ def _roll_back(reasons: dict[Node, str]) -> None:
 
 def _run(roots: list[Node]) -> None:
     """Compute nodes of one device as one program."""
+    # In the order in which they were made: that of a loop's statements, whoever holds them.
+    roots = sorted(roots, key=attrgetter("number"))
     order = topological(roots)
     held = _held(order)
     outputs = _outputs(order, roots, held)

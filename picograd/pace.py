@@ -42,6 +42,7 @@ class Pace:
         self._depth: int | None = None  # of the loop to cut at
         self._came: dict[int, int] = {}  # depth of a loop -> the total when it last came round
         self._stack: Stack | None = None  # at the last look
+        self._looked = 0  # the total at the last look
         self._patience = FIRST_NODES  # values without a look
 
     def ran(self, asked: bool) -> None:
@@ -69,7 +70,8 @@ class Pace:
     def _came_round(self, longest: int) -> bool:
         """True when the loop to cut at, or one around it, has begun another iteration."""
         before, now = self._stack, _stack()
-        self._stack = now
+        at_once = self._looked == self._total - 1
+        self._stack, self._looked = now, self._total
         depth = None if before is None else _went_back(before, now)
         if depth is None or (self._depth is not None and depth > self._depth):
             return False
@@ -77,7 +79,7 @@ class Pace:
         self._came[depth] = self._total
         if self._depth is None or 0 < span <= longest:
             self._depth = depth
-        return True
+        return at_once  # else it came round some time ago
 
 
 def _went_back(before: Stack, now: Stack) -> int | None:

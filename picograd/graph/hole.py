@@ -23,7 +23,7 @@ def hole(shape: Shape, dtype: DType, device: str) -> Node:
     node = Node()
     node.op, node.srcs, node.attr, node.origin = Op.BUFFER, (), NO_ATTR, None
     node.dtype, node.shape, node.device, node.buffer = dtype, shape, device, None
-    node.structure = STRUCTURE
+    node.structure, node.number = STRUCTURE, -1
     return node
 
 

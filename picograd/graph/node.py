@@ -16,6 +16,7 @@ True
 
 from __future__ import annotations
 
+import itertools
 import weakref
 from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Protocol
@@ -48,6 +49,7 @@ class Node:
     op, srcs, attr     what computes it, from which nodes, with which payload
     dtype, shape, device
     structure          a small integer that equal (op, structural attr, dtype, shape, device) share
+    number             nodes that were made later have a greater one
     buffer             the memory that holds the value once it is realised, else None
     origin             "file:line" of the user's call for ops that can fail at run time, else None
     """
@@ -58,6 +60,7 @@ class Node:
         "buffer",
         "device",
         "dtype",
+        "number",
         "op",
         "origin",
         "shape",
@@ -72,6 +75,7 @@ class Node:
     shape: Shape
     device: str
     structure: int
+    number: int
     buffer: BufferLike | None
     origin: str | None
 
@@ -108,6 +112,7 @@ class _Entry(weakref.ref[Node]):
 
 # The table of known nodes. Spelled out because `WeakValueDictionary` costs several microseconds.
 _nodes: dict[tuple[object, ...], _Entry] = {}
+_numbers = itertools.count()
 _structures: dict[Signature, int] = {}
 _signatures: list[Signature] = []
 
@@ -125,6 +130,7 @@ def make(op: Op, srcs: tuple[Node, ...], attr: Attr = NO_ATTR, device: str | Non
         if found is not None and found.buffer is None:
             return found
     node = Node()
+    node.number = next(_numbers)
     node.op, node.srcs, node.attr, node.buffer, node.origin = op, srcs, attr, None, None
     node.dtype, node.shape, node.device = infer(op, srcs, attr, device)
     node.structure = _number((op, attr.structure(), node.dtype, node.shape, node.device))
@@ -143,6 +149,7 @@ def _forget(entry: weakref.ref[Node]) -> None:
 def leaf(buffer: BufferLike, shape: Shape) -> Node:
     """The node of realised memory. Each call makes a new node: a buffer's contents may change."""
     node = Node()
+    node.number = next(_numbers)
     node.op, node.srcs, node.attr, node.origin = Op.BUFFER, (), NO_ATTR, None
     node.dtype, node.shape, node.device, node.buffer = buffer.dtype, shape, buffer.device, buffer
     node.structure = _number((Op.BUFFER, None, node.dtype, shape, node.device))

@@ -10,7 +10,7 @@ from picograd.dtypes import DType, bool_, int64
 from picograd.graph.index import Index, Var, constant
 from picograd.runtime.executable import CpuExecutable
 from picograd.runtime.jit import compile_ir
-from picograd.runtime.kernels import CompiledKernel
+from picograd.runtime.kernels import CompiledKernel, Outline
 from picograd.schedule.kernel import (
     Kernel,
     Literal,
@@ -141,7 +141,7 @@ def build(
         function = loops.Function(
             work.name, (), (), tuple(phases), workspace=work.workspace, scratch=work.scratch
         )
-        compiled[work.kernel] = CompiledKernel(function, addresses, library)
+        compiled[work.kernel] = CompiledKernel(Outline.of(function), addresses, library)
         steps.append(Step(work.kernel, work.slots, work.scalars, work.origin))
     return CpuExecutable(Program(tuple(slots), tuple(steps), outputs, arena, ()), compiled)
 
