@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from picograd import paths
+from picograd.dtypes import DType
 from picograd.frontend.interop import as_tensor
 from picograd.frontend.tensor import Tensor
 
@@ -119,4 +121,15 @@ def _compare(
     )
 
 
+def default_tolerances(
+    *inputs: Tensor | DType, dtype_precisions: dict[DType, tuple[float, float]] | None = None
+) -> tuple[float, float]:
+    """The largest relative and absolute tolerances that `assert_close` has for dtypes."""
+    dtypes = [one if isinstance(one, DType) else one.dtype for one in inputs]
+    given = dtype_precisions or {}
+    pairs = [given.get(one, _TOLERANCES.get(one.name, (0.0, 0.0))) for one in dtypes]
+    return max(pair[0] for pair in pairs), max(pair[1] for pair in pairs)
+
+
 assert_allclose = assert_close
+paths.publish(__name__, "_comparison", {"default_tolerances": default_tolerances})

@@ -6,6 +6,7 @@ import inspect
 
 import pytest
 
+import picograd
 from picograd import coverage
 from picograd.coverage import Entry, __main__, signatures
 
@@ -64,6 +65,16 @@ def test_report_and_status(name, monkeypatch, capsys):
     assert all(f"    {one}\n" in printed for one in gone)
     assert "torch.add" not in printed
     assert ("only for several GPUs" in printed) == (name == "missing plumbing")
+
+
+def test_all_names_of_the_table_exist():
+    gaps = [one for one in coverage.entries() if not one.plumbing and coverage.missing(one)]
+    assert not gaps
+
+
+def test_tolerances_have_their_older_path():
+    found = coverage.find("torch.testing._comparison.default_tolerances")
+    assert found(picograd.float32, picograd.ones(1, dtype=picograd.float16)) == (1e-3, 1e-5)
 
 
 def same(theirs, ours, extra=()):
