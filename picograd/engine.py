@@ -75,6 +75,9 @@ __all__ = ["after_write", "clear_cache", "realize", "realize_pending", "statisti
 # One storage may collect this many writes before they are computed: a chain of element writes
 # becomes programs of equal length, whatever the loop around it.
 WRITES_PER_PROGRAM = 128
+# Values that are worth a program of their own where a phase of a training step ends, and the step.
+PHASE_NODES = 1000
+STEP_NODES = 500
 
 
 def watch_kernels(watcher: Callable[[str, float], None] | None) -> None:
@@ -138,8 +141,9 @@ def end_phase(last: bool = False) -> None:
     training step is cut here, and so at the same places each time. A step that was cut leaves
     nothing for the next one.
     """
-    enough = env.GRAPH_NODES.get() // (4 if last else 2)
+    enough = min(env.GRAPH_NODES.get() // 4, STEP_NODES if last else PHASE_NODES)
     if _state.pace.created > enough or (last and _state.cut):
+        _state.pace.ran(asked=True)  # the same phase will end here again
         realize_pending()
     _state.cut = _state.cut and not last
 
@@ -362,13 +366,20 @@ def _held(order: list[Node]) -> set[int]:
 
 
 def _outputs(order: list[Node], roots: list[Node], held: set[int]) -> list[Node]:
-    """The roots, and the reductions that backward will want: never recompute those."""
-    wanted = {id(root) for root in roots}
-    return [
-        node
-        for node in order
-        if node.buffer is None and (id(node) in wanted or (node.op in REDUCES and id(node) in held))
-    ]
+    """The roots, and the reductions that backward will want: never recompute those.
+
+    It wants what is held, and computes that from the reductions below it.
+    """
+    stored = {id(root) for root in roots}
+    wanted = set(held)
+    for node in reversed(order):
+        if id(node) not in wanted or node.buffer is not None:
+            continue
+        if node.op in REDUCES:
+            stored.add(id(node))
+        elif id(node) not in stored:
+            wanted.update(map(id, node.srcs))
+    return [node for node in order if node.buffer is None and id(node) in stored]
 
 
 _WRITES = frozenset({Op.UPDATE, Op.SCATTER, Op.SCATTER_REDUCE})

@@ -26,8 +26,6 @@ from types import CodeType, FrameType
 LOOP_NODES = 256
 # Values before a first loop is looked for: most programs ask for a number long before.
 FIRST_NODES = 1000
-# An iteration of the known loop may have this many times the values of the limit.
-PATIENCE = 4
 
 Stack = list[tuple[CodeType, int]]
 _OWN = os.path.dirname(__file__) + os.sep
@@ -56,13 +54,13 @@ class Pace:
 
     def is_due(self, limit: int) -> bool:
         """Count one more pending value. True when now is the moment to compute, at the latest
-        after `limit` values (after more where it is known which loop is under way)."""
+        after `limit` values."""
         self.created += 1
         self._total += 1
-        if self.created > (limit if self._depth is None else PATIENCE * limit):
+        if self.created > limit:
             self._depth, self._patience = None, 0  # look all the time: another loop has begun
             return True
-        if self.created > self._patience and self._came_round(PATIENCE * limit):
+        if self.created > self._patience and self._came_round(limit):
             self._patience = LOOP_NODES
             return True
         return False

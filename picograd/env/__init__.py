@@ -77,7 +77,7 @@ NUM_THREADS = Variable(
 )
 GRAPH_NODES = Variable(
     "PICOGRAD_GRAPH_NODES",
-    "2000",
+    "8000",
     int,
     "unrealised nodes after which the next write into a tensor computes what is pending",
 )

@@ -91,10 +91,12 @@ class Mod:
 Atom = Var | Param | FloorDiv | Mod
 
 
+_RANK: dict[type[Atom], int] = {Var: 0, Param: 1, FloorDiv: 2, Mod: 3}
+
+
 def _sort_key(term: tuple[Atom, int]) -> tuple[int, str]:
     atom = term[0]
-    rank = {Var: 0, Param: 1, FloorDiv: 2, Mod: 3}[type(atom)]
-    return rank, str(atom)
+    return _RANK[type(atom)], str(atom)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,10 @@ class Index:
     def __add__(self, other: Index | int) -> Index:
         if isinstance(other, int):
             return Index(self.terms, self.constant + other)
+        if not other.terms:
+            return Index(self.terms, self.constant + other.constant)
+        if not self.terms:
+            return Index(other.terms, self.constant + other.constant)
         return _affine([*self.terms, *other.terms], self.constant + other.constant)
 
     __radd__ = __add__
@@ -121,6 +127,8 @@ class Index:
         return -self + other
 
     def __mul__(self, factor: int) -> Index:
+        if factor == 1:
+            return self
         if factor == 0:
             return ZERO
         return Index(tuple((atom, c * factor) for atom, c in self.terms), self.constant * factor)
@@ -179,18 +187,25 @@ class Index:
         """Replace variables and parameters, simplifying again with the new bounds."""
         if not self.terms:
             return self
-        total = Index((), self.constant)
+        terms: list[tuple[Atom, int]] = []
+        total, changed = self.constant, False
         for atom, coefficient in self.terms:
-            if isinstance(atom, FloorDiv):
-                new = floor_divide(atom.numerator.substitute(values), atom.divisor)
-            elif isinstance(atom, Mod):
-                new = modulo(atom.numerator.substitute(values), atom.divisor)
+            if isinstance(atom, FloorDiv | Mod):
+                inside = atom.numerator.substitute(values)
+                if inside is atom.numerator:
+                    terms.append((atom, coefficient))
+                    continue
+                divide = floor_divide if isinstance(atom, FloorDiv) else modulo
+                new = divide(inside, atom.divisor)
             else:
                 new = values.get(atom)
                 if new is None:
-                    new = Index(((atom, 1),))
-            total = total + new * coefficient
-        return total
+                    terms.append((atom, coefficient))
+                    continue
+            changed = True
+            terms.extend((part, factor * coefficient) for part, factor in new.terms)
+            total += new.constant * coefficient
+        return _affine(terms, total) if changed else self
 
     def evaluate(self, values: Mapping[Var | Param, int]) -> int:
         """The integer value for given variables and parameters."""
@@ -233,10 +248,13 @@ def of(atom: Atom) -> Index:
 
 def _affine(terms: Iterable[tuple[Atom, int]], constant_part: int) -> Index:
     merged: dict[Atom, int] = {}
+    divided = False
     for atom, coefficient in terms:
         merged[atom] = merged.get(atom, 0) + coefficient
-    merged = {atom: coefficient for atom, coefficient in merged.items() if coefficient}
-    if any(isinstance(atom, FloorDiv | Mod) for atom in merged):
+        divided = divided or not isinstance(atom, Var | Param)
+    if 0 in merged.values():
+        merged = {atom: coefficient for atom, coefficient in merged.items() if coefficient}
+    if divided:
         for atom, coefficient in merged.items():
             joined = _recombine(merged, atom, coefficient)
             if joined is not None:

@@ -13,6 +13,7 @@ own.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import prod
 
 from picograd.graph.index import Index, Var
@@ -73,6 +74,7 @@ def value_axes(draft: Draft) -> tuple[Var, ...]:
     return tuple(sorted(axes, key=lambda axis: -stage.store.coefficient(axis)))
 
 
+@lru_cache(maxsize=4096)
 def digits(position: Index, axes: tuple[Var, ...]) -> tuple[Index, ...]:
     """A row-major position as one index per axis."""
     parts: list[Index] = []
