@@ -21,7 +21,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from picograd.graph.index import FloorDiv, Index, Mask, Mod, Param, Var, constant, of
+from picograd.graph.index import FloorDiv, Index, Mod, Param, Var, constant, of
+from picograd.graph.mask import Mask
 
 Points = dict[Var | Param, np.ndarray]
 

@@ -52,8 +52,9 @@ from picograd.codegen.loops import (
     Wide,
 )
 from picograd.dtypes import DType
-from picograd.graph.index import FloorDiv, Index, Mask, Mod, Param, Var
+from picograd.graph.index import FloorDiv, Index, Mod, Param, Var
 from picograd.graph.interpret import MEANING
+from picograd.graph.mask import Mask
 from picograd.graph.meaning_structure import Bindings
 from picograd.graph.node import Node
 from picograd.graph.ops import NO_ATTR, CastAttr, Op

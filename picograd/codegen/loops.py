@@ -23,7 +23,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from picograd.dtypes import DType, bool_
-from picograd.graph.index import EVERYWHERE, Index, Mask, Var
+from picograd.graph.index import Index, Var
+from picograd.graph.mask import EVERYWHERE, Mask
 from picograd.graph.ops import Combiner, Op
 
 

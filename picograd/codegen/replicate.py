@@ -50,7 +50,8 @@ from picograd.codegen.loops import (
 )
 from picograd.dtypes import bool_
 from picograd.errors import InternalError
-from picograd.graph.index import EVERYWHERE, Index, Mask, Param, Var
+from picograd.graph.index import Index, Param, Var
+from picograd.graph.mask import EVERYWHERE, Mask
 from picograd.graph.ops import Op
 
 

@@ -37,7 +37,8 @@ from picograd.codegen.loops import (
     Value,
     Wide,
 )
-from picograd.graph.index import Mask, Var
+from picograd.graph.index import Var
+from picograd.graph.mask import Mask
 
 INDENT = "  "
 

@@ -47,7 +47,8 @@ from picograd.codegen.loops import (
 )
 from picograd.dtypes import DType, bool_
 from picograd.errors import InternalError
-from picograd.graph.index import Index, Mask, Param, Var
+from picograd.graph.index import Index, Param, Var
+from picograd.graph.mask import Mask
 from picograd.graph.ops import COMPARISONS, Op
 
 Scope = dict[str, tuple[DType, int]]

@@ -31,6 +31,14 @@ class Missing(AttributeError):
         return (AttributeError, (str(self),))
 
 
+# Lazily worded, but an AttributeError to whoever reads a traceback or asks for the type's name.
+Missing.__name__, Missing.__qualname__, Missing.__module__ = (
+    "AttributeError",
+    "AttributeError",
+    "builtins",
+)
+
+
 def refusing(module: str, known: Callable[[], Iterable[str]]) -> Callable[[str], object]:
     """The `__getattr__` of a module that loads nothing later."""
 

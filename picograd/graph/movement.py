@@ -20,7 +20,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from picograd.graph.index import ZERO, Index, Mask, constant, delinearize, linearize
+from picograd.graph.index import ZERO, Index, constant, delinearize, linearize
+from picograd.graph.mask import Mask
 from picograd.graph.node import Node
 from picograd.graph.ops import AxesAttr, Op, PadAttr, Shape, SliceAttr
 

@@ -21,16 +21,8 @@ from collections.abc import Mapping, Sequence
 from itertools import count
 
 from picograd.dtypes import DType, real_of
-from picograd.graph.index import (
-    ZERO,
-    Index,
-    Mask,
-    Param,
-    Var,
-    constant,
-    linearize,
-    of,
-)
+from picograd.graph.index import ZERO, Index, Param, Var, constant, linearize, of
+from picograd.graph.mask import Mask
 from picograd.graph.movement import reshape_index, source_index, update_index
 from picograd.graph.node import Node
 from picograd.graph.ops import (

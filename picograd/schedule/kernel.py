@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from picograd.dtypes import DType
-from picograd.graph.index import Index, Mask, Var
+from picograd.graph.index import Index, Var
+from picograd.graph.mask import Mask
 from picograd.graph.ops import Combiner, Op
 
 EVERYWHERE = Mask()

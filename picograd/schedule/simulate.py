@@ -22,8 +22,9 @@ from itertools import product
 import numpy as np
 
 from picograd.dtypes import DType
-from picograd.graph.index import Index, Mask, Param, Var
+from picograd.graph.index import Index, Param, Var
 from picograd.graph.interpret import evaluate_node
+from picograd.graph.mask import Mask
 from picograd.graph.meaning_structure import philox
 from picograd.graph.node import Node
 from picograd.graph.ops import NO_ATTR, CastAttr, Combiner, Op

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 
 from picograd.dtypes import DType, bfloat16, bool_, float16, float32
-from picograd.graph.index import ZERO, Index, Mask, Var, linearize, of
+from picograd.graph.index import ZERO, Index, Var, linearize, of
+from picograd.graph.mask import Mask
 from picograd.graph.movement import window_index
 from picograd.graph.node import Node
 from picograd.graph.ops import (

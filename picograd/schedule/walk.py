@@ -17,7 +17,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from picograd.graph.index import Index, Mask, Param, Var
+from picograd.graph.index import Index, Param, Var
+from picograd.graph.mask import Mask
 from picograd.schedule.kernel import (
     Access,
     Bind,

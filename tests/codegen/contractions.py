@@ -16,7 +16,8 @@ import numpy as np
 from picograd.codegen.loops import Function
 from picograd.codegen.target import Target
 from picograd.dtypes import DType, bfloat16, bool_, float16, float32, int32, int64, uint32, uint64
-from picograd.graph.index import Index, Mask, Param, Var, linearize, of
+from picograd.graph.index import Index, Param, Var, linearize, of
+from picograd.graph.mask import Mask
 from picograd.graph.ops import Combiner, Op
 from picograd.schedule.kernel import (
     Access,

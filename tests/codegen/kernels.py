@@ -20,7 +20,8 @@ from picograd.dtypes import (
     uint32,
     uint64,
 )
-from picograd.graph.index import Index, Mask, Param, Var, of
+from picograd.graph.index import Index, Param, Var, of
+from picograd.graph.mask import Mask
 from picograd.graph.ops import Combiner, Op
 from picograd.schedule.kernel import (
     Access,

@@ -6,7 +6,8 @@ import random
 from itertools import product
 
 from picograd.codegen.bounds import proves_within
-from picograd.graph.index import Index, Mask, Param, Var, constant, of
+from picograd.graph.index import Index, Param, Var, constant, of
+from picograd.graph.mask import Mask
 
 
 def test_a_constraint_narrows_a_run_time_start() -> None:

@@ -35,7 +35,8 @@ from picograd.codegen.loops import (
 from picograd.codegen.pipeline import compile_function
 from picograd.codegen.target import AVX2, AVX512, SCALAR
 from picograd.dtypes import BY_NAME, DType, bool_, float16, float32, int32, int64
-from picograd.graph.index import Index, Mask, Param, Var, constant, of
+from picograd.graph.index import Index, Param, Var, constant, of
+from picograd.graph.mask import Mask
 from picograd.graph.ops import Combiner, Op
 from tests.codegen import kernels
 from tests.codegen.native import Native, compile_all

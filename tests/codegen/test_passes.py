@@ -34,7 +34,8 @@ from picograd.codegen.target import AVX2, AVX512, Target
 from picograd.codegen.verify import verify
 from picograd.dtypes import float32, int64
 from picograd.errors import InternalError
-from picograd.graph.index import Mask, Param, Var, constant, of, variable
+from picograd.graph.index import Param, Var, constant, of, variable
+from picograd.graph.mask import Mask
 from picograd.graph.ops import Op
 from picograd.schedule.kernel import Kernel
 from tests.codegen import kernels

@@ -14,7 +14,6 @@ from picograd.graph.index import (
     ZERO,
     FloorDiv,
     Index,
-    Mask,
     Mod,
     Param,
     Var,
@@ -24,6 +23,7 @@ from picograd.graph.index import (
     of,
     variable,
 )
+from picograd.graph.mask import Mask
 
 R, J, K = variable("i", 6), variable("j", 8), variable("k", 5)
 

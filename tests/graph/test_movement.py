@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from picograd.dtypes import int64
-from picograd.graph.index import Mask, Param, Var, constant, of, variable
+from picograd.graph.index import Param, Var, constant, of, variable
 from picograd.graph.interpret import interpret
+from picograd.graph.mask import Mask
 from picograd.graph.movement import reshape_index, source_index, update_index, window_index
 from picograd.graph.node import Node, make
 from picograd.graph.ops import Op, SliceAttr

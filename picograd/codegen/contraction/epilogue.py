@@ -18,7 +18,8 @@ from picograd.codegen.contraction.packing import each
 from picograd.codegen.contraction.tiles import round_up
 from picograd.codegen.expressions import cast
 from picograd.codegen.loops import Home, Statement, Value
-from picograd.graph.index import Index, Mask, Var, constant, of
+from picograd.graph.index import Index, Var, constant, of
+from picograd.graph.mask import Mask
 from picograd.schedule.kernel import Kernel, Space
 
 

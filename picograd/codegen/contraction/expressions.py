@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from picograd.codegen.expressions import parts
-from picograd.graph.index import EVERYWHERE, Index, Mask, Param, Var
+from picograd.graph.index import Index, Param, Var
+from picograd.graph.mask import EVERYWHERE, Mask
 from picograd.schedule.kernel import Access, Compute, Expr, FromIndex, Guard, Philox
 
 Change = Callable[[Index], Index]

@@ -19,7 +19,8 @@ from picograd.codegen.contraction.tiles import Tiles, round_up
 from picograd.codegen.expressions import Body, Names
 from picograd.codegen.loops import Home, Statement, Value
 from picograd.dtypes import DType, int64
-from picograd.graph.index import ZERO, Index, Mask, Var, constant, of
+from picograd.graph.index import ZERO, Index, Var, constant, of
+from picograd.graph.mask import Mask
 from picograd.schedule.kernel import Access, Expr, Kernel, Space
 
 

@@ -19,7 +19,8 @@ from picograd.codegen import loops
 from picograd.codegen.contraction.frame import Frame, inside, lane_index
 from picograd.codegen.contraction.packing import Operand
 from picograd.codegen.loops import Statement, Value
-from picograd.graph.index import ZERO, Index, Mask, Var, constant, of
+from picograd.graph.index import ZERO, Index, Var, constant, of
+from picograd.graph.mask import Mask
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,8 @@ from picograd.codegen.loops import (
 from picograd.codegen.passes.map_to_grid import map_to_grid
 from picograd.dtypes import DType, float64
 from picograd.errors import InternalError
-from picograd.graph.index import FloorDiv, Index, Mask, Mod, Param, Var
+from picograd.graph.index import FloorDiv, Index, Mod, Param, Var
+from picograd.graph.mask import Mask
 from picograd.graph.ops import Op
 from picograd.schedule.kernel import Kernel
 

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 
 from picograd.codegen.llvm.builder import Builder
 from picograd.codegen.llvm.types import sequence, splat, vector
-from picograd.graph.index import Atom, FloorDiv, Index, Mask, Mod, Param, Var
+from picograd.graph.index import Atom, FloorDiv, Index, Mod, Param, Var
+from picograd.graph.mask import Mask
 
 _SMALL = 1 << 30
 

@@ -13,7 +13,8 @@ from picograd.codegen.llvm.builder import Builder
 from picograd.codegen.llvm.index import Indices
 from picograd.codegen.llvm.types import literal, register, splat, stored, suffix, vector
 from picograd.codegen.loops import Home, Load, Memory
-from picograd.graph.index import Index, Mask, Var
+from picograd.graph.index import Index, Var
+from picograd.graph.mask import Mask
 
 ZEROS = "picograd_zeros"  # 16 bytes that a masked-off element is read from
 

@@ -22,7 +22,8 @@ from picograd.codegen.loops import (
     Statement,
 )
 from picograd.dtypes import int64
-from picograd.graph.index import Mask, Var, constant, delinearize, of
+from picograd.graph.index import Var, constant, delinearize, of
+from picograd.graph.mask import Mask
 
 THREADS = 128
 

@@ -38,7 +38,8 @@ from picograd.codegen.passes.unroll import COPIES
 from picograd.codegen.passes.vectorise import FULL, TAIL
 from picograd.codegen.target import Target
 from picograd.dtypes import int64
-from picograd.graph.index import Index, Mask, Var, constant, of
+from picograd.graph.index import Index, Var, constant, of
+from picograd.graph.mask import Mask
 
 GIGAHERTZ = 3.5  # cycles in a nanosecond, roughly
 PIECE = 4000.0  # nanoseconds of work that a parallel iteration should have at least

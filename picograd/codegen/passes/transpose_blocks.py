@@ -57,7 +57,8 @@ from picograd.codegen.loops import (
 )
 from picograd.codegen.replicate import Copy, Replicate
 from picograd.codegen.target import Target
-from picograd.graph.index import Index, Mask, Var, constant, of
+from picograd.graph.index import Index, Var, constant, of
+from picograd.graph.mask import Mask
 
 MOST_LANES = 16  # blocks of 32 or 64 lanes of small integers would be hundreds of shuffles
 MOST_WEIGHT = 12.0  # operations of a body, of which a block holds one copy for each lane

@@ -51,7 +51,8 @@ from picograd.codegen.loops import (
 from picograd.codegen.replicate import Copy, Replicate
 from picograd.codegen.target import Target
 from picograd.errors import InternalError
-from picograd.graph.index import Mask, Var, constant, of
+from picograd.graph.index import Var, constant, of
+from picograd.graph.mask import Mask
 from picograd.graph.ops import Combiner, Op
 
 FULL, TAIL = "v", "t"  # end the names of the variables of full vectors and of the masked rest
