@@ -3,7 +3,7 @@
 In: index expressions (`graph.index`). Out: `Mask`, which movement ops give and accesses carry:
 padding, the window of an update, the tail of a vectorised loop.
 
->>> i = variable("i", 8)
+>>> i = of(Var("i", 0, 7))
 >>> Mask.inside(i, 2, 8)
 Mask(constraints=(i + -2,))
 """
@@ -43,7 +43,7 @@ def _normal_constraint(x: Index) -> Index:
 class Mask:
     """A conjunction of `index >= 0`; the empty mask always holds.
 
-    >>> i = variable("i", 4)
+    >>> i = of(Var("i", 0, 3))
     >>> Mask.inside(i, 0, 4) == Mask()
     True
     """
