@@ -187,3 +187,20 @@ def test_constants_stay_constants() -> None:
     kept = torch.ones(3)
     (x + 1).sum().item()
     assert kept._storage.node.buffer is not None and kept.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_equal_windows_by_chance_are_the_same_program() -> None:
+    """`log(p[i, j])` in a loop: which of the i, j are equal must not matter."""
+    table, random = torch.rand(4, 4) + 1, np.random.default_rng(0)
+    table.numpy()
+    compiled: list[int] = []
+    for _ in range(4):
+        engine.statistics.reset()
+        total = torch.zeros(())
+        places = random.integers(0, 4, (500, 2)).tolist()
+        for i, j in places:
+            total = total + torch.log(table[i, j])
+        want = sum(np.log(table.numpy()[i, j]) for i, j in places)
+        np.testing.assert_allclose(total.item(), want, rtol=1e-4)
+        compiled.append(engine.statistics.programs_compiled)
+    assert sum(compiled[2:]) == 0, compiled

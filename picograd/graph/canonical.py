@@ -76,8 +76,7 @@ def analyse(order: Sequence[Node], outputs: Sequence[Node], donated: Sequence[in
             cells.append(cell_of(attr))
         elif isinstance(attr, SliceAttr):
             # `x[i] += v` reads and writes one window: it has one set of cells.
-            window = (id(node.srcs[0]), attr)
-            known = windows.setdefault(window, len(cells))
+            known = _window(windows, node, len(cells))
             key.append(known)
             if known == len(cells):
                 cells.extend(attr.values())
@@ -90,6 +89,20 @@ def analyse(order: Sequence[Node], outputs: Sequence[Node], donated: Sequence[in
     key.append(tuple(number[id(node)] for node in outputs))
     key.append(tuple(donated))
     return Structure(tuple(key), leaves, constants, cells, entries)
+
+
+def _window(windows: dict[tuple[int, SliceAttr], int], node: Node, cells: int) -> int:
+    """The first cell of a SLICE's or an UPDATE's starts; `cells` are taken so far.
+
+    An UPDATE has those of the SLICE of its base in the same window. Two slices never share: their
+    windows may be equal by chance, and the key should not depend on that.
+    """
+    assert isinstance(node.attr, SliceAttr)
+    place = (id(node.srcs[0]), node.attr)
+    if node.op is Op.SLICE:
+        windows[place] = cells
+        return cells
+    return windows.setdefault(place, cells)
 
 
 @lru_cache(maxsize=4096)
@@ -163,7 +176,7 @@ def value_slots(order: Sequence[Node]) -> Iterator[tuple[Node, int]]:
             if isinstance(attr, ConstAttr):
                 cells += 1
             elif isinstance(attr, SliceAttr):
-                first = windows.setdefault((id(node.srcs[0]), attr), cells)
+                first = _window(windows, node, cells)
                 cells += len(attr.starts) if first == cells else 0
             elif isinstance(attr, RandomAttr):
                 first = streams.setdefault(attr.values(), cells)

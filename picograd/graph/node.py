@@ -121,10 +121,15 @@ def make(op: Op, srcs: tuple[Node, ...], attr: Attr = NO_ATTR, device: str | Non
     """The node of an expression: a known one if there is, else a new one.
 
     Shape and dtype are inferred; `infer` raises torch's exception types for user errors.
-    `device` is needed for leaves only.
+    `device` is needed for leaves only. A SLICE of memory is always new: where its window comes
+    from data (`rows[i]` for a random i), equal ones would make the graph of a loop's body another
+    one each time.
     """
     key = (op, attr, device, *map(id, srcs))
-    entry = _nodes.get(key)
+    if op is Op.SLICE and srcs[0].buffer is not None:
+        entry = None
+    else:
+        entry = _nodes.get(key)
     if entry is not None:
         found = entry()
         if found is not None and found.buffer is None:
