@@ -19,6 +19,7 @@ import numpy as np
 
 from picograd.dtypes import DType
 from picograd.frontend import primitives
+from picograd.frontend.autocasting import raised
 from picograd.frontend.conversion import complex, conj, real
 from picograd.frontend.creation import Device, arange
 from picograd.frontend.elementwise import filled_like
@@ -138,6 +139,7 @@ def _checked(x: Tensor, name: str, real_only: bool = False) -> Tensor:
         raise RuntimeError(f"{name} expects a real input tensor, but got {type_name(x.dtype)}")
     if not x.dtype.is_inexact:
         return primitives.cast(x, get_default_dtype())
+    x = raised(x)
     if x.dtype.is_float and x.dtype.bits < 32:
         raise RuntimeError(f"Unsupported dtype {type_name(x.dtype)}: convert with .float() first")
     return x

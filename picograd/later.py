@@ -62,7 +62,13 @@ FUNCTIONS = {
     ),
     **_rows("picograd.nn.padding", "constant_pad_nd"),
     **_rows("picograd.layouts", "smm=spmm spmm"),
-    **_rows("picograd.amp", "autocast"),
+    **_rows(
+        "picograd.amp",
+        "autocast clear_autocast_cache get_autocast_cpu_dtype get_autocast_dtype "
+        "get_autocast_gpu_dtype is_autocast_cache_enabled is_autocast_cpu_enabled "
+        "is_autocast_enabled set_autocast_cache_enabled set_autocast_cpu_enabled "
+        "set_autocast_dtype set_autocast_enabled",
+    ),
     **_rows("picograd.frontend.vmap", "vmap"),
     **_rows("picograd.frontend.dlpack", "from_dlpack to_dlpack"),
     **_rows("picograd.serialization", "load save"),

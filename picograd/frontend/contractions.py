@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from picograd.dtypes import DType, bool_
 from picograd.frontend import primitives, watching
+from picograd.frontend.autocasting import SWITCH, as_given, in_fewer_bits, lowered
 from picograd.frontend.autograd import label
 from picograd.frontend.elementwise import add, mul
 from picograd.frontend.promotion import Number, broadcast_pair, broadcast_to, type_name
@@ -86,6 +87,8 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
             "both arguments to matmul need to be at least 1D, but they are "
             f"{input.ndim}D and {other.ndim}D"
         )
+    if SWITCH.used:
+        input, other = lowered(input, other)
     if input.ndim == 1 and other.ndim == 1:
         return dot(input, other)
     check_same(input, other, "addmm_impl_cpu_")
@@ -155,6 +158,7 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
 
 
 @operation(out=True)
+@as_given
 def mv(input: Tensor, vec: Tensor) -> Tensor:
     """The product of a matrix and a vector."""
     _need_rank(input, 2, "input")
@@ -237,6 +241,7 @@ def _plus(input: Tensor, product: Tensor, beta: Number, alpha: Number) -> Tensor
 
 
 @operation(inplace=True, out=True)
+@in_fewer_bits
 def addmm(
     input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Number = 1, alpha: Number = 1
 ) -> Tensor:
@@ -261,6 +266,7 @@ def addr(
 
 
 @operation(inplace=True, out=True)
+@in_fewer_bits
 def baddbmm(
     input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Number = 1, alpha: Number = 1
 ) -> Tensor:
@@ -269,6 +275,7 @@ def baddbmm(
 
 
 @operation(inplace=True, out=True)
+@in_fewer_bits
 def addbmm(
     input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Number = 1, alpha: Number = 1
 ) -> Tensor:

@@ -19,6 +19,7 @@ import numpy as np
 from picograd import dtypes
 from picograd.dtypes import DType
 from picograd.frontend import primitives, promotion
+from picograd.frontend.autocasting import in_float32
 from picograd.frontend.promotion import Operand, align
 from picograd.frontend.registry import METHODS, operation
 from picograd.frontend.tensor import Tensor
@@ -91,6 +92,7 @@ def complex(real: Tensor, imag: Tensor) -> Tensor:
 
 
 @operation(method=False, out=True)
+@in_float32
 def polar(abs: Tensor, angle: Tensor) -> Tensor:
     """A complex tensor of absolute values and angles."""
     size, turn = align(abs, angle)

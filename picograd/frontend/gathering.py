@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from picograd.dtypes import int64
 from picograd.frontend import primitives
+from picograd.frontend.autocasting import SWITCH, widest
 from picograd.frontend.elementwise import add, div, filled_like, mul
 from picograd.frontend.indexing import from_place, prepared, to_place
 from picograd.frontend.promotion import (
@@ -303,6 +304,8 @@ def index_add(
 @operation(inplace=True, out=True)
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """`input` with the slices of `source` where the index says."""
+    if SWITCH.used:
+        input, source = widest(input, source)
     return _slices(input, dim, index, source, None, "index_copy")
 
 

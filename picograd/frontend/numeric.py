@@ -15,6 +15,7 @@ from typing import cast
 
 import numpy as np
 
+from picograd.frontend.autocasting import in_float32
 from picograd.frontend.conversion import complex as complex_
 from picograd.frontend.elementwise import floating
 from picograd.frontend.gathering import index_select
@@ -106,6 +107,7 @@ def _along(x: Tensor, axis: int, step: float | Tensor, edge_order: int) -> Tenso
 
 
 @operation(out=True)
+@in_float32
 def nanquantile(
     input: Tensor,
     q: Tensor | float,
@@ -175,6 +177,7 @@ def view_as_real(input: Tensor) -> Tensor:
 
 
 @operation(method=False)
+@in_float32
 def view_as_complex(input: Tensor) -> Tensor:
     """The last dimension, of extent 2, as complex numbers; a copy (torch's is a view)."""
     if not input.ndim or input.shape[-1] != 2:

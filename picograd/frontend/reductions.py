@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 
 from picograd.dtypes import DType, bool_, int64
 from picograd.frontend import primitives
+from picograd.frontend.autocasting import in_float32
 from picograd.frontend.autograd import label
 from picograd.frontend.comparison import isnan, truth
 from picograd.frontend.composite import with_rule
@@ -130,6 +131,7 @@ def nanmean(
 
 
 @operation(out=True)
+@in_float32
 def prod(
     input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:

@@ -19,6 +19,7 @@ import numpy as np
 
 from picograd.dtypes import DType, bool_, int32, int64
 from picograd.frontend import primitives
+from picograd.frontend.autocasting import in_float32
 from picograd.frontend.composite import with_rule, without_derivative
 from picograd.frontend.elementwise import filled_like, lerp, mul, sub
 from picograd.frontend.gathering import along_dim
@@ -204,6 +205,7 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> ValuesIndices:
 
 
 @operation(out=True)
+@in_float32
 def quantile(
     input: Tensor,
     q: Tensor | float,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from picograd.frontend.autocasting import in_float32
 from picograd.frontend.random import gaussian
 from picograd.frontend.registry import writing_out
 from picograd.frontend.tensor import Tensor
@@ -36,18 +37,21 @@ class TriangularSolve(NamedTuple):
 
 
 @writing_out
+@in_float32
 def cholesky(input: Tensor, upper: bool = False) -> Tensor:
     """As `linalg.cholesky`."""
     return definite.cholesky(input, upper=upper)
 
 
 @writing_out
+@in_float32
 def qr(input: Tensor, some: bool = True) -> decompositions.QR:
     """As `linalg.qr`; the complete Q if not `some`."""
     return decompositions.qr(input, "reduced" if some else "complete")
 
 
 @writing_out
+@in_float32
 def svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> SVD:
     """As `linalg.svd`, with V instead of its adjoint."""
     if not compute_uv:
@@ -60,6 +64,7 @@ def svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> SVD:
     return SVD(u, s, vh.mH)
 
 
+@in_float32
 def pinverse(input: Tensor, rcond: float = 1e-15) -> Tensor:
     """As `linalg.pinv` with a relative limit."""
     return pinv(input, rcond)
@@ -77,6 +82,7 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
 
 
 @writing_out
+@in_float32
 def triangular_solve(
     input: Tensor,
     A: Tensor,
@@ -93,6 +99,7 @@ def triangular_solve(
 
 
 @writing_out
+@in_float32
 def lu_solve(input: Tensor, LU_data: Tensor, LU_pivots: Tensor) -> Tensor:
     """As `linalg.lu_solve`."""
     return elimination.lu_solve(LU_data, LU_pivots, input)
@@ -112,6 +119,7 @@ def lu_method(self: Tensor, pivot: bool = True, get_infos: bool = False) -> tupl
 
 
 @writing_out
+@in_float32
 def inverse(input: Tensor) -> Tensor:
     """As `linalg.inv`."""
     return solving.inv(input)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
+from picograd.frontend.autocasting import in_float32
 from picograd.frontend.conversion import complex, imag, real
 from picograd.frontend.function import Function
 from picograd.frontend.hostdata import values
@@ -124,6 +125,7 @@ def _qr_gradient(q: Tensor, r: Tensor, q_gradient: Tensor, r_gradient: Tensor) -
 
 
 @writing_out
+@in_float32
 def qr(A: Tensor, mode: str = "reduced") -> QR:
     """Q orthogonal and R upper triangular with `A = Q @ R`."""
     check_matrix(A, "linalg.qr")
@@ -176,6 +178,7 @@ class _SVD(Function):
 
 
 @writing_out
+@in_float32
 def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None) -> SVD:
     """U, S and Vh with `A = U @ diag(S) @ Vh`, S from the largest."""
     check_matrix(A, "linalg.svd")
@@ -199,6 +202,7 @@ class _SingularValues(Function):
 
 
 @writing_out
+@in_float32
 def svdvals(A: Tensor, *, driver: str | None = None) -> Tensor:
     """The singular values, the largest first."""
     check_matrix(A, "linalg.svdvals")
@@ -244,6 +248,7 @@ def _triangle(UPLO: str) -> str:
 
 
 @writing_out
+@in_float32
 def eigh(A: Tensor, UPLO: str = "L") -> Eigh:
     """Eigenvalues in ascending order and eigenvectors of a symmetric (Hermitian) matrix."""
     check_square(A, "linalg.eigh")
@@ -251,6 +256,7 @@ def eigh(A: Tensor, UPLO: str = "L") -> Eigh:
 
 
 @writing_out
+@in_float32
 def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
     """The eigenvalues of a symmetric (Hermitian) matrix in ascending order."""
     if A.requires_grad:
@@ -284,6 +290,7 @@ class _Eig(Function):
 
 
 @writing_out
+@in_float32
 def eig(A: Tensor) -> Eig:
     """Eigenvalues and eigenvectors of any square matrix, as complex numbers."""
     check_square(A, "linalg.eig")
@@ -291,6 +298,7 @@ def eig(A: Tensor) -> Eig:
 
 
 @writing_out
+@in_float32
 def eigvals(A: Tensor) -> Tensor:
     """The eigenvalues of any square matrix, as complex numbers."""
     return eig(A).eigenvalues

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from picograd.frontend.autocasting import in_float32
 from picograd.frontend.function import Function
 from picograd.frontend.hostdata import values
 from picograd.frontend.registry import writing_out
@@ -80,6 +81,7 @@ def _upper(factor: Tensor, upper: bool) -> Tensor:
 
 
 @writing_out
+@in_float32
 def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False) -> CholeskyEx:
     """The factors and, instead of an error, the order of the failing minor (0: there is none)."""
     check_square(A, "linalg.cholesky")
@@ -101,6 +103,7 @@ def _check(info: Tensor, name: str) -> None:
 
 
 @writing_out
+@in_float32
 def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
     """L with `A = L @ L.mH` (or U with `A = U.mH @ U` if `upper`)."""
     return cholesky_ex(A, upper=upper, check_errors=True).L
@@ -122,6 +125,7 @@ class _FactorSolve(Function):
 
 
 @writing_out
+@in_float32
 def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False) -> Tensor:
     """X with `A @ X = B`, given Cholesky's factor of A."""
     check_square(L, "cholesky_solve")
@@ -132,6 +136,7 @@ def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False) -> Tensor:
 
 
 @writing_out
+@in_float32
 def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:
     """The inverse of A, given Cholesky's factor of A."""
     check_square(L, "cholesky_inverse")

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from picograd.frontend.autocasting import in_fewer_bits, in_float32
 from picograd.frontend.einstein import chain_matmul, natural_power
 from picograd.frontend.function import Function
 from picograd.frontend.movement import cat, roll
@@ -136,6 +137,7 @@ def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> T
 
 
 @writing_out
+@in_fewer_bits
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
     """Sums of products along a dimension, the first factor conjugated."""
     first = x.conj() if x.dtype.is_complex else x  # type: ignore[attr-defined]
@@ -156,6 +158,7 @@ def vander(x: Tensor, N: int | None = None) -> Tensor:
 
 
 @writing_out
+@in_float32
 def tensorinv(A: Tensor, ind: int = 2) -> Tensor:
     """The inverse with respect to `tensordot` over the first `ind` dimensions."""
     if ind <= 0:
@@ -171,6 +174,7 @@ def tensorinv(A: Tensor, ind: int = 2) -> Tensor:
 
 
 @writing_out
+@in_float32
 def tensorsolve(A: Tensor, B: Tensor, dims: Sequence[int] | None = None) -> Tensor:
     """X with `tensordot(A, X, X.ndim) = B`."""
     moved = A

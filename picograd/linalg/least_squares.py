@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from picograd.frontend.autocasting import in_float32
 from picograd.frontend.function import Function
 from picograd.frontend.hostdata import values
 from picograd.frontend.reductions import sum as total
@@ -117,6 +118,7 @@ _DRIVERS = ("gels", "gelsy", "gelsd", "gelss")
 
 
 @writing_out
+@in_float32
 def lstsq(
     A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None
 ) -> LeastSquares:

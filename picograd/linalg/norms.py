@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from picograd.dtypes import DType
 from picograd.frontend import primitives
+from picograd.frontend.autocasting import in_float32
 from picograd.frontend.elementwise import abs as absolute
 from picograd.frontend.promotion import wrap_dim, wrap_dims
 from picograd.frontend.reductions import amax, amin
@@ -139,6 +140,7 @@ def norm(
 
 
 @writing_out
+@in_float32
 def cond(A: Tensor, p: Order = None) -> Tensor:
     """The condition number of each matrix; infinite for a singular one."""
     check_matrix(A, "linalg.cond")
@@ -180,6 +182,7 @@ def _epsilon(dtype: DType) -> float:
 
 
 @writing_out
+@in_float32
 def matrix_rank(
     A: Tensor,
     tol: float | Tensor | None = None,

@@ -10,6 +10,7 @@ In: matrices. Out: tensors composed of tensor operations, with their gradients.
 from __future__ import annotations
 
 from picograd.frontend import primitives
+from picograd.frontend.autocasting import in_float32
 from picograd.frontend.elementwise import floating
 from picograd.frontend.promotion import broadcast_shapes, type_name
 from picograd.frontend.reductions import sum as total
@@ -17,6 +18,7 @@ from picograd.frontend.statistics import norm
 from picograd.frontend.tensor import Tensor
 
 
+@in_float32
 def cdist(
     x1: Tensor,
     x2: Tensor,

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from picograd.frontend.autocasting import in_float32
 from picograd.frontend.composite import without_derivative
 from picograd.frontend.hostdata import values
 from picograd.frontend.registry import writing_out
@@ -30,6 +31,7 @@ class Geqrf(NamedTuple):
 
 
 @writing_out
+@in_float32
 def geqrf(input: Tensor) -> Geqrf:
     """R above the reflections whose product is Q, and their factors."""
     check_matrix(input, "geqrf")
@@ -64,6 +66,7 @@ def _check(A: Tensor, tau: Tensor, name: str) -> None:
 
 
 @writing_out
+@in_float32
 def householder_product(A: Tensor, tau: Tensor) -> Tensor:
     """The first columns of the product of the reflections `1 - tau v v^H` that LAPACK packs."""
     _check(A, tau, "torch.linalg.householder_product")
@@ -79,6 +82,7 @@ def householder_product(A: Tensor, tau: Tensor) -> Tensor:
 
 
 @writing_out
+@in_float32
 def ormqr(
     input: Tensor, input2: Tensor, input3: Tensor, left: bool = True, transpose: bool = False
 ) -> Tensor:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from picograd.frontend.autocasting import in_float32
 from picograd.frontend.conversion import complex, imag
 from picograd.frontend.function import Function
 from picograd.frontend.hostdata import values
@@ -84,6 +85,7 @@ class _Inverse(Function):
 
 
 @writing_out
+@in_float32
 def inv(A: Tensor) -> Tensor:
     """The inverse of each matrix; `LinAlgError` if one is singular."""
     check_square(A, "linalg.inv")
@@ -95,6 +97,7 @@ def _no_info(a: Tensor) -> Tensor:
 
 
 @writing_out
+@in_float32
 def inv_ex(A: Tensor, *, check_errors: bool = False) -> InvEx:
     """The inverses and, instead of an error, the number of the zero pivot (0 if there is none)."""
     check_square(A, "linalg.inv")
@@ -129,6 +132,7 @@ class _Solve(Function):
 
 
 @writing_out
+@in_float32
 def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
     """X with `A @ X = B` (or `X @ A = B` if not `left`); B may be a batch of vectors."""
     check_square(A, "linalg.solve")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 
 from picograd.dtypes import DType
+from picograd.frontend.autocasting import in_fewer_bits
 from picograd.frontend.comparison import le, lt
 from picograd.frontend.elementwise import add, div, filled_like, mul, neg, square, sub
 from picograd.frontend.random import Generator
@@ -121,6 +122,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     return _finish(input, choose(positive, input, mul(input, negative_slope)), inplace)
 
 
+@in_fewer_bits
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """Leaky relu with a learnt slope (one, or one per channel)."""
     if weight.numel() > 1 and input.ndim > 1:

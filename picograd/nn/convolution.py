@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from picograd.frontend.autocasting import in_fewer_bits
 from picograd.frontend.einstein import einsum
 from picograd.frontend.tensor import Tensor
 from picograd.nn.padding import pad
@@ -126,6 +127,7 @@ def _convolution(
     return result if bias is None else result + bias.reshape(-1, *(1,) * rank)
 
 
+@in_fewer_bits
 def conv1d(
     input: Tensor,
     weight: Tensor,
@@ -139,6 +141,7 @@ def conv1d(
     return _convolution(1, input, weight, bias, stride, padding, dilation, groups)
 
 
+@in_fewer_bits
 def conv2d(
     input: Tensor,
     weight: Tensor,
@@ -152,6 +155,7 @@ def conv2d(
     return _convolution(2, input, weight, bias, stride, padding, dilation, groups)
 
 
+@in_fewer_bits
 def conv3d(
     input: Tensor,
     weight: Tensor,
@@ -223,6 +227,7 @@ def _transposed(
     return _convolution(rank, x, kernel, bias, 1, 0, dilation, groups)
 
 
+@in_fewer_bits
 def conv_transpose1d(
     input: Tensor,
     weight: Tensor,
@@ -237,6 +242,7 @@ def conv_transpose1d(
     return _transposed(1, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
+@in_fewer_bits
 def conv_transpose2d(
     input: Tensor,
     weight: Tensor,
@@ -251,6 +257,7 @@ def conv_transpose2d(
     return _transposed(2, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
+@in_fewer_bits
 def conv_transpose3d(
     input: Tensor,
     weight: Tensor,

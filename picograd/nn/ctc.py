@@ -21,6 +21,7 @@ import numpy as np
 
 from picograd.dtypes import float32
 from picograd.frontend import primitives
+from picograd.frontend.autocasting import in_float32
 from picograd.frontend.function import Function
 from picograd.frontend.hostdata import from_array, values
 from picograd.frontend.selection import choose
@@ -39,6 +40,7 @@ class _Task(NamedTuple):
     zero_infinity: bool
 
 
+@in_float32
 def ctc_loss(
     log_probs: Tensor,
     targets: Tensor,

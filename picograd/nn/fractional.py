@@ -18,6 +18,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from picograd.frontend.autocasting import in_float32
 from picograd.frontend.hostdata import from_array, values
 from picograd.frontend.random import uniform
 from picograd.frontend.reductions import max as maximum
@@ -37,6 +38,7 @@ def _starts(sample: Any, extent: int, out: int, kernel: int) -> np.ndarray:
     return found
 
 
+@in_float32
 def _pooled(
     input: Tensor,
     kernel: Sizes,

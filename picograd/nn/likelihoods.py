@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 
+from picograd.frontend.autocasting import in_float32
 from picograd.frontend.comparison import lt
 from picograd.frontend.elementwise import add, div, filled_like, mul, square, sub
 from picograd.frontend.selection import choose, clamp
@@ -20,6 +21,7 @@ from picograd.frontend.transcendental import exp, log, xlogy
 from picograd.nn.losses import reduced, reduction_mode
 
 
+@in_float32
 def poisson_nll_loss(
     input: Tensor,
     target: Tensor,

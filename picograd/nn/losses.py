@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from picograd.dtypes import int64
 from picograd.frontend import primitives
+from picograd.frontend.autocasting import in_float32
 from picograd.frontend.comparison import eq, lt
 from picograd.frontend.elementwise import (
     abs,
@@ -69,6 +70,7 @@ def _check_sizes(input: Tensor, target: Tensor) -> None:
         )
 
 
+@in_float32
 def mse_loss(
     input: Tensor,
     target: Tensor,
@@ -84,6 +86,7 @@ def mse_loss(
     return reduced(loss, reduction_mode(reduction, size_average, reduce))
 
 
+@in_float32
 def l1_loss(
     input: Tensor,
     target: Tensor,
@@ -99,6 +102,7 @@ def l1_loss(
     return reduced(loss, reduction_mode(reduction, size_average, reduce))
 
 
+@in_float32
 def smooth_l1_loss(
     input: Tensor,
     target: Tensor,
@@ -120,6 +124,7 @@ def smooth_l1_loss(
     return reduced(loss, reduction_mode(reduction, size_average, reduce))
 
 
+@in_float32
 def huber_loss(
     input: Tensor,
     target: Tensor,
@@ -168,6 +173,7 @@ def _check_classes(input: Tensor, target: Tensor, ignore_index: int) -> None:
                 raise IndexError(f"Target {found} is out of bounds.")
 
 
+@in_float32
 def nll_loss(
     input: Tensor,
     target: Tensor,
@@ -225,6 +231,7 @@ def _picked(
     return losses, weights
 
 
+@in_float32
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -287,6 +294,7 @@ def _soft_entropy(
 # --- probabilities -------------------------------------------------------------------------------
 
 
+@in_float32
 def binary_cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -311,6 +319,7 @@ def binary_cross_entropy(
     return reduced(loss, reduction_mode(reduction, size_average, reduce))
 
 
+@in_float32
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
@@ -336,6 +345,7 @@ def binary_cross_entropy_with_logits(
     return reduced(loss, reduction_mode(reduction, size_average, reduce))
 
 
+@in_float32
 def kl_div(
     input: Tensor,
     target: Tensor,
@@ -373,6 +383,7 @@ def pairwise_distance(
     return norm(add(sub(x1, x2), eps), p, -1, keepdim)
 
 
+@in_float32
 def cosine_embedding_loss(
     input1: Tensor,
     input2: Tensor,
@@ -390,6 +401,7 @@ def cosine_embedding_loss(
     return reduced(loss, reduction_mode(reduction, size_average, reduce))
 
 
+@in_float32
 def margin_ranking_loss(
     input1: Tensor,
     input2: Tensor,
@@ -404,6 +416,7 @@ def margin_ranking_loss(
     return reduced(loss, reduction_mode(reduction, size_average, reduce))
 
 
+@in_float32
 def hinge_embedding_loss(
     input: Tensor,
     target: Tensor,
@@ -418,6 +431,7 @@ def hinge_embedding_loss(
     return reduced(loss, reduction_mode(reduction, size_average, reduce))
 
 
+@in_float32
 def triplet_margin_loss(
     anchor: Tensor,
     positive: Tensor,
@@ -442,6 +456,7 @@ def triplet_margin_loss(
     return reduced(loss, reduction_mode(reduction, size_average, reduce))
 
 
+@in_float32
 def soft_margin_loss(
     input: Tensor,
     target: Tensor,

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from picograd.frontend.autocasting import in_float32
 from picograd.frontend.interop import tensor
 from picograd.frontend.movement import stack
 from picograd.frontend.selection import choose, clamp
@@ -24,6 +25,7 @@ from picograd.nn.losses import pairwise_distance, reduced, reduction_mode
 Distance = Callable[[Tensor, Tensor], Tensor]
 
 
+@in_float32
 def multi_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -48,6 +50,7 @@ def multi_margin_loss(
     return reduced(loss.sum(-1) / classes, reduction_mode(reduction, size_average, reduce))
 
 
+@in_float32
 def multilabel_margin_loss(
     input: Tensor,
     target: Tensor,

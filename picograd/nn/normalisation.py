@@ -82,7 +82,7 @@ def rms_norm(
     small = float(ml_dtypes.finfo(input.dtype.numpy).eps) if eps is None else eps
     result = mul(x, rsqrt(add(mean(square(x), dims, keepdim=True), small)))
     result = primitives.cast(result, input.dtype)
-    return result if weight is None else mul(result, weight)
+    return result if weight is None else primitives.cast(mul(result, weight), input.dtype)
 
 
 def batch_norm(

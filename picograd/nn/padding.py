@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from picograd.frontend import primitives
+from picograd.frontend.autocasting import raised
 from picograd.frontend.creation import arange
 from picograd.frontend.elementwise import abs, remainder, sub
 from picograd.frontend.gathering import index_select
@@ -34,6 +35,8 @@ def pad(
     if mode == "constant":
         return _pad_constant(input, axes, pairs, 0 if value is None else value)
     result = input
+    if mode == "replicate" or (mode == "reflect" and len(pairs) < 3):
+        result = raised(input)
     for axis, (before, after) in zip(axes, pairs, strict=True):
         if mode == "circular":  # what is left goes around
             result = _cropped(result, axis, min(before, 0), min(after, 0))

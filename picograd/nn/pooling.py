@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from picograd.frontend.autocasting import in_float32
 from picograd.frontend.creation import arange
 from picograd.frontend.interop import tensor
 from picograd.frontend.tensor import Tensor
@@ -183,6 +184,7 @@ def max_pool2d(
     return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
+@in_float32
 def max_pool3d(
     input: Tensor,
     kernel_size: Extents,
@@ -223,6 +225,7 @@ def avg_pool2d(
     )
 
 
+@in_float32
 def avg_pool3d(
     input: Tensor,
     kernel_size: Extents,
@@ -315,6 +318,7 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Wanted) -> Tensor:
     return _adaptive_mean(2, input, output_size)
 
 
+@in_float32
 def adaptive_avg_pool3d(input: Tensor, output_size: Wanted) -> Tensor:
     """(N, C, D, H, W) -> (N, C, *output_size) by means."""
     return _adaptive_mean(3, input, output_size)
@@ -330,6 +334,7 @@ def adaptive_max_pool2d(input: Tensor, output_size: Wanted, return_indices: bool
     return _adaptive_largest(2, input, output_size, return_indices)
 
 
+@in_float32
 def adaptive_max_pool3d(input: Tensor, output_size: Wanted, return_indices: bool = False) -> Any:
     """(N, C, D, H, W) -> (N, C, *output_size) by maxima, with their places if asked for."""
     return _adaptive_largest(3, input, output_size, return_indices)

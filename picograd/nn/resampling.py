@@ -18,6 +18,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from picograd.frontend.autocasting import in_float32
 from picograd.frontend.interop import tensor
 from picograd.frontend.tensor import Tensor
 from picograd.nn.pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
@@ -235,6 +236,7 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool = False)
     return (flat @ theta.transpose(1, 2)).view(size[0], *size[2:], rank)
 
 
+@in_float32
 def grid_sample(
     input: Tensor,
     grid: Tensor,
@@ -311,6 +313,7 @@ def _bicubic(
     return result
 
 
+@in_float32
 def grid_sampler(
     input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool
 ) -> Tensor:

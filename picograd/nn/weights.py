@@ -13,6 +13,7 @@ import math
 
 from picograd.dtypes import int64
 from picograd.frontend import primitives, watching
+from picograd.frontend.autocasting import SWITCH, lowered
 from picograd.frontend.contractions import matmul
 from picograd.frontend.creation import ones, zeros
 from picograd.frontend.elementwise import add, filled_like
@@ -34,6 +35,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             f"mat1 and mat2 shapes cannot be multiplied ({rows}x{input._shape[-1]} and "
             f"{weight._shape[1]}x{weight._shape[0]})"
         )
+    if SWITCH.used:
+        input, weight, bias = lowered(input, weight, bias)
     turned = primitives.permute(weight, (1, 0)) if weight.ndim == 2 else weight
     result = matmul(input, turned)
     if result._meta is not None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import cast
 
 from picograd import fft
+from picograd.frontend.autocasting import in_float32
 from picograd.frontend.conversion import complex, imag, real
 from picograd.frontend.numeric import view_as_real
 from picograd.frontend.tensor import Tensor
@@ -37,6 +38,7 @@ def _window(given: Tensor | None, like: Tensor, n_fft: int, win_length: int, nam
     return pad(window, (before, n_fft - win_length - before))
 
 
+@in_float32
 def stft(
     input: Tensor,
     n_fft: int,

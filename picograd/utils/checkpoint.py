@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from picograd.frontend import autocasting
 from picograd.frontend.autograd import grad
 from picograd.frontend.function import Function, FunctionCtx
 from picograd.frontend.grad_mode import enable_grad, is_grad_enabled
@@ -49,6 +50,7 @@ class _Segment:
         self.places = [n for n, one in enumerate(args) if isinstance(one, Tensor)]
         self.random = get_rng_state() if preserve else None
         self.again = again
+        self.target = autocasting.state.target
         self.single = True
         self.leaves: list[Tensor] = []  # beginnings of the tape outside of the arguments
 
@@ -63,13 +65,15 @@ class _Segment:
 
     def repeat(self, tensors: Sequence[Tensor]) -> tuple[Any, ...]:
         """The same, with the random numbers of the first time."""
-        before = get_rng_state()
+        before, target = get_rng_state(), autocasting.state.target
+        autocasting.set_target(self.target)
         if self.random is not None:
             set_rng_state(self.random)
         try:
             with self.again:
                 return self.call(tensors)
         finally:
+            autocasting.set_target(target)
             if self.random is not None:
                 set_rng_state(before)
 

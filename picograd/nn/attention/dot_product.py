@@ -15,6 +15,7 @@ import math
 
 from picograd.dtypes import bool_
 from picograd.frontend import primitives
+from picograd.frontend.autocasting import in_fewer_bits
 from picograd.frontend.contractions import matmul
 from picograd.frontend.elementwise import add, mul
 from picograd.frontend.reductions import positions
@@ -25,6 +26,7 @@ from picograd.graph.ops import Combiner, Op
 from picograd.nn.activations import dropout
 
 
+@in_fewer_bits
 def scaled_dot_product_attention(
     query: Tensor,
     key: Tensor,

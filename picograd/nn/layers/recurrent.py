@@ -19,6 +19,7 @@ import math
 from typing import Any, ClassVar, cast
 
 from picograd.dtypes import DType
+from picograd.frontend.autocasting import lowered
 from picograd.frontend.creation import arange, empty, zeros
 from picograd.frontend.device import device as Device
 from picograd.frontend.movement import cat, stack
@@ -168,6 +169,11 @@ class RNNBase(Module):
 
     def _initial(self, x: Tensor, hx: Any) -> State:
         """The first states, (layers * directions, N, hidden) each."""
+        states = self._first_states(x, hx)
+        # Torch runs an LSTM as a whole in fewer bits, the others product by product.
+        return lowered(*states) if self.mode == "LSTM" else states
+
+    def _first_states(self, x: Tensor, hx: Any) -> State:
         count = _MODES[self.mode][2]
         shape = (self.num_layers * len(self._directions()), x.shape[1], self.hidden_size)
         if hx is None:
