@@ -28,6 +28,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from workloads import WORKLOADS, Arrays, Step, Workload
 
+# A first call compiles, whatever an earlier run has left on the disk.
+os.environ.setdefault("PICOGRAD_CACHE", "0")
+
 PAUSE = 0.015  # seconds between runtimes: their workers spin for a while after a job
 PEERS = ("numpy", "torch", "jax", "tinygrad")
 

@@ -27,7 +27,7 @@ from picograd import engine
 
 
 class ProfilerActivity(enum.Enum):
-    """What may be profiled. Only the program's own ranges are, on the CPU."""
+    """What may be profiled: kernels and the program's own ranges, on the CPU."""
 
     CPU = 0
     CUDA = 2
@@ -64,7 +64,7 @@ def schedule(
 
 @dataclass
 class Event:
-    """One range: its name, and when it began and how long it took, in microseconds."""
+    """One range or kernel: its name, and when it began and how long it took, in microseconds."""
 
     name: str
     start: float
@@ -73,7 +73,7 @@ class Event:
 
 @dataclass
 class Average:
-    """All ranges of one name."""
+    """All ranges, or runs of a kernel, of one name."""
 
     key: str
     count: int = 0
@@ -133,7 +133,7 @@ class record_function:
 
 
 class profile:
-    """Collects the ranges that end while it is open and its schedule says so."""
+    """Collects the ranges and kernels that end while it is open and its schedule says so."""
 
     def __init__(
         self,

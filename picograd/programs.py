@@ -20,16 +20,19 @@ import sys
 import time
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from picograd import env, reporter
 from picograd.graph.canonical import Structure, canonicalise, is_simple
-from picograd.graph.elastic.build import Recipe
 from picograd.graph.elastic.sizes import Sizes, Symbols, split
 from picograd.graph.hole import is_hole
 from picograd.graph.node import Node
 from picograd.reporter import Reporter
 from picograd.runtime import device as devices
 from picograd.runtime.device import Executable
+
+if TYPE_CHECKING:
+    from picograd.graph.elastic.build import Recipe
 
 # A program for many sizes is left for one of the very size after this many runs.
 RUNS_BEFORE_OWN = 64

@@ -79,7 +79,7 @@ GRAPH_NODES = Variable(
     "PICOGRAD_GRAPH_NODES",
     "8000",
     int,
-    "unrealised nodes after which the next write into a tensor computes what is pending",
+    "values that may wait to be computed; a loop is cut where it comes round before that",
 )
 ELASTIC = Variable(
     "PICOGRAD_ELASTIC",
@@ -163,9 +163,9 @@ class Context(ContextDecorator):
 
 def table() -> Iterator[str]:
     """The lines that `python -m picograd.env` prints."""
-    yield f"{'variable':22} {'default':8} meaning"
+    yield f"{'variable':20}  {'default':17}  meaning"
     for variable in VARIABLES:
-        yield f"{variable.name:22} {variable.default or '(none)':8} {variable.meaning}"
+        yield f"{variable.name:20}  {variable.default or '(none)':17}  {variable.meaning}"
     yield ""
     yield "DEBUG  prints, each level including those below it"
     for level, meaning in LEVELS:

@@ -10,7 +10,6 @@ picograd.nn.Linaer isn't supported yet; the nearest names are Linear
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable
 
 
@@ -22,6 +21,8 @@ class Missing(AttributeError):
         self.name, self._known = name, known
 
     def __str__(self) -> str:
+        import difflib  # one import in thousands reads such a message
+
         public = [one for one in self._known() if not one.startswith("_")]
         near = difflib.get_close_matches(str(self.name), public, 3)
         hint = f"; the nearest names are {', '.join(near)}" if near else ""

@@ -50,9 +50,17 @@ def register_pytree_node(
     """Treat a class as a container: `flatten_fn` gives (children, context)."""
     if cls in _CONTAINERS:
         raise ValueError(f"{cls} is already registered as pytree node.")
-    _CONTAINERS[cls] = _Container(
-        lambda x: (lambda parts, context: (list(parts), context))(*flatten_fn(x)), unflatten_fn
-    )
+    _CONTAINERS[cls] = _Container(_listing(flatten_fn), unflatten_fn)
+
+
+def _listing(flatten: Callable[[Any], tuple[Any, Any]]) -> Callable[[Any], tuple[list[Any], Any]]:
+    """`flatten`, its children in a list."""
+
+    def flatten_to_list(x: Any) -> tuple[list[Any], Any]:
+        children, context = flatten(x)
+        return list(children), context
+
+    return flatten_to_list
 
 
 def _container(x: Any) -> _Container | None:
@@ -197,12 +205,19 @@ def tree_map_(func: Callable[..., Any], tree: Any, *rests: Any, is_leaf: Leaf | 
     return tree
 
 
+def _test_of(kind: Any) -> Callable[[Any], object]:
+    """Whether a leaf is of the type (or types), or satisfies the function, that is given."""
+    if callable(kind) and not isinstance(kind, type):
+        return kind
+    types: Any = kind
+    return lambda x: isinstance(x, types)
+
+
 def tree_map_only(
     kind: Any, func: Callable[[Any], Any] | Any, tree: Any = None, is_leaf: Leaf | None = None
 ) -> Any:
     """As `tree_map`, for leaves of a type (or types, or that satisfy a function) alone."""
-    chosen = kind if callable(kind) and not isinstance(kind, type) else None
-    fits = chosen or (lambda x: isinstance(x, kind))
+    fits = _test_of(kind)
     return tree_map(lambda x: func(x) if fits(x) else x, tree, is_leaf=is_leaf)
 
 

@@ -14,7 +14,7 @@ changes nothing. The bits are Philox4x32-10; they are not torch's.
 from __future__ import annotations
 
 import math
-import secrets
+import os
 from collections.abc import Sequence
 
 from picograd.dtypes import DType, float32, float64, int64
@@ -46,7 +46,7 @@ class Generator:
 
     def seed(self) -> int:
         """Start again at a seed from the operating system, which is returned."""
-        self.manual_seed(secrets.randbits(63))
+        self.manual_seed(int.from_bytes(os.urandom(8), "little") >> 1)
         return self._seed
 
     def initial_seed(self) -> int:

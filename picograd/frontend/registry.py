@@ -70,7 +70,7 @@ def operation(
     def register(implementation: F) -> F:
         known = name or implementation.__name__
         method_form = taking_keywords(implementation, known, also=also)
-        exported = taking_keywords(implementation, known, out, also)
+        exported = taking_keywords(implementation, known, out, also) if out else method_form
         for key in (known, *aliases):
             if function:
                 FUNCTIONS[key] = exported

@@ -203,7 +203,8 @@ def topological(roots: Iterable[Node]) -> list[Node]:
     """All nodes below the roots, sources first, each once. Realised nodes count as leaves."""
     order: list[Node] = []
     seen: set[int] = set()
-    stack: list[Node | None] = [*roots][::-1]
+    stack: list[Node | None] = [*roots]
+    stack.reverse()
     while stack:
         node = stack.pop()
         if node is None:  # the sources of the node below the mark are done

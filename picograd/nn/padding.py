@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from picograd.frontend import primitives
 from picograd.frontend.autocasting import raised
 from picograd.frontend.creation import arange
-from picograd.frontend.elementwise import abs, remainder, sub
+from picograd.frontend.elementwise import abs, remainder, rsub, sub
 from picograd.frontend.gathering import index_select
 from picograd.frontend.selection import clamp
 from picograd.frontend.tensor import Tensor
@@ -97,7 +97,7 @@ def _pad_axis(x: Tensor, axis: int, before: int, after: int, mode: str) -> Tenso
     elif mode == "replicate":
         positions = clamp(positions, 0, extent - 1)
     elif mode == "reflect":
-        positions = sub(extent - 1, abs(sub(extent - 1, abs(positions))))
+        positions = rsub(abs(rsub(abs(positions), extent - 1)), extent - 1)
     else:
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
     return index_select(x, axis, positions)

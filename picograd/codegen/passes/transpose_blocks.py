@@ -219,6 +219,7 @@ class _Block:
     def along(self, place: Load, number: int) -> Index:
         """Where the elements of one lane lie, the loop's variable in the lanes."""
         lane = _lane(place.index, self.lanes)
+        assert lane is not None  # `_is_across` has seen to it
         index = place.index.substitute({lane: constant(number)})
         return index.substitute({self.loop.var: self.begin + of(lane)})
 

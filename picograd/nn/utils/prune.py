@@ -180,7 +180,7 @@ def global_unstructured(
     tensors = [getattr(module, name).detach() for module, name in listed]
     flat = cat(
         [
-            pruning_method.score(given.get(place, x)).reshape(-1)
+            pruning_method.score(given[place] if place in given else x).reshape(-1)
             for place, x in zip(listed, tensors, strict=True)
         ]
     )
