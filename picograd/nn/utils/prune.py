@@ -177,10 +177,10 @@ def global_unstructured(
     if pruning_method not in (L1Unstructured, RandomUnstructured):
         raise TypeError("global_unstructured takes prune.L1Unstructured or RandomUnstructured")
     given = importance_scores or {}
-    tensors = [getattr(module, name).detach() for module, name in listed]
+    tensors: list[Tensor] = [getattr(module, name).detach() for module, name in listed]
     flat = cat(
         [
-            pruning_method.score(given[place] if place in given else x).reshape(-1)
+            pruning_method.score(given.get(place, x)).reshape(-1)
             for place, x in zip(listed, tensors, strict=True)
         ]
     )
