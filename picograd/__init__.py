@@ -43,7 +43,6 @@ __version__ = "0.1.0"
 inf, nan, pi, e = math.inf, math.nan, math.pi, math.e
 newaxis = None
 strided, sparse_coo, jagged = "torch.strided", "torch.sparse_coo", "torch.jagged"
-contiguous_format, preserve_format = "contiguous", "preserve"
 
 _ALIASES = {
     "half": "float16",

@@ -8,6 +8,7 @@ MODULES = (
     "derivatives_structure",
     "views",
     "slicing",
+    "memory_formats",
     "memory",
     "storage_view",
     "sharing",

@@ -59,7 +59,7 @@ def ge(input: Tensor, other: Operand) -> Tensor:
     return primitives.elementwise(Op.LE, b, a)
 
 
-@operation()
+@operation(tensors=True)
 def equal(input: Tensor, other: Tensor) -> bool:
     """Whether both have the same shape and elements (a Python bool)."""
     return input.shape == other.shape and bool(eq(input, other).all().item())
@@ -99,7 +99,7 @@ def isneginf(input: Tensor) -> Tensor:
     return eq(input, -math.inf) if input.dtype.is_float else filled_like(input, False, bool_)
 
 
-@operation()
+@operation(tensors=True)
 def isclose(
     input: Tensor,
     other: Tensor,
@@ -125,7 +125,7 @@ def isclose(
     return logical_or(close, logical_and(isfinite(error), near))
 
 
-@operation()
+@operation(tensors=True)
 def allclose(
     input: Tensor,
     other: Tensor,
@@ -150,19 +150,19 @@ def _logical(op: Op, name: str, input: Operand, other: Operand) -> Tensor:
     return primitives.elementwise(op, truth(a), truth(b))
 
 
-@operation(inplace=True, out=True)
+@operation(inplace=True, out=True, tensors=True)
 def logical_and(input: Tensor, other: Tensor) -> Tensor:
     """Where both are nonzero."""
     return _logical(Op.AND, "logical_and", input, other)
 
 
-@operation(inplace=True, out=True)
+@operation(inplace=True, out=True, tensors=True)
 def logical_or(input: Tensor, other: Tensor) -> Tensor:
     """Where at least one is nonzero."""
     return _logical(Op.OR, "logical_or", input, other)
 
 
-@operation(inplace=True, out=True)
+@operation(inplace=True, out=True, tensors=True)
 def logical_xor(input: Tensor, other: Tensor) -> Tensor:
     """Where exactly one is nonzero."""
     return _logical(Op.XOR, "logical_xor", input, other)

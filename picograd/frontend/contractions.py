@@ -157,7 +157,7 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     return label(matmul(input, mat2), "BmmBackward0")
 
 
-@operation(out=True)
+@operation(out=True, tensors=True)
 @as_given
 def mv(input: Tensor, vec: Tensor) -> Tensor:
     """The product of a matrix and a vector."""
@@ -166,7 +166,7 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
     return matmul(input, vec)
 
 
-@operation(out=True)
+@operation(out=True, tensors=True)
 def dot(input: Tensor, tensor: Tensor) -> Tensor:
     """The sum of the products of two vectors' elements."""
     if input.ndim != 1 or tensor.ndim != 1:
@@ -187,7 +187,7 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
     return label(primitives.reduce(Combiner.SUM, product, (0,)), "DotBackward0")
 
 
-@operation(out=True)
+@operation(out=True, tensors=True)
 def vdot(input: Tensor, other: Tensor) -> Tensor:
     """`dot` with the first vector conjugated."""
     if not input.dtype.is_complex:
@@ -197,7 +197,7 @@ def vdot(input: Tensor, other: Tensor) -> Tensor:
     return dot(primitives.elementwise(Op.COMPLEX, real, turned), other)
 
 
-@operation(out=True)
+@operation(out=True, tensors=True)
 def inner(input: Tensor, other: Tensor) -> Tensor:
     """Sums of products over the last dimensions of both."""
     if not input.ndim or not other.ndim:

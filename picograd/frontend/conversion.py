@@ -20,6 +20,7 @@ from picograd import dtypes
 from picograd.dtypes import DType
 from picograd.frontend import primitives, promotion
 from picograd.frontend.autocasting import in_float32
+from picograd.frontend.memory_formats import formatted
 from picograd.frontend.promotion import Operand, align
 from picograd.frontend.registry import METHODS, operation
 from picograd.frontend.tensor import Tensor
@@ -45,7 +46,7 @@ NAMES = {
 
 def _register(name: str, dtype: DType) -> None:
     def convert(self: Tensor, memory_format: object = None) -> Tensor:
-        return primitives.cast(self, dtype)
+        return formatted(primitives.cast(self, dtype), memory_format)
 
     convert.__name__ = name
     convert.__qualname__ = f"Tensor.{name}"
@@ -80,7 +81,7 @@ def conj(input: Tensor) -> Tensor:
     return primitives.elementwise(Op.COMPLEX, primitives.elementwise(Op.REAL, input), turned)
 
 
-@operation(method=False, out=True)
+@operation(method=False, out=True, tensors=True)
 def complex(real: Tensor, imag: Tensor) -> Tensor:
     """A complex tensor of two real ones of the same type."""
     if real.dtype is not imag.dtype:
@@ -91,7 +92,7 @@ def complex(real: Tensor, imag: Tensor) -> Tensor:
     return primitives.elementwise(Op.COMPLEX, *align(real, imag))
 
 
-@operation(method=False, out=True)
+@operation(method=False, out=True, tensors=True)
 @in_float32
 def polar(abs: Tensor, angle: Tensor) -> Tensor:
     """A complex tensor of absolute values and angles."""

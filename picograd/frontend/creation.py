@@ -18,6 +18,7 @@ from picograd.dtypes import DType, bool_, float64, int64
 from picograd.frontend import primitives
 from picograd.frontend.device import device, device_name
 from picograd.frontend.elementwise import add, mul, pow
+from picograd.frontend.memory_formats import formatted
 from picograd.frontend.promotion import (
     Number,
     Operand,
@@ -113,7 +114,8 @@ def empty(
     **named: object,
 ) -> Tensor:
     """A tensor whose contents don't matter (they are zeros)."""
-    return filled(_sizes(size, named), 0, dtype, device, requires_grad, "empty")
+    result = filled(_sizes(size, named), 0, dtype, device, False, "empty")
+    return finish(formatted(result, memory_format), requires_grad)
 
 
 def _sizes(size: tuple[object, ...], named: dict[str, object]) -> tuple[object, ...]:
@@ -149,10 +151,16 @@ def full(
 
 
 def _like(
-    x: Tensor, value: Number, dtype: DType | None, where: Device, requires_grad: bool
+    x: Tensor,
+    value: Number,
+    dtype: DType | None,
+    where: Device,
+    requires_grad: bool,
+    memory_format: object,
 ) -> Tensor:
     place = x._storage.node.device if where is None else device_name(where)
-    return finish(primitives.constant(value, dtype or x.dtype, place, x._shape), requires_grad)
+    result = primitives.constant(value, dtype or x.dtype, place, x._shape)
+    return finish(formatted(result, memory_format), requires_grad)
 
 
 @operation(method=False)
@@ -166,7 +174,7 @@ def zeros_like(
     memory_format: object = None,
 ) -> Tensor:
     """Zeros of the shape, dtype and device of another tensor."""
-    return _like(input, 0, dtype, device, requires_grad)
+    return _like(input, 0, dtype, device, requires_grad, memory_format)
 
 
 @operation(method=False)
@@ -180,7 +188,7 @@ def ones_like(
     memory_format: object = None,
 ) -> Tensor:
     """Ones of the shape, dtype and device of another tensor."""
-    return _like(input, 1, dtype, device, requires_grad)
+    return _like(input, 1, dtype, device, requires_grad, memory_format)
 
 
 @operation(method=False)
@@ -194,7 +202,7 @@ def empty_like(
     memory_format: object = None,
 ) -> Tensor:
     """A tensor like another whose contents don't matter."""
-    return _like(input, 0, dtype, device, requires_grad)
+    return _like(input, 0, dtype, device, requires_grad, memory_format)
 
 
 @operation(method=False)
@@ -209,7 +217,7 @@ def full_like(
     memory_format: object = None,
 ) -> Tensor:
     """One number in the shape, dtype and device of another tensor."""
-    return _like(input, fill_value, dtype, device, requires_grad)
+    return _like(input, fill_value, dtype, device, requires_grad, memory_format)
 
 
 def _new(

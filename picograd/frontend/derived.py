@@ -22,6 +22,7 @@ from picograd.frontend.promotion import Number, broadcast_pair
 from picograd.frontend.registry import INPLACE, METHODS, operation
 from picograd.frontend.selection import choose
 from picograd.frontend.slicing import diagonal, select, sliced
+from picograd.frontend.striding import as_strided
 from picograd.frontend.tensor import Tensor
 from picograd.frontend.transcendental import atan2
 from picograd.frontend.views import reshape, squeeze, t, transpose, unsqueeze
@@ -30,7 +31,7 @@ from picograd.graph.ops import Op
 # --- elementwise --------------------------------------------------------------------------------
 
 
-@operation(inplace=True, out=True)
+@operation(inplace=True, out=True, tensors=True)
 def ldexp(input: Tensor, other: Tensor) -> Tensor:
     """`input * 2**other`."""
     return mul(input, pow(2.0, other))
@@ -185,6 +186,14 @@ def t_(self: Tensor) -> Tensor:
 def transpose_(self: Tensor, dim0: int, dim1: int) -> Tensor:
     """Exchange two axes of this tensor."""
     return _rearranged(self, lambda x: transpose(x, dim0, dim1), "transpose_")
+
+
+@operation()
+def as_strided_(
+    input: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None
+) -> Tensor:
+    """Show other elements of the memory of this tensor."""
+    return _rearranged(input, lambda x: as_strided(x, size, stride, storage_offset), "as_strided_")
 
 
 @operation(function=False, name="as_subclass")

@@ -286,7 +286,7 @@ def tensordot(
     return result if out is None else out._store_out(result)
 
 
-@operation(out=True)
+@operation(out=True, tensors=True)
 def kron(input: Tensor, other: Tensor) -> Tensor:
     """The Kronecker product."""
     rank = max(input.ndim, other.ndim)

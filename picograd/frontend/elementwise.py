@@ -267,7 +267,7 @@ def _modulus_rule(gradient: Tensor, x: Tensor) -> tuple[Tensor]:
     return (primitives.elementwise(Op.COMPLEX, *parts),)
 
 
-@operation(inplace=True, out=True)
+@operation(inplace=True, out=True, tensors=True)
 def hypot(input: Tensor, other: Tensor) -> Tensor:
     """`sqrt(input**2 + other**2)` without overflow on the way."""
     a, b = align(input, other)

@@ -11,7 +11,7 @@ tensor([[2],
 
 from __future__ import annotations
 
-from picograd.dtypes import int64
+from picograd.dtypes import bool_, int64
 from picograd.frontend import primitives
 from picograd.frontend.autocasting import SWITCH, widest
 from picograd.frontend.elementwise import add, div, filled_like, mul
@@ -312,11 +312,26 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
 @operation(inplace=True)
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Operand) -> Tensor:
     """`input` with one value in the slices that the index names."""
+    device = input._storage.node.device
     if isinstance(value, Tensor):
+        if value.ndim:
+            raise RuntimeError(
+                "index_fill_ only supports a 0-dimensional value tensor, but got tensor with "
+                f"{value.ndim} dimension(s)."
+            )
         filler = primitives.cast(value, input.dtype)
     else:
-        filler = primitives.constant(value, input.dtype, input._storage.node.device)
-    return _slices(input, dim, index, filler, None, "index_fill")
+        filler = primitives.constant(value, input.dtype, device)
+    axis, vector = wrap_dim(dim, input.ndim), _vector(index, "index_fill")
+    shape = input._shape or (1,)
+    # A slice that is named twice is filled once, for gradients too.
+    inside, checked = prepared(vector, shape[axis], axis)
+    nowhere = primitives.constant(False, bool_, device, (shape[axis],))
+    here = primitives.constant(True, bool_, device, vector._shape)
+    named = primitives.scatter(nowhere, here, (0,), (inside,), checked)
+    along = [1] * len(shape)
+    along[axis] = shape[axis]
+    return choose(named.reshape(along if input.ndim else ()), filler, input)
 
 
 # --- the flattened tensor ------------------------------------------------------------------------

@@ -393,10 +393,8 @@ def index_put(
     return result
 
 
-@operation()
-def nonzero(
-    input: Tensor, *, as_tuple: bool = False, out: Tensor | None = None
-) -> Tensor | tuple[Tensor, ...]:
+@operation(out=True)
+def nonzero(input: Tensor, *, as_tuple: bool = False) -> Tensor | tuple[Tensor, ...]:
     """Where the elements are not zero: a row per element, or a vector per dimension."""
     array = values(input)
     device = input._storage.node.device

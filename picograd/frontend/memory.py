@@ -23,6 +23,7 @@ from picograd.frontend import primitives, tape, view
 from picograd.frontend import storage as storages
 from picograd.frontend.device import Size, device_name
 from picograd.frontend.grad_mode import state
+from picograd.frontend.memory_formats import copied, formatted, in_format
 from picograd.frontend.promotion import broadcast_pair, check_cast, type_name, wrap_dim
 from picograd.frontend.registry import attribute, operation
 from picograd.frontend.tensor import Tensor, wrap
@@ -81,7 +82,9 @@ def storage_offset(self: Tensor) -> int:
 
 @operation(function=False)
 def is_contiguous(self: Tensor, memory_format: object = None) -> bool:
-    """Whether memory order is row-major order."""
+    """Whether memory order is that of the format, row-major by default."""
+    if memory_format is not None:
+        return in_format(self, memory_format)
     return self._strides is None or view.is_contiguous(self._shape, self._strides)
 
 
@@ -289,6 +292,8 @@ def iterate(self: Tensor) -> object:
 @operation()
 def clone(input: Tensor, *, memory_format: object = None) -> Tensor:
     """A copy with memory of its own; gradients pass through."""
+    if getattr(memory_format, "order", None):
+        return copied(input, memory_format)
     result = wrap(input._snapshot())
     if state.enabled:
         edge = input._edge()
@@ -429,7 +434,9 @@ def to(self: Tensor, *args: object, **kwargs: object) -> Tensor:
             result = _moved(self, place)
     if dtype is not None:
         result = primitives.cast(result, dtype)
-    return clone(result) if copy and result is self else result
+    form = kwargs.get("memory_format")
+    result = formatted(result, form)
+    return clone(result, memory_format=form) if copy and result is self else result
 
 
 def _moved(x: Tensor, place: str) -> Tensor:

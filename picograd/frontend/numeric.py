@@ -16,11 +16,15 @@ from typing import cast
 import numpy as np
 
 from picograd.frontend.autocasting import in_float32
+from picograd.frontend.comparison import ne
 from picograd.frontend.conversion import complex as complex_
 from picograd.frontend.elementwise import floating
+from picograd.frontend.function import Function, FunctionCtx
 from picograd.frontend.gathering import index_select
+from picograd.frontend.hostdata import from_array, values
 from picograd.frontend.interop import tensor
 from picograd.frontend.movement import cat, stack
+from picograd.frontend.promotion import align
 from picograd.frontend.registry import operation
 from picograd.frontend.scans import diff
 from picograd.frontend.tensor import Tensor
@@ -187,10 +191,22 @@ def view_as_complex(input: Tensor) -> Tensor:
     return complex_(input[..., 0], input[..., 1])
 
 
-@operation(inplace=True, out=True)
+class Nextafter(Function):
+    """A step so small that `input`'s gradient passes where there is one; `other` has no part."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, input: Tensor, other: Tensor) -> Tensor:
+        ctx.save_for_backward(ne(input, other))
+        found = np.nextafter(values(input), values(other))
+        return from_array(np.asarray(found), input.device.type)
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        (moved,) = ctx.saved_tensors
+        return gradient * moved, gradient * 0
+
+
+@operation(inplace=True, out=True, tensors=True)
 def nextafter(input: Tensor, other: Tensor) -> Tensor:
     """The next number after `input` towards `other`; computed on the host."""
-    from picograd.frontend.hostdata import from_array, values
-
-    found = np.nextafter(values(input), values(other))
-    return from_array(np.asarray(found), input.device.type)
+    return Nextafter.apply(*align(input, other))  # type: ignore[return-value]

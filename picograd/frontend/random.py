@@ -23,6 +23,7 @@ from picograd.frontend.creation import Device, as_shape, finish
 from picograd.frontend.device import device as make_device
 from picograd.frontend.device import device_name
 from picograd.frontend.elementwise import add, mul
+from picograd.frontend.memory_formats import formatted
 from picograd.frontend.promotion import align, get_default_dtype, type_name
 from picograd.frontend.registry import operation
 from picograd.frontend.tensor import Tensor
@@ -222,7 +223,8 @@ def rand_like(
 ) -> Tensor:
     """Uniform numbers in the shape of another tensor."""
     place = input._storage.node.device if device is None else device_name(device)
-    return finish(uniform(input._shape, dtype or input.dtype, generator, place), requires_grad)
+    result = uniform(input._shape, dtype or input.dtype, generator, place)
+    return finish(formatted(result, memory_format), requires_grad)
 
 
 @operation(method=False)
@@ -238,7 +240,8 @@ def randn_like(
 ) -> Tensor:
     """Standard normal numbers in the shape of another tensor."""
     place = input._storage.node.device if device is None else device_name(device)
-    return finish(gaussian(input._shape, dtype or input.dtype, generator, place), requires_grad)
+    result = gaussian(input._shape, dtype or input.dtype, generator, place)
+    return finish(formatted(result, memory_format), requires_grad)
 
 
 def integers(
@@ -306,7 +309,7 @@ def randint_like(
     low, high = (0, low) if high is None else (low, high)
     place = input._storage.node.device if device is None else device_name(device)  # type: ignore[arg-type]
     result = integers(low, high, input._shape, dtype or input.dtype, generator, place)
-    return finish(result, requires_grad)
+    return finish(formatted(result, memory_format), requires_grad)
 
 
 EXPORTS = {"Generator": Generator, "default_generator": default_generator}

@@ -61,16 +61,19 @@ def operation(
     name: str | None = None,
     aliases: tuple[str, ...] = (),
     also: dict[str, str] | None = None,
+    tensors: bool = False,
 ) -> Callable[[F], F]:
     """Export the decorated function under its own name (or `name`) and under `aliases`.
 
-    `also` are further names of its parameters: what torch calls them in another overload.
+    `also` are further names of its parameters: what torch calls them in another overload. With
+    `tensors`, a program may not pass a number in place of the second operand.
     """
 
     def register(implementation: F) -> F:
         known = name or implementation.__name__
-        method_form = taking_keywords(implementation, known, also=also)
-        exported = taking_keywords(implementation, known, out, also) if out else method_form
+        body = _refusing_numbers(implementation, known) if tensors else implementation
+        method_form = taking_keywords(body, known, also=also)
+        exported = taking_keywords(body, known, out, also) if out else method_form
         for key in (known, *aliases):
             if function:
                 FUNCTIONS[key] = exported
@@ -126,6 +129,23 @@ def taking_keywords(
         return result if target is None else _stored(result, target)
 
     wrapper.__dict__["other_names"] = (*others, *(("out",) if out else ()))
+    return cast("F", wrapper)
+
+
+def _refusing_numbers(implementation: F, name: str) -> F:
+    """The function for programs, whose second operand is a tensor, as torch wants it."""
+    second = inspect.unwrap(implementation).__code__.co_varnames[1]
+
+    @functools.wraps(implementation)
+    def wrapper(*args: object, **kwargs: object) -> object:
+        operand = args[1] if len(args) > 1 else kwargs.get(second)
+        if isinstance(operand, (bool, int, float, complex)):
+            raise TypeError(
+                f"{name}(): argument '{second}' (position 2) must be Tensor, not "
+                f"{type(operand).__name__}"
+            )
+        return implementation(*args, **kwargs)
+
     return cast("F", wrapper)
 
 

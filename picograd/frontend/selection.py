@@ -154,13 +154,13 @@ def clamp_max(input: Tensor, max: Operand) -> Tensor:
     return clamp(input, max=max)
 
 
-@operation(out=True)
+@operation(out=True, tensors=True)
 def maximum(input: Tensor, other: Tensor) -> Tensor:
     """The larger of each pair; NaN wins."""
     return binary(Op.MAXIMUM, "maximum", input, other)
 
 
-@operation(out=True)
+@operation(out=True, tensors=True)
 def minimum(input: Tensor, other: Tensor) -> Tensor:
     """The smaller of each pair; NaN wins."""
     return binary(Op.MINIMUM, "minimum", input, other)
@@ -193,13 +193,13 @@ def _ignoring_nan(name: str, op: Op, input: Tensor, other: Tensor) -> Tensor:
     )
 
 
-@operation(out=True)
+@operation(out=True, tensors=True)
 def fmax(input: Tensor, other: Tensor) -> Tensor:
     """The larger of each pair; NaN loses."""
     return _ignoring_nan("FmaxBackward0", Op.MAXIMUM, input, other)
 
 
-@operation(out=True)
+@operation(out=True, tensors=True)
 def fmin(input: Tensor, other: Tensor) -> Tensor:
     """The smaller of each pair; NaN loses."""
     return _ignoring_nan("FminBackward0", Op.MINIMUM, input, other)
@@ -335,7 +335,7 @@ def _copysign_rule(gradient: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tens
     return mul(gradient, slope), zero
 
 
-@operation(inplace=True, out=True)
+@operation(inplace=True, out=True, tensors=True)
 def heaviside(input: Tensor, values: Tensor) -> Tensor:
     """0 below zero, 1 above, `values` at zero; it has no derivative."""
     x, at_zero = align(input, values)

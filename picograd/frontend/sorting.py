@@ -338,7 +338,7 @@ class Histogram(NamedTuple):
     bin_edges: Tensor
 
 
-@operation()
+@operation(out=True)
 def histogram(
     input: Tensor,
     bins: int | Tensor = 100,

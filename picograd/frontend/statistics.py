@@ -196,7 +196,7 @@ def norm(
     return choose(nothing, 0.0, pow(choose(nothing, 1.0, total), 1 / order))
 
 
-@operation()
+@operation(tensors=True)
 def dist(input: Tensor, other: Tensor, p: Number = 2) -> Tensor:
     """The p-norm of the difference."""
     return norm(sub(input, other), p)

@@ -87,7 +87,7 @@ def log1p(input: Tensor) -> Tensor:
     return _primitive(Op.LOG1P, input)
 
 
-@operation(out=True)
+@operation(out=True, tensors=True)
 def logaddexp(input: Tensor, other: Tensor) -> Tensor:
     """`log(exp(input) + exp(other))` without overflow."""
     a, b = align(input, other)
@@ -110,7 +110,7 @@ def _logaddexp(a: Tensor, b: Tensor) -> Tensor:
     return choose(equal_infinities, a, add(maximum(a, b), rest))
 
 
-@operation(out=True)
+@operation(out=True, tensors=True)
 def logaddexp2(input: Tensor, other: Tensor) -> Tensor:
     """`log2(2**input + 2**other)` without overflow."""
     scale = math.log(2)
@@ -205,7 +205,7 @@ def acos(input: Tensor) -> Tensor:
     )
 
 
-@operation(inplace=True, out=True, aliases=("arctan2",))
+@operation(inplace=True, out=True, aliases=("arctan2",), tensors=True)
 def atan2(input: Tensor, other: Tensor) -> Tensor:
     """The angle of the point (other, input), in (-pi, pi]."""
     dtype = result_type(input, other)

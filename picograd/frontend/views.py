@@ -20,6 +20,7 @@ import numpy as np
 
 from picograd.dtypes import DType, computable
 from picograd.frontend import primitives, view
+from picograd.frontend.memory_formats import formatted, in_format, preserve_format
 from picograd.frontend.promotion import broadcast_pair, wrap_dim, wrap_dims
 from picograd.frontend.registry import METHODS, attribute, operation
 from picograd.frontend.tensor import Tensor
@@ -388,5 +389,9 @@ def expanded_to(x: Tensor, shape: Shape) -> Tensor:
 
 @operation(function=False)
 def contiguous(self: Tensor, memory_format: object = None) -> Tensor:
-    """The tensor itself if its memory is in row-major order, else a copy that is."""
-    return self if self.is_contiguous() else self.clone()
+    """The tensor itself if its memory is in the format (row-major by default), else a copy."""
+    if memory_format is None:
+        return self if self.is_contiguous() else self.clone()
+    if memory_format is preserve_format and not in_format(self, memory_format):
+        raise RuntimeError("preserve memory format is unsupported by the contiguous operator")
+    return formatted(self, memory_format)

@@ -112,6 +112,7 @@ def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
     return found if increasing else found.flip(-1)
 
 
+@writing_out
 def lu_method(self: Tensor, pivot: bool = True, get_infos: bool = False) -> tuple[Tensor, ...]:
     """Packed factors and pivots of `Tensor.lu`."""
     found = elimination.lu_factor_ex(self, pivot=pivot)

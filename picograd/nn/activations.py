@@ -17,6 +17,7 @@ from picograd.frontend.autocasting import in_fewer_bits
 from picograd.frontend.comparison import le, lt
 from picograd.frontend.elementwise import add, div, filled_like, mul, neg, square, sub
 from picograd.frontend.random import Generator
+from picograd.frontend.registry import writing_out
 from picograd.frontend.sampling import bernoulli_
 from picograd.frontend.selection import choose
 from picograd.frontend.selection import relu as _relu
@@ -57,6 +58,7 @@ def tanh(input: Tensor) -> Tensor:
     return _tanh(input)
 
 
+@writing_out
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """`input` times the normal distribution function, exact or by tanh."""
     if approximate == "none":
@@ -77,6 +79,7 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
     return _finish(input, mul(input, _tanh(softplus(input))), inplace)
 
 
+@writing_out
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """`log(1 + exp(beta * input)) / beta`, linear above the threshold."""
     scaled = input if beta == 1 else mul(input, beta)
@@ -86,6 +89,7 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
     return choose(linear, input, soft if beta == 1 else div(soft, beta))
 
 
+@writing_out
 def logsigmoid(input: Tensor) -> Tensor:
     """`log(sigmoid(input))` without overflow."""
     negative = lt(input, 0)
@@ -169,6 +173,7 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
     return _finish(input, _threshold(input, threshold, value), inplace)
 
 
+@writing_out
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """`input` moved towards 0 by `lambd`, and 0 in between."""
     if lambd < 0:
@@ -177,6 +182,7 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     return choose(above, sub(input, lambd), choose(below, add(input, lambd), mul(input, 0)))
 
 
+@writing_out
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """`input` where it is beyond `lambd`, else 0."""
     inside = le(input, lambd).logical_and(le(filled_like(input, -lambd), input))

@@ -18,6 +18,7 @@ from picograd.dtypes import DType
 from picograd.frontend import primitives
 from picograd.frontend.elementwise import add, rsqrt
 from picograd.frontend.reductions import sum as total
+from picograd.frontend.registry import writing_out
 from picograd.frontend.statistics import var_mean
 from picograd.frontend.tensor import Tensor
 from picograd.nn.activations import dropout
@@ -62,6 +63,7 @@ def native_group_norm(
     return result, *_statistics(grouped, (2,), eps, False)
 
 
+@writing_out
 def native_batch_norm(
     input: Tensor,
     weight: Tensor | None,

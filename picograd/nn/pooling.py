@@ -10,8 +10,9 @@ In: (N, C, *) or (C, *). Out: the same with smaller extents. Windows are those o
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ import numpy as np
 from picograd.frontend.autocasting import in_float32
 from picograd.frontend.creation import arange
 from picograd.frontend.interop import tensor
+from picograd.frontend.registry import writing_out
 from picograd.frontend.tensor import Tensor
 from picograd.nn.convolution import Extents, per_axis, windows
 from picograd.nn.padding import pad
@@ -210,6 +212,7 @@ def avg_pool1d(
     return _avg_pool(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
 
 
+@writing_out
 def avg_pool2d(
     input: Tensor,
     kernel_size: Extents,
@@ -225,6 +228,7 @@ def avg_pool2d(
     )
 
 
+@writing_out
 @in_float32
 def avg_pool3d(
     input: Tensor,
@@ -338,3 +342,27 @@ def adaptive_max_pool2d(input: Tensor, output_size: Wanted, return_indices: bool
 def adaptive_max_pool3d(input: Tensor, output_size: Wanted, return_indices: bool = False) -> Any:
     """(N, C, D, H, W) -> (N, C, *output_size) by maxima, with their places if asked for."""
     return _adaptive_largest(3, input, output_size, return_indices)
+
+
+# --- the same, with the places of the maxima in any case ------------------------------------------
+
+
+def _with_indices(pool: Callable[..., Any]) -> Callable[..., Any]:
+    """The pool as a function that always returns (maxima, places)."""
+
+    @functools.wraps(pool)
+    def pooled(*args: Any, **kwargs: Any) -> Any:
+        names = pool.__code__.co_varnames
+        given = dict(zip(names, args, strict=False)) | kwargs
+        return pool(**{**given, "return_indices": True})
+
+    pooled.__name__ = pooled.__qualname__ = f"{pool.__name__}_with_indices"
+    return pooled
+
+
+max_pool1d_with_indices = _with_indices(max_pool1d)
+max_pool2d_with_indices = _with_indices(max_pool2d)
+max_pool3d_with_indices = _with_indices(max_pool3d)
+adaptive_max_pool1d_with_indices = _with_indices(adaptive_max_pool1d)
+adaptive_max_pool2d_with_indices = _with_indices(adaptive_max_pool2d)
+adaptive_max_pool3d_with_indices = _with_indices(adaptive_max_pool3d)

@@ -22,11 +22,13 @@ from picograd.frontend.hostdata import values
 from picograd.frontend.indexing import known_range, prepared
 from picograd.frontend.promotion import broadcast_to, type_name
 from picograd.frontend.reductions import positions
+from picograd.frontend.registry import writing_out
 from picograd.frontend.selection import choose
 from picograd.frontend.tensor import Tensor
 from picograd.graph.ops import Op
 
 
+@writing_out
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`input @ weight.T + bias`."""
     if weight.ndim == 2 and input.ndim and input._shape[-1] != weight._shape[1]:

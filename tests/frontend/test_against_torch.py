@@ -82,6 +82,18 @@ CASES = [
     ("m.empty_strided((2, 3), (1, 2)).stride()", []),
     ("m.empty_permuted((2, 3, 4), (0, 2, 1)).stride()", []),
     ("x.new_empty_strided((2, 2), (1, 2)).stride()", [(1,)]),
+    ("m.index_fill(x, 0, m.tensor([1, 0, 1]), y)", [(3, 2), ()]),
+    ("m.index_fill(x, -1, m.tensor([-1]), 5.0)", [(3, 2)]),
+    ("m.nextafter(x, y)", [(3, 1), (2,)]),
+    ("m.nextafter(x, x)", [(3,)]),
+    ("(x * 1).as_strided_((2, 2), (1, 2), 1)", [(5,)]),
+    ("m.resize_as_(x.detach(), y)", [(5,), (2, 2)]),
+    ("F.max_pool2d_with_indices(x, 2)", [(2, 3, 6, 5)]),
+    ("F.adaptive_max_pool1d_with_indices(x, 2)[0]", [(2, 3, 6)]),
+    ("m.tensor(x.to(memory_format=m.channels_last).stride())", [(2, 3, 4, 5)]),
+    ("x.float(memory_format=m.channels_last_3d) * 2", [(2, 3, 4, 5, 2)]),
+    ("m.tensor([x.clone(memory_format=m.channels_last).is_contiguous(memory_format=f)"
+     " for f in (m.channels_last, m.contiguous_format, m.channels_last_3d)])", [(2, 3, 4, 5)]),
 ]  # fmt: skip
 
 
@@ -145,6 +157,15 @@ REFUSED = [
     ("m.zeros(3).cauchy_(0, 0)", RuntimeError),
     ("m.zeros(3).geometric_(1.5)", RuntimeError),
     ("m.stft(x, 2)", RuntimeError),
+    *[
+        (f"m.{name}(x, 1)", TypeError)
+        for name in ("maximum", "fmin", "atan2", "logical_or", "ldexp")
+    ],
+    ("x.dot(1)", TypeError),
+    ("m.equal(x, 1)", TypeError),
+    ("x.index_fill(0, m.tensor([0]), x)", RuntimeError),
+    ("x.to(memory_format=m.channels_last)", RuntimeError),
+    ("m.ones(2, 3).t().contiguous(memory_format=m.preserve_format)", RuntimeError),
 ]
 
 
