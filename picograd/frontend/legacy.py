@@ -151,7 +151,7 @@ def resize(self: Tensor, *sizes: object) -> Tensor:
     return self.contiguous().view(shape)
 
 
-@operation()
+@operation(also={"input": "self"})
 def resize_as_(self: Tensor, the_template: Tensor, memory_format: object = None) -> Tensor:
     """`resize_` to the shape of another tensor."""
     return resize_(self, the_template.shape)

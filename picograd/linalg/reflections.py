@@ -74,6 +74,8 @@ def householder_product(A: Tensor, tau: Tensor) -> Tensor:
         return A.clone()
     rows, columns = A._shape[-2:]
     result = identity(A, rows)[:, :columns].expand((*A._shape[:-2], rows, columns))
+    if not tau.numel():
+        return result + 0 * A  # without reflections too, a function of A
     vectors = _vectors(A, tau._shape[-1])
     for k in range(tau._shape[-1] - 1, -1, -1):
         vector = vectors[..., :, k : k + 1]
