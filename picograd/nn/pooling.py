@@ -11,6 +11,7 @@ In: (N, C, *) or (C, *). Out: the same with smaller extents. Windows are those o
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -350,9 +351,10 @@ def adaptive_max_pool3d(input: Tensor, output_size: Wanted, return_indices: bool
 def _with_indices(pool: Callable[..., Any]) -> Callable[..., Any]:
     """The pool as a function that always returns (maxima, places)."""
 
+    names = inspect.unwrap(pool).__code__.co_varnames
+
     @functools.wraps(pool)
     def pooled(*args: Any, **kwargs: Any) -> Any:
-        names = pool.__code__.co_varnames
         given = dict(zip(names, args, strict=False)) | kwargs
         return pool(**{**given, "return_indices": True})
 

@@ -89,6 +89,7 @@ CASES = [
     ("(x * 1).as_strided_((2, 2), (1, 2), 1)", [(5,)]),
     ("m.resize_as_(x.detach(), y)", [(5,), (2, 2)]),
     ("F.max_pool2d_with_indices(x, 2)", [(2, 3, 6, 5)]),
+    ("F.max_pool3d_with_indices(x, 2, 1)", [(1, 1, 3, 4, 3)]),
     ("F.adaptive_max_pool1d_with_indices(x, 2)[0]", [(2, 3, 6)]),
     ("m.tensor(x.to(memory_format=m.channels_last).stride())", [(2, 3, 4, 5)]),
     ("x.float(memory_format=m.channels_last_3d) * 2", [(2, 3, 4, 5, 2)]),
