@@ -26,6 +26,8 @@ from types import CodeType, FrameType
 LOOP_NODES = 256
 # Values before a first loop is looked for: most programs ask for a number long before.
 FIRST_NODES = 1000
+# Spans (of as many values as may wait) without a search, after many in vain.
+LONGEST_REST = 16
 
 Stack = list[tuple[CodeType, int]]
 _OWN = os.path.dirname(__file__) + os.sep
@@ -42,6 +44,8 @@ class Pace:
         self._stack: Stack | None = None  # at the last look
         self._looked = 0  # the total at the last look
         self._patience = FIRST_NODES  # values without a look
+        self._vain = 0  # spans of values that were searched for a loop in vain, on end
+        self._rest = 0  # spans still to come without a search
 
     def ran(self, asked: bool) -> None:
         """Pending values were computed, because somebody asked for a number or because of this."""
@@ -58,12 +62,24 @@ class Pace:
         self.created += 1
         self._total += 1
         if self.created > limit:
-            self._depth, self._patience = None, 0  # look all the time: another loop has begun
+            self._depth = None
+            self._patience = limit if self._is_resting() else 0  # 0: another loop has begun
             return True
         if self.created > self._patience and self._came_round(limit):
             self._patience = LOOP_NODES
+            self._vain = 0
             return True
         return False
+
+    def _is_resting(self) -> bool:
+        """Whether to stop looking, since a look costs as much as an operation: for ever longer
+        while nothing is found. A loop of a single call, for one, doesn't show in the stack."""
+        if self._rest:
+            self._rest -= 1
+        else:
+            self._vain += 1
+            self._rest = min(2**self._vain // 4, LONGEST_REST)
+        return self._rest > 0
 
     def _came_round(self, longest: int) -> bool:
         """True when the loop to cut at, or one around it, has begun another iteration."""
