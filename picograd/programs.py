@@ -179,16 +179,13 @@ def _tell_compiled(graph: Graph, variant: Variant, started: float, remark: str) 
 
 
 def _find(kind: _Kind, structure: Structure, sizes: Sizes) -> tuple[Variant, Recipe] | None:
-    """The program of a kind that serves a graph with the least room to spare, and not too much."""
+    """The program of a kind that serves a graph with the least room to spare."""
     best = None
     for variant, recipe in kind.variants:
         fit = recipe.fit(sizes)
         if fit is None or not variant.accepts(structure.cells):
             continue
-        spare = all(
-            room <= max(16, 4 * size) for room, size in zip(recipe.capacities, fit, strict=True)
-        )
-        if spare and (best is None or sum(recipe.capacities) < sum(best[1].capacities)):
+        if best is None or sum(recipe.capacities) < sum(best[1].capacities):
             best = variant, recipe
     if best is not None:
         _tell_found(best[0])
@@ -225,6 +222,8 @@ def _compile_elastic(graph: Graph, kind: _Kind, sizes: Sizes) -> tuple[Variant, 
         built = build(
             graph.order, graph.outputs, graph.donated, structure, symbols, frozenset(baked)
         )
+        if built.recipe.fit(sizes) is None:
+            raise Unsupported("it would compute much more than is asked for")
     except Unsupported as reason:
         kind.attempts += 1
         if env.debug_level() >= 1:

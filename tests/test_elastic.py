@@ -187,3 +187,12 @@ def test_axis_repeated_at_some_sizes_only() -> None:
         x = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
         found = torch.tensor(x).expand(wide).clone()
         np.testing.assert_array_equal(found.numpy(), np.broadcast_to(x, wide))
+
+
+def test_parameters_of_all_shapes_do_not_meet_in_one_huge_program() -> None:
+    """Room for twice each of four extents would be sixteen times the memory."""
+    engine.statistics.reset()
+    for shape in ((256, 128, 3, 3), (64, 3, 7, 7), (512, 256, 1, 1), (128, 64, 3, 3)):
+        weight = torch.tensor(np.ones(shape, np.float32))
+        assert weight.double().numpy().shape == shape
+    assert engine.statistics.programs_compiled == 4

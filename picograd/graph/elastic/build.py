@@ -44,6 +44,18 @@ class Product:
     factors: tuple[int, ...]
 
 
+# A constant and the symbols whose sizes it is multiplied by.
+Term = tuple[int, tuple[int, ...]]
+# A program may compute this many times the elements that a graph of its own would, and this many
+# more: a few thousand cost nothing.
+FACTOR, SLACK = 4, 1 << 18
+
+
+def elements(work: Sequence[Term], sizes: Sizes) -> int:
+    """The elements of all nodes at given sizes."""
+    return sum(constant * prod(sizes[n] for n in symbols) for constant, symbols in work)
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """How a program over capacities serves a graph.
@@ -53,6 +65,7 @@ class Recipe:
     conditions what must hold between the sizes
     derived    (constant, cell): values to add
     cells      how many cells the graph itself has
+    work       the elements of all nodes: a sum of products of sizes
     """
 
     symbols: Symbols
@@ -62,6 +75,7 @@ class Recipe:
     derived: tuple[tuple[int, int], ...]
     cells: int
     capacities: Sizes
+    work: tuple[Term, ...]
 
     def fit(self, sizes: Sizes) -> Sizes | None:
         """Each symbol's size in a graph, or None when the program does not serve it."""
@@ -73,7 +87,12 @@ class Recipe:
         for rule in self.conditions:
             if values[rule.symbol] != rule.constant * prod(values[n] for n in rule.factors):
                 return None
-        return values
+        return values if self.is_thrifty(values) else None
+
+    def is_thrifty(self, sizes: Sizes) -> bool:
+        """True unless most of what the program computes would be thrown away."""
+        room = elements(self.work, self.capacities)
+        return room <= FACTOR * elements(self.work, sizes) + SLACK
 
     def values(self, cells: Sequence[int], sizes: Sizes) -> list[int]:
         """The program's values for a graph's cells and its symbols' sizes."""
@@ -195,6 +214,10 @@ def build(
                 result.node.origin = node.origin
             known[id(node)] = result
     results = [settle(known[id(node)]) for node in outputs]
+    work: dict[tuple[int, ...], int] = {}
+    for value in known.values():
+        constants, numbers = _term(value.dims)
+        work[numbers] = work.get(numbers, 0) + constants
     limits = {extent.number: extent.capacity for extent in symbols.at if isinstance(extent, Symbol)}
     recipe = Recipe(
         symbols,
@@ -204,9 +227,18 @@ def build(
         tuple(state.derived),
         state.cells,
         tuple(limits[number] for number in range(len(limits))),
+        tuple((constants, numbers) for numbers, constants in work.items()),
     )
     given = {slots[id(order[position].buffer)] for position in donated}
     return Built([result.node for result in results], _donated(inputs, given), recipe)
+
+
+def _term(dims: Dims) -> Term:
+    """The number of a value's elements."""
+    factors = [factor for dim in dims if isinstance(dim, tuple) for factor in dim]
+    constants = prod(factor for factor in factors if isinstance(factor, int))
+    numbers = sorted(factor.number for factor in factors if isinstance(factor, Symbol))
+    return constants, tuple(numbers)
 
 
 def _donated(inputs: dict[tuple[int, Dims], int], given: set[int]) -> frozenset[int]:
