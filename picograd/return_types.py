@@ -6,10 +6,11 @@ In: a function's name. Out: the class of what it gives, such as `return_types.ma
 'sort'
 """
 
+from picograd.frontend.missing import Missing as _Missing
 from picograd.frontend.return_types import TYPES as _TYPES
 
 
 def __getattr__(name: str) -> type:
     if name in _TYPES:
         return _TYPES[name]
-    raise AttributeError(f"picograd.return_types.{name} isn't supported yet")
+    raise _Missing("picograd.return_types", name, lambda: _TYPES)

@@ -113,7 +113,8 @@ class GradScaler:
         if not self._enabled:
             return
         if new_scale is not None:
-            self._scale = float(new_scale)
+            given = new_scale.item() if isinstance(new_scale, Tensor) else new_scale
+            self._scale = float(given)
         else:
             if not self._found_inf:
                 raise AssertionError("No inf checks were recorded prior to update.")

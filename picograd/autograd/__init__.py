@@ -21,6 +21,7 @@ from picograd.frontend.grad_mode import (
     no_grad,
     set_grad_enabled,
 )
+from picograd.frontend.missing import Missing as _Missing
 
 _MODULES = ("functional", "graph", "profiler")
 _GRADCHECK = ("gradcheck", "gradgradcheck", "GradcheckError")
@@ -69,4 +70,4 @@ def __getattr__(name: str) -> Any:
         found = module.__dict__
         globals().update({each: found[each] for each in _GRADCHECK})
         return found[name]
-    raise AttributeError(f"picograd.autograd.{name} isn't supported yet")
+    raise _Missing("picograd.autograd", name, lambda: [*globals(), *_MODULES, *_GRADCHECK])

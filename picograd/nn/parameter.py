@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from picograd.frontend.creation import empty
+from picograd.frontend.missing import Missing as _Missing
 from picograd.frontend.tensor import Tensor
 
 
@@ -61,4 +62,4 @@ def __getattr__(name: str) -> Any:
         from picograd.nn.layers import lazy
 
         return getattr(lazy, name)
-    raise AttributeError(f"picograd.nn.parameter.{name} isn't supported yet")
+    raise _Missing("picograd.nn.parameter", name, lambda: [*globals()])

@@ -38,7 +38,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             f"{weight._shape[1]}x{weight._shape[0]})"
         )
     if SWITCH.used:
-        input, weight, bias = lowered(input, weight, bias)
+        (input, weight), (bias,) = lowered(input, weight), lowered(bias)
     turned = primitives.permute(weight, (1, 0)) if weight.ndim == 2 else weight
     result = matmul(input, turned)
     if result._meta is not None:

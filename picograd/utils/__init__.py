@@ -12,10 +12,12 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
+from picograd.frontend.missing import Missing as _Missing
+
 _MODULES = ("_pytree", "checkpoint", "data", "dlpack")
 
 
 def __getattr__(name: str) -> ModuleType:
     if name in _MODULES:
         return importlib.import_module(f"picograd.utils.{name}")
-    raise AttributeError(f"picograd.utils.{name} isn't supported yet")
+    raise _Missing("picograd.utils", name, lambda: [*globals(), *_MODULES])

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
+from picograd.frontend.missing import Missing as _Missing
+
 
 class SDPBackend(enum.IntEnum):
     """Torch's implementations of attention."""
@@ -41,4 +43,4 @@ def sdpa_kernel(
 def __getattr__(name: str) -> ModuleType:
     if name == "flex_attention":
         return importlib.import_module("picograd.nn.attention.flex_attention")
-    raise AttributeError(f"picograd.nn.attention.{name} isn't supported yet")
+    raise _Missing("picograd.nn.attention", name, lambda: [*globals(), "flex_attention"])

@@ -19,6 +19,7 @@ from types import ModuleType
 from picograd import paths
 from picograd.frontend.creation import zeros
 from picograd.frontend.grad_mode import no_grad
+from picograd.frontend.missing import Missing as _Missing
 from picograd.frontend.movement import cat, stack
 from picograd.frontend.tensor import Tensor
 from picograd.nn.utils import rnn as rnn
@@ -110,7 +111,7 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
 def __getattr__(name: str) -> ModuleType:
     if name in _LATER:
         return importlib.import_module(f"picograd.nn.utils.{name}")
-    raise AttributeError(f"picograd.nn.utils.{name} isn't supported yet")
+    raise _Missing("picograd.nn.utils", name, lambda: [*globals(), *_LATER])
 
 
 def clip_grad_norm(
