@@ -53,6 +53,8 @@ def _float_of(dtype: DType) -> DType:
 class _Complex(Function):
     """Complex to complex over dims, forward or inverse."""
 
+    _step_name = "FftC2CBackward0"
+
     @staticmethod
     def forward(ctx: Any, x: Tensor, dims: tuple[int, ...], norm: str, inverse: bool) -> Tensor:
         ctx.dims, ctx.norm, ctx.inverse = dims, norm, inverse
@@ -68,6 +70,8 @@ class _Complex(Function):
 class _FromReal(Function):
     """Real to complex over dims; the last of them keeps the half that says it all."""
 
+    _step_name = "FftR2CBackward0"
+
     @staticmethod
     def forward(ctx: Any, x: Tensor, dims: tuple[int, ...], norm: str) -> Tensor:
         ctx.dims, ctx.norm, ctx.size = dims, norm, x._shape[dims[-1]]
@@ -82,6 +86,8 @@ class _FromReal(Function):
 
 class _ToReal(Function):
     """Half of a Hermitian spectrum to a real tensor whose last dim has `size` elements."""
+
+    _step_name = "FftC2RBackward0"
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, dims: tuple[int, ...], norm: str, size: int) -> Tensor:

@@ -16,6 +16,7 @@ from picograd.frontend import primitives, watching
 from picograd.frontend.autocasting import SWITCH, as_given, in_fewer_bits, lowered
 from picograd.frontend.autograd import label
 from picograd.frontend.elementwise import add, mul
+from picograd.frontend.naming import recorded_as
 from picograd.frontend.promotion import Number, broadcast_pair, broadcast_to, type_name
 from picograd.frontend.registry import operation
 from picograd.frontend.tensor import Tensor
@@ -109,7 +110,9 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
 def _step_name(left: int, right: int) -> str:
     """The name that torch gives the step of a product of tensors of these ranks."""
     if left <= 2 and right <= 2:
-        return "MmBackward0" if left == right == 2 else "MvBackward0"
+        if left == 1:
+            return "SqueezeBackward4"
+        return "MmBackward0" if right == 2 else "MvBackward0"
     return "UnsafeViewBackward0"
 
 
@@ -241,6 +244,7 @@ def _plus(input: Tensor, product: Tensor, beta: Number, alpha: Number) -> Tensor
 
 
 @operation(inplace=True, out=True)
+@recorded_as("AddmmBackward0")
 @in_fewer_bits
 def addmm(
     input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Number = 1, alpha: Number = 1
@@ -250,6 +254,7 @@ def addmm(
 
 
 @operation(inplace=True, out=True)
+@recorded_as("AddmvBackward0")
 def addmv(
     input: Tensor, mat: Tensor, vec: Tensor, *, beta: Number = 1, alpha: Number = 1
 ) -> Tensor:
@@ -258,6 +263,7 @@ def addmv(
 
 
 @operation(inplace=True, out=True)
+@recorded_as("AddrBackward0")
 def addr(
     input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Number = 1, alpha: Number = 1
 ) -> Tensor:
@@ -266,6 +272,7 @@ def addr(
 
 
 @operation(inplace=True, out=True)
+@recorded_as("BaddbmmBackward0")
 @in_fewer_bits
 def baddbmm(
     input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Number = 1, alpha: Number = 1
@@ -275,6 +282,7 @@ def baddbmm(
 
 
 @operation(inplace=True, out=True)
+@recorded_as("AddbmmBackward0")
 @in_fewer_bits
 def addbmm(
     input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Number = 1, alpha: Number = 1

@@ -175,7 +175,7 @@ def _log2(ctx: PrimitiveGrad, grad: Tensor) -> Gradients:
     return (div(grad, mul(x, number(math.log(2), x))),)
 
 
-@derivative(Op.LOG1P, saves=(0,))
+@derivative(Op.LOG1P, saves=(0,), name="Log1PBackward0")
 def _log1p(ctx: PrimitiveGrad, grad: Tensor) -> Gradients:
     x = conj(ctx.source(0))
     return (div(grad, add(x, number(1, x))),)

@@ -19,6 +19,7 @@ from picograd.frontend import primitives
 from picograd.frontend.autocasting import SWITCH, as_given, in_float32, is_on, lowered, widest
 from picograd.frontend.contractions import check_same, matmul
 from picograd.frontend.elementwise import add
+from picograd.frontend.naming import recorded_as
 from picograd.frontend.promotion import broadcast_to, wrap_dim
 from picograd.frontend.reductions import sum as total
 from picograd.frontend.registry import operation
@@ -107,6 +108,7 @@ def _spread(x: Tensor, labels: Labels, every: Labels, shape: Shape) -> Tensor:
 
 
 @operation(method=False)
+@recorded_as("ViewBackward0")
 def einsum(equation: str, *operands: Tensor | Sequence[Tensor]) -> Tensor:
     """The sum of products that Einstein's notation describes, with ellipses and repeated labels."""
     tensors = _operands(operands)
@@ -249,6 +251,7 @@ def _path(tensors: list[Tensor], labels: list[Labels], output: Labels) -> list[t
 
 
 @operation(method=False)
+@recorded_as("ViewBackward0")
 def tensordot(
     a: Tensor, b: Tensor, dims: int | Sequence[Sequence[int]] = 2, out: Tensor | None = None
 ) -> Tensor:
@@ -287,6 +290,7 @@ def tensordot(
 
 
 @operation(out=True, tensors=True)
+@recorded_as("UnsafeViewBackward0")
 def kron(input: Tensor, other: Tensor) -> Tensor:
     """The Kronecker product."""
     rank = max(input.ndim, other.ndim)
@@ -307,6 +311,7 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
 
 
 @operation()
+@recorded_as("TraceBackward0")
 @in_float32
 def trace(input: Tensor) -> Tensor:
     """The sum of a matrix's diagonal."""

@@ -21,6 +21,7 @@ from picograd.frontend import primitives
 from picograd.frontend.autograd import label
 from picograd.frontend.composite import with_rule, without_derivative
 from picograd.frontend.hostdata import known_values
+from picograd.frontend.naming import recorded_as
 from picograd.frontend.promotion import (
     Number,
     Operand,
@@ -109,7 +110,7 @@ def rsub(input: Tensor, other: Operand, *, alpha: Number = 1) -> Tensor:
         if input.dtype is bool_ or isinstance(first, bool):
             sub(input, True)
         first = primitives.constant(first, dtype, input.node.device)
-    return sub(first, input, alpha=alpha)
+    return label(sub(first, input, alpha=alpha), "RsubBackward1")
 
 
 @operation(inplace=True, out=True, aliases=("multiply",))
@@ -318,7 +319,10 @@ def pow(input: Operand, exponent: Operand) -> Tensor:
         special = _constant_power(a, b, dtype)
         if special is not None:
             return label(special, "PowBackward0")
-    return primitives.elementwise(Op.POW, *align(a, b))
+    result = primitives.elementwise(Op.POW, *align(a, b))
+    if not isinstance(b, Tensor):
+        return result
+    return label(result, "PowBackward1" if isinstance(a, Tensor) else "PowBackward2")
 
 
 def _constant_power(x: Tensor, exponent: Number, dtype: DType) -> Tensor | None:
@@ -346,6 +350,7 @@ def float_power(input: Operand, exponent: Operand) -> Tensor:
 
 
 @operation(inplace=True, out=True)
+@recorded_as("PowBackward0")
 def square(input: Tensor) -> Tensor:
     """`input * input`."""
     if input.dtype is bool_:
@@ -366,12 +371,14 @@ def sqrt(input: Tensor) -> Tensor:
 
 
 @operation(inplace=True, out=True)
+@recorded_as("RsqrtBackward0")
 def rsqrt(input: Tensor) -> Tensor:
     """`1 / sqrt(input)`."""
     return primitives.elementwise(Op.RECIPROCAL, sqrt(input))
 
 
 @operation(inplace=True, out=True)
+@recorded_as("AddcmulBackward0")
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1) -> Tensor:
     """`input + value * tensor1 * tensor2`."""
     product = mul(tensor1, tensor2)
@@ -381,6 +388,7 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 
 
 
 @operation(inplace=True, out=True)
+@recorded_as("AddcdivBackward0")
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1) -> Tensor:
     """`input + value * tensor1 / tensor2`."""
     if not result_type(tensor1, tensor2).is_inexact:
@@ -392,6 +400,7 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 
 
 
 @operation(inplace=True, out=True)
+@recorded_as("LerpBackward0")
 def lerp(input: Tensor, end: Tensor, weight: Operand) -> Tensor:
     """`input + weight * (end - input)`, exact at both ends."""
     if input.dtype is not end.dtype:

@@ -198,7 +198,8 @@ def _link(
     outputs = tuple(
         [x._signature() if isinstance(x, Tensor) else ((), Tensor, "") for x in results]
     )
-    kind = tape.named(FunctionGrad, f"{function.__name__}Backward")
+    name = function.__dict__.get("_step_name", f"{function.__name__}Backward")
+    kind = tape.named(FunctionGrad, name)
     node = cast("FunctionGrad", kind(edges, cast("Any", outputs)))
     node.ctx, node.function = ctx, function
     node.save(results)

@@ -16,6 +16,7 @@ from picograd.frontend import primitives
 from picograd.frontend.autocasting import SWITCH, widest
 from picograd.frontend.elementwise import add, div, filled_like, mul
 from picograd.frontend.indexing import from_place, prepared, to_place
+from picograd.frontend.naming import recorded_as
 from picograd.frontend.promotion import (
     Number,
     Operand,
@@ -78,6 +79,7 @@ def _index_of(x: Tensor, axis: int, index: Tensor, name: str) -> tuple[Tensor, b
 
 
 @operation(out=True)
+@recorded_as("GatherBackward0")
 def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
     """`out[i][j] = input[index[i][j]][j]` for dim 0, and so on."""
     axis = wrap_dim(dim, input.ndim)
@@ -248,6 +250,7 @@ def _vector(index: Tensor, name: str) -> Tensor:
 
 
 @operation(out=True)
+@recorded_as("IndexSelectBackward0")
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The slices along a dimension that the index names."""
     axis = wrap_dim(dim, input.ndim)
@@ -293,6 +296,7 @@ def _slices(
 
 
 @operation(inplace=True, out=True)
+@recorded_as("IndexAddBackward0")
 def index_add(
     input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Number = 1
 ) -> Tensor:
@@ -302,6 +306,7 @@ def index_add(
 
 
 @operation(inplace=True, out=True)
+@recorded_as("IndexCopyBackward0")
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """`input` with the slices of `source` where the index says."""
     if SWITCH.used:
@@ -310,6 +315,7 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
 
 
 @operation(inplace=True)
+@recorded_as("IndexFillBackward0")
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Operand) -> Tensor:
     """`input` with one value in the slices that the index names."""
     device = input._storage.node.device
@@ -338,6 +344,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Operand) -> Tensor
 
 
 @operation(out=True)
+@recorded_as("TakeBackward0")
 def take(input: Tensor, index: Tensor) -> Tensor:
     """The elements of the flattened tensor that the index names."""
     inside, checked = prepared(index, input.numel(), 0)

@@ -26,6 +26,7 @@ from picograd.dtypes import bool_, int64, uint8
 from picograd.frontend import batching, primitives
 from picograd.frontend.elementwise import filled_like
 from picograd.frontend.hostdata import from_array, values
+from picograd.frontend.naming import recorded_as
 from picograd.frontend.promotion import broadcast_pair, broadcast_to, type_name
 from picograd.frontend.registry import operation
 from picograd.frontend.tensor import Tensor
@@ -415,6 +416,7 @@ def argwhere(input: Tensor) -> Tensor:
 
 
 @operation(out=True)
+@recorded_as("MaskedSelectBackward0")
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """The elements where the mask holds, as a vector."""
     if mask.dtype is not bool_:
@@ -427,6 +429,7 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
 
 
 @operation(inplace=True)
+@recorded_as("MaskedScatterBackward0")
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     """`input` with the elements where the mask holds taken from `source`, one after the other."""
     if source.dtype is not input.dtype:

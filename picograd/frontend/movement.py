@@ -16,6 +16,7 @@ from typing import cast
 from picograd.dtypes import DType, int64, promote
 from picograd.frontend import primitives
 from picograd.frontend.elementwise import filled_like
+from picograd.frontend.naming import recorded_as
 from picograd.frontend.promotion import (
     broadcast_shapes,
     broadcast_to,
@@ -51,6 +52,7 @@ def replaced(shape: Shape, axis: int, extent: int) -> Shape:
 
 
 @operation(method=False, out=True, aliases=("concat", "concatenate"))
+@recorded_as("CatBackward0")
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """The tensors one after the other along a dimension."""
     parts = _sequence(tensors, "cat")
@@ -103,6 +105,7 @@ def _check_cat(parts: list[Tensor], axis: int) -> None:
 
 
 @operation(method=False, out=True)
+@recorded_as("StackBackward0")
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """The tensors along a new dimension."""
     parts = _sequence(tensors, "stack")
@@ -190,6 +193,7 @@ def _flat_sizes(sizes: tuple[object, ...]) -> tuple[int, ...]:
 
 
 @operation(function=False)
+@recorded_as("RepeatBackward0")
 def repeat(self: Tensor, *sizes: object, repeats: object = None) -> Tensor:
     """The tensor so many times along each dimension, as tiles."""
     if not sizes and repeats is None:
@@ -316,6 +320,7 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
 
 
 @operation()
+@recorded_as("RollBackward0")
 def roll(
     input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None
 ) -> Tensor:
@@ -372,12 +377,14 @@ def _triangle(x: Tensor, diagonal: int, lower: bool, name: str) -> Tensor:
 
 
 @operation(inplace=True, out=True)
+@recorded_as("TrilBackward0")
 def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """The lower triangle; the rest is zero."""
     return _triangle(input, diagonal, True, "tril")
 
 
 @operation(inplace=True, out=True)
+@recorded_as("TriuBackward0")
 def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """The upper triangle; the rest is zero."""
     return _triangle(input, diagonal, False, "triu")
@@ -394,6 +401,7 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
 
 
 @operation()
+@recorded_as("DiagEmbedBackward0")
 def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
     """Matrices with the last dimension on their diagonals."""
     size = input._shape[-1] + (offset if offset >= 0 else -offset)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from picograd.frontend import slicing
+from picograd.frontend.naming import recorded_as
 from picograd.frontend.registry import FUNCTIONS, METHODS
 from picograd.frontend.tensor import Tensor
 
@@ -40,6 +41,8 @@ BINARY = {
     "lshift": "bitwise_left_shift",
     "rshift": "bitwise_right_shift",
 }
+# What torch calls the step of a number that isn't on the left of the tensor.
+REFLECTED = {"sub": "RsubBackward1", "truediv": "MulBackward0"}
 COMPARISONS = {"eq": "eq", "ne": "ne", "lt": "lt", "le": "le", "gt": "gt", "ge": "ge"}
 OPERANDS = (Tensor, bool, int, float, complex, np.generic, np.ndarray)
 
@@ -51,13 +54,13 @@ def _forward(function: Function) -> Function:
     return method
 
 
-def _reflected(function: Function) -> Function:
+def _reflected(function: Function, step: str | None) -> Function:
     def method(self: Tensor, other: object) -> Tensor:
         if not isinstance(other, OPERANDS):
             return NotImplemented
         return function(other, self)
 
-    return method
+    return method if step is None else cast("Function", recorded_as(step)(method))
 
 
 def _writing(function: Function) -> Function:
@@ -93,7 +96,7 @@ def install(tables: dict[str, Callable[..., object]] = FUNCTIONS) -> None:
         if function is not None:
             plain = cast("Function", METHODS.get(function_name, function))
             methods[f"__{name}__"] = _forward(plain)
-            methods[f"__r{name}__"] = _reflected(plain)
+            methods[f"__r{name}__"] = _reflected(plain, REFLECTED.get(name))
             methods[f"__i{name}__"] = _writing(plain)
     for name, function_name in COMPARISONS.items():
         function = tables.get(function_name)

@@ -21,6 +21,7 @@ from picograd.frontend.autograd import label
 from picograd.frontend.comparison import isnan, truth
 from picograd.frontend.composite import with_rule
 from picograd.frontend.elementwise import div, filled_like, mul
+from picograd.frontend.naming import recorded_as
 from picograd.frontend.promotion import (
     broadcast_to,
     type_name,
@@ -93,10 +94,12 @@ def sum(
 ) -> Tensor:
     """The sum; of integers and bools in int64."""
     dims = wrap_dims(dim, input.ndim)
-    return fold(Combiner.SUM, _accumulable(input, dtype), dims, keepdim)
+    result = fold(Combiner.SUM, _accumulable(input, dtype), dims, keepdim)
+    return result if dim is None else label(result, "SumBackward1")
 
 
 @operation(out=True)
+@recorded_as("NansumBackward0")
 def nansum(
     input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:
@@ -111,7 +114,8 @@ def mean(
     """The arithmetic mean of a float tensor."""
     x = _inexact(input, "mean", dtype)
     dims = wrap_dims(dim, x.ndim)
-    return label(_average(fold(Combiner.SUM, x, dims, keepdim), count(x, dims)), "MeanBackward0")
+    result = _average(fold(Combiner.SUM, x, dims, keepdim), count(x, dims))
+    return label(result, "MeanBackward0" if dim is None else "MeanBackward1")
 
 
 def _average(total: Tensor, number: float) -> Tensor:
@@ -137,7 +141,8 @@ def prod(
 ) -> Tensor:
     """The product; of integers and bools in int64."""
     dims = wrap_dims(dim, input.ndim)
-    return fold(Combiner.PROD, _accumulable(input, dtype), dims, keepdim)
+    result = fold(Combiner.PROD, _accumulable(input, dtype), dims, keepdim)
+    return result if dim is None else label(result, "ProdBackward1")
 
 
 @operation()
@@ -304,7 +309,8 @@ def _max_or_min(
         return pairwise(input, other)
     if dim is None:
         _check_not_empty(input, (), name, False)
-        return fold(combiner, input, wrap_dims(None, input.ndim), False)
+        result = fold(combiner, input, wrap_dims(None, input.ndim), False)
+        return label(result, "MaxBackward1" if combiner is Combiner.MAX else "MinBackward1")
     return _extreme_pair(combiner, input, dim, keepdim, name)
 
 

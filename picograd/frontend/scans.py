@@ -16,6 +16,7 @@ from picograd.dtypes import DType, int64
 from picograd.frontend import primitives
 from picograd.frontend.composite import with_rule
 from picograd.frontend.elementwise import add, filled_like, mul, sub
+from picograd.frontend.naming import recorded_as
 from picograd.frontend.promotion import type_name, wrap_dim
 from picograd.frontend.reductions import ValuesIndices, positions
 from picograd.frontend.registry import operation
@@ -87,6 +88,7 @@ def cummin(input: Tensor, dim: int) -> ValuesIndices:
 
 
 @operation(out=True)
+@recorded_as("LogcumsumexpBackward0")
 def logcumsumexp(input: Tensor, dim: int) -> Tensor:
     """`log(cumsum(exp(input)))`, shifted by the maximum of the whole dimension.
 

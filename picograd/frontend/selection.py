@@ -20,6 +20,7 @@ from picograd.frontend.comparison import isnan, logical_or
 from picograd.frontend.composite import with_rule, without_derivative
 from picograd.frontend.elementwise import abs, binary, div, filled_like, mul, neg, sub
 from picograd.frontend.grad_mode import state
+from picograd.frontend.naming import recorded_as
 from picograd.frontend.promotion import (
     Number,
     Operand,
@@ -86,6 +87,7 @@ def _where_method(self: Tensor, condition: Tensor, other: Operand) -> Tensor:
 
 
 @operation(inplace=True)
+@recorded_as("MaskedFillBackward0")
 def masked_fill(input: Tensor, mask: Tensor, value: Operand) -> Tensor:
     """`input` with `value` where the mask holds; the dtype stays."""
     if mask.dtype is not bool_:
@@ -127,6 +129,7 @@ def _bounded(x: Tensor, bound: Tensor, below: bool) -> Tensor:
 
 
 @operation(inplace=True, out=True, aliases=("clip",))
+@recorded_as("ClampBackward1")
 def clamp(input: Tensor, min: Operand | None = None, max: Operand | None = None) -> Tensor:
     """`input` bounded by `min` and `max` (numbers or tensors, either may be missing)."""
     bounds = [operand(b, "min/max", "clamp") for b in (min, max) if b is not None]
@@ -211,6 +214,7 @@ def greatest_finite(dtype: DType) -> float:
 
 
 @operation(inplace=True, out=True)
+@recorded_as("NanToNumBackward0")
 def nan_to_num(
     input: Tensor,
     nan: float | None = None,

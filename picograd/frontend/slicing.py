@@ -21,6 +21,7 @@ import numpy as np
 
 from picograd.frontend import view
 from picograd.frontend.grad_mode import state
+from picograd.frontend.naming import recorded_as
 from picograd.frontend.promotion import wrap_dim
 from picograd.frontend.registry import operation
 from picograd.frontend.tensor import Tensor
@@ -157,7 +158,10 @@ def _cut(x: Tensor, parts: list[Basic], free: int) -> Tensor:
     result = tuple(shape)
     cut = view.slice_step(extents, tuple(starts), tuple(sizes), tuple(steps))
     more = None if result == tuple(sizes) else view.reshape_step(tuple(sizes), result)
-    name = "SliceBackward0" if more is None else "SelectBackward0"
+    if more is None:
+        name = "SliceBackward0"
+    else:  # torch's last step is what took an axis away or put one in
+        name = "SelectBackward0" if len(result) < len(extents) else "UnsqueezeBackward0"
     return x._derive(cut, result, tuple(new_strides), offset, name, more)
 
 
@@ -215,6 +219,7 @@ def narrow(input: Tensor, dim: int, start: int | Tensor, length: int) -> Tensor:
 
 
 @operation(also={"split_size": "split_size_or_sections"})
+@recorded_as("SplitBackward0")
 def split(
     tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0
 ) -> tuple[Tensor, ...]:
@@ -259,6 +264,7 @@ def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) ->
 
 
 @operation()
+@recorded_as("SplitBackward0")
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` pieces of an axis, all but the last of one size."""
     if chunks <= 0:
@@ -300,6 +306,7 @@ def tensor_split(
 
 
 @operation()
+@recorded_as("UnbindBackward0")
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """The positions of an axis, one tensor each."""
     if not input.ndim:

@@ -24,6 +24,7 @@ from picograd.frontend.composite import with_rule, without_derivative
 from picograd.frontend.elementwise import filled_like, lerp, mul, sub
 from picograd.frontend.gathering import along_dim
 from picograd.frontend.hostdata import from_array, values
+from picograd.frontend.naming import recorded_as
 from picograd.frontend.promotion import wrap_dim
 from picograd.frontend.reductions import ValuesIndices
 from picograd.frontend.registry import operation
@@ -46,6 +47,7 @@ def order(x: np.ndarray, axis: int, descending: bool) -> np.ndarray:
 
 @operation(out=True)
 @returning("sort")
+@recorded_as("SortBackward0")
 def sort(
     input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool = False
 ) -> ValuesIndices:
@@ -76,6 +78,7 @@ def msort(input: Tensor) -> Tensor:
 
 @operation(out=True)
 @returning("topk")
+@recorded_as("TopkBackward0")
 def topk(
     input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
 ) -> ValuesIndices:
@@ -107,6 +110,7 @@ def _best(x: np.ndarray, k: int, axis: int, largest: bool) -> np.ndarray:
 
 @operation(out=True)
 @returning("kthvalue")
+@recorded_as("KthvalueBackward0")
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> ValuesIndices:
     """The k-th smallest element along a dimension, counted from 1."""
     axis = wrap_dim(dim, input.ndim)
@@ -187,6 +191,7 @@ def nanmedian(
 
 @operation(out=True)
 @returning("mode")
+@recorded_as("ModeBackward0")
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> ValuesIndices:
     """The most frequent element along a dimension (the least of equally frequent ones)."""
     axis = wrap_dim(dim, input.ndim)

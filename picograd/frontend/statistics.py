@@ -28,6 +28,7 @@ from picograd.frontend.elementwise import (
     square,
     sub,
 )
+from picograd.frontend.naming import recorded_as
 from picograd.frontend.promotion import Number, get_default_dtype, type_name, wrap_dim, wrap_dims
 from picograd.frontend.reductions import (
     Dims,
@@ -78,6 +79,7 @@ def _kept(result: Tensor, x: Tensor, dims: tuple[int, ...], keepdim: bool) -> Te
 
 
 @operation(out=True)
+@recorded_as("VarBackward0")
 def var(
     input: Tensor,
     dim: Dims | bool = None,
@@ -92,6 +94,7 @@ def var(
 
 
 @operation(out=True)
+@recorded_as("StdBackward0")
 def std(
     input: Tensor,
     dim: Dims | bool = None,
@@ -106,6 +109,7 @@ def std(
 
 
 @operation()
+@recorded_as("VarMeanBackward0")
 def var_mean(
     input: Tensor,
     dim: Dims | bool = None,
@@ -120,6 +124,7 @@ def var_mean(
 
 
 @operation()
+@recorded_as("StdMeanBackward0")
 def std_mean(
     input: Tensor,
     dim: Dims | bool = None,
@@ -157,6 +162,7 @@ def _norm_function(
 
 
 @operation(function=False)
+@recorded_as("LinalgVectorNormBackward0")
 def norm(
     input: Tensor,
     p: Number | str | None = "fro",
@@ -203,6 +209,7 @@ def dist(input: Tensor, other: Tensor, p: Number = 2) -> Tensor:
 
 
 @operation(inplace=True, out=True)
+@recorded_as("RenormBackward0")
 def renorm(input: Tensor, p: Number, dim: int, maxnorm: float) -> Tensor:
     """Each slice along `dim` scaled down to a p-norm of at most `maxnorm`."""
     axis = wrap_dim(dim, input.ndim)
@@ -221,6 +228,7 @@ def shift(x: Tensor, dims: tuple[int, ...]) -> Tensor:
 
 
 @operation(out=True)
+@recorded_as("LogsumexpBackward0")
 def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     """`log(sum(exp(input)))` without overflow."""
     x = input if input.dtype.is_inexact else primitives.cast(input, get_default_dtype())

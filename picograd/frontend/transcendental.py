@@ -31,6 +31,7 @@ from picograd.frontend.elementwise import (
     square,
     sub,
 )
+from picograd.frontend.naming import recorded_as
 from picograd.frontend.promotion import Operand, align, get_default_dtype, result_type
 from picograd.frontend.registry import operation
 from picograd.frontend.selection import choose, clamp, copysign, maximum, sign, signbit
@@ -52,6 +53,7 @@ def exp(input: Tensor) -> Tensor:
 
 
 @operation(inplace=True, out=True)
+@recorded_as("Exp2Backward0")
 def exp2(input: Tensor) -> Tensor:
     """2 to the power of each element."""
     return _primitive(Op.EXP2, input)
@@ -76,6 +78,7 @@ def log2(input: Tensor) -> Tensor:
 
 
 @operation(inplace=True, out=True)
+@recorded_as("Log10Backward0")
 def log10(input: Tensor) -> Tensor:
     """The logarithm to base 10."""
     return mul(_primitive(Op.LOG, input), 1 / math.log(10))
@@ -162,6 +165,7 @@ def cos(input: Tensor) -> Tensor:
 
 
 @operation(inplace=True, out=True)
+@recorded_as("TanBackward0")
 def tan(input: Tensor) -> Tensor:
     """The tangent."""
     x = floating(input)
@@ -273,6 +277,7 @@ def tanh(input: Tensor) -> Tensor:
 
 
 @operation(inplace=True, out=True)
+@recorded_as("SinhBackward0")
 def sinh(input: Tensor) -> Tensor:
     """The hyperbolic sine."""
     x = floating(input)
@@ -280,6 +285,7 @@ def sinh(input: Tensor) -> Tensor:
 
 
 @operation(inplace=True, out=True)
+@recorded_as("CoshBackward0")
 def cosh(input: Tensor) -> Tensor:
     """The hyperbolic cosine."""
     x = floating(input)

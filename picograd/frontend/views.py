@@ -243,7 +243,13 @@ def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
     shape = tuple([input._shape[n] for n in kept])
     step = view.reshape_step(input._shape, shape)
     kept_strides = tuple([strides[n] for n in kept])
-    return input._derive(step, shape, kept_strides, input._offset, "SqueezeBackward0")
+    return input._derive(
+        step,
+        shape,
+        kept_strides,
+        input._offset,
+        "SqueezeBackward0" if dim is None else "SqueezeBackward1",
+    )
 
 
 @operation()

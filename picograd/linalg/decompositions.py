@@ -77,6 +77,8 @@ def _run(function: Any, name: str, *args: Any, **kwargs: Any) -> Any:
 
 
 class _QR(Function):
+    _step_name = "LinalgQrBackward0"
+
     @staticmethod
     def forward(ctx: Any, a: Tensor, mode: str) -> tuple[Tensor, Tensor]:
         array = values(a)
@@ -145,6 +147,8 @@ def _skew(x: Tensor) -> Tensor:
 
 
 class _SVD(Function):
+    _step_name = "LinalgSvdBackward0"
+
     @staticmethod
     def forward(ctx: Any, a: Tensor, full: bool) -> tuple[Tensor, Tensor, Tensor]:
         found = _run(np.linalg.svd, "linalg.svd", values(a), full_matrices=full)
@@ -225,6 +229,8 @@ def _off_diagonal(x: Tensor) -> Tensor:
 
 
 class _Eigh(Function):
+    _step_name = "LinalgEighBackward0"
+
     @staticmethod
     def forward(ctx: Any, a: Tensor, triangle: str) -> tuple[Tensor, Tensor]:
         found = _run(np.linalg.eigh, "linalg.eigh", values(a), UPLO=triangle)

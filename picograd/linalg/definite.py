@@ -59,6 +59,8 @@ def _factors(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 class _Cholesky(Function):
+    _step_name = "LinalgCholeskyExBackward0"
+
     @staticmethod
     def forward(ctx: Any, a: Tensor) -> tuple[Tensor, Tensor]:
         factor, info = [tensor_of(part, a) for part in _factors(values(a))]

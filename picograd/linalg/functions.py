@@ -20,6 +20,7 @@ from picograd.frontend.autocasting import in_fewer_bits, in_float32
 from picograd.frontend.einstein import chain_matmul, natural_power
 from picograd.frontend.function import Function
 from picograd.frontend.movement import cat, roll
+from picograd.frontend.naming import recorded_as
 from picograd.frontend.promotion import broadcast_shapes, wrap_dim
 from picograd.frontend.reductions import sum as total
 from picograd.frontend.registry import writing_out
@@ -112,6 +113,7 @@ def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
 
 
 @writing_out
+@recorded_as("LinalgCrossBackward0")
 def cross(input: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:
     """The cross product of vectors of 3 elements along a dimension."""
     if input.ndim != other.ndim:

@@ -17,6 +17,7 @@ from picograd.dtypes import DType
 from picograd.frontend import primitives
 from picograd.frontend.autocasting import in_float32
 from picograd.frontend.elementwise import abs as absolute
+from picograd.frontend.naming import recorded_as
 from picograd.frontend.promotion import wrap_dim, wrap_dims
 from picograd.frontend.reductions import amax, amin
 from picograd.frontend.reductions import sum as total
@@ -37,6 +38,7 @@ def _converted(x: Tensor, dtype: DType | None) -> Tensor:
 
 
 @writing_out
+@recorded_as("LinalgVectorNormBackward0")
 def vector_norm(
     x: Tensor,
     ord: int | float = 2,

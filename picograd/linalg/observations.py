@@ -12,12 +12,14 @@ from __future__ import annotations
 from picograd.frontend import primitives
 from picograd.frontend.autocasting import in_float32
 from picograd.frontend.elementwise import floating
+from picograd.frontend.naming import recorded_as
 from picograd.frontend.promotion import broadcast_shapes, type_name
 from picograd.frontend.reductions import sum as total
 from picograd.frontend.statistics import norm
 from picograd.frontend.tensor import Tensor
 
 
+@recorded_as("CdistBackward0")
 @in_float32
 def cdist(
     x1: Tensor,

@@ -69,6 +69,8 @@ def _not_invertible(a: np.ndarray) -> LinAlgError:
 
 
 class _Inverse(Function):
+    _step_name = "LinalgInvExBackward0"
+
     @staticmethod
     def forward(ctx: Any, a: Tensor) -> Tensor:
         try:
@@ -185,6 +187,8 @@ def cofactors(a: np.ndarray) -> np.ndarray:
 
 
 class _Determinant(Function):
+    _step_name = "LinalgDetBackward0"
+
     @staticmethod
     def forward(ctx: Any, a: Tensor) -> Tensor:
         determinant = on_host(np.linalg.det, a)

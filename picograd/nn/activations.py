@@ -16,6 +16,7 @@ from picograd.dtypes import DType
 from picograd.frontend.autocasting import in_fewer_bits
 from picograd.frontend.comparison import le, lt
 from picograd.frontend.elementwise import add, div, filled_like, mul, neg, square, sub
+from picograd.frontend.naming import recorded_as
 from picograd.frontend.random import Generator
 from picograd.frontend.registry import writing_out
 from picograd.frontend.sampling import bernoulli_
@@ -43,6 +44,7 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
     return _finish(input, _relu(input), inplace)
 
 
+@recorded_as("HardtanhBackward0")
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """`input` bounded to [0, 6]."""
     return hardtanh(input, 0.0, 6.0, inplace)
@@ -59,6 +61,7 @@ def tanh(input: Tensor) -> Tensor:
 
 
 @writing_out
+@recorded_as("GeluBackward0")
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """`input` times the normal distribution function, exact or by tanh."""
     if approximate == "none":
@@ -69,17 +72,20 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     return mul(mul(input, 0.5), add(_tanh(inner), 1))
 
 
+@recorded_as("SiluBackward0")
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """`input * sigmoid(input)`."""
     return _finish(input, mul(input, _sigmoid(input)), inplace)
 
 
+@recorded_as("MishBackward0")
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """`input * tanh(softplus(input))`."""
     return _finish(input, mul(input, _tanh(softplus(input))), inplace)
 
 
 @writing_out
+@recorded_as("SoftplusBackward0")
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """`log(1 + exp(beta * input)) / beta`, linear above the threshold."""
     scaled = input if beta == 1 else mul(input, beta)
@@ -90,6 +96,7 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
 
 
 @writing_out
+@recorded_as("LogSigmoidBackward0")
 def logsigmoid(input: Tensor) -> Tensor:
     """`log(sigmoid(input))` without overflow."""
     negative = lt(input, 0)
@@ -97,6 +104,7 @@ def logsigmoid(input: Tensor) -> Tensor:
     return sub(choose(negative, input, filled_like(input, 0)), rest)
 
 
+@recorded_as("EluBackward0")
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """`input` where positive, else `alpha * (exp(input) - 1)`."""
     return _finish(input, _elu(input, alpha, 1.0, 1.0), inplace)
@@ -110,22 +118,26 @@ def _elu(x: Tensor, alpha: float, scale: float, input_scale: float) -> Tensor:
     return result if scale == 1 else mul(result, scale)
 
 
+@recorded_as("EluBackward0")
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """The self-normalising ELU."""
     return _finish(input, _elu(input, 1.6732632423543772, 1.0507009873554805, 1.0), inplace)
 
 
+@recorded_as("CeluBackward0")
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """`input` where positive, else `alpha * (exp(input / alpha) - 1)`."""
     return _finish(input, _elu(input, alpha, 1.0, 1.0 / alpha), inplace)
 
 
+@recorded_as("LeakyReluBackward0")
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """`input` where positive, else `negative_slope * input`."""
     positive = lt(filled_like(input, 0), input)
     return _finish(input, choose(positive, input, mul(input, negative_slope)), inplace)
 
 
+@recorded_as("PreluKernelBackward0")
 @in_fewer_bits
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """Leaky relu with a learnt slope (one, or one per channel)."""
@@ -136,6 +148,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     return result if input.ndim else result.reshape(())  # the weight has one dimension
 
 
+@recorded_as("HardtanhBackward0")
 def hardtanh(
     input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
 ) -> Tensor:
@@ -147,11 +160,13 @@ def hardtanh(
     return _finish(input, choose(le(high, bounded), high, bounded), inplace)
 
 
+@recorded_as("HardsigmoidBackward0")
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """`relu6(input + 3) / 6`."""
     return _finish(input, div(hardtanh(add(input, 3), 0.0, 6.0), 6), inplace)
 
 
+@recorded_as("HardswishBackward0")
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """`input * hardsigmoid(input)`."""
     return _finish(input, mul(input, hardsigmoid(input)), inplace)
@@ -168,6 +183,7 @@ def tanhshrink(input: Tensor) -> Tensor:
     return sub(input, _tanh(input))
 
 
+@recorded_as("ThresholdBackward0")
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """`input` where it is above the threshold, else `value`."""
     return _finish(input, _threshold(input, threshold, value), inplace)
@@ -189,6 +205,7 @@ def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     return choose(inside, 0.0, input)
 
 
+@recorded_as("GluBackward0")
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """The first half times the sigmoid of the second half."""
     if input.shape[dim] % 2:

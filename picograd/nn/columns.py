@@ -14,11 +14,13 @@ from __future__ import annotations
 import numpy as np
 
 from picograd.frontend.interop import tensor
+from picograd.frontend.naming import recorded_as
 from picograd.frontend.tensor import Tensor
 from picograd.nn.convolution import Extents, per_axis, windows
 from picograd.nn.padding import pad
 
 
+@recorded_as("Im2ColBackward0")
 def unfold(
     input: Tensor,
     kernel_size: Extents,

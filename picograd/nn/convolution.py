@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from picograd.frontend.autocasting import in_fewer_bits
 from picograd.frontend.einstein import einsum
+from picograd.frontend.naming import recorded_as
 from picograd.frontend.tensor import Tensor
 from picograd.nn.padding import pad
 
@@ -127,6 +128,7 @@ def _convolution(
     return result if bias is None else result + bias.reshape(-1, *(1,) * rank)
 
 
+@recorded_as("ConvolutionBackward0")
 @in_fewer_bits
 def conv1d(
     input: Tensor,
@@ -141,6 +143,7 @@ def conv1d(
     return _convolution(1, input, weight, bias, stride, padding, dilation, groups)
 
 
+@recorded_as("ConvolutionBackward0")
 @in_fewer_bits
 def conv2d(
     input: Tensor,
@@ -155,6 +158,7 @@ def conv2d(
     return _convolution(2, input, weight, bias, stride, padding, dilation, groups)
 
 
+@recorded_as("ConvolutionBackward0")
 @in_fewer_bits
 def conv3d(
     input: Tensor,
@@ -227,6 +231,7 @@ def _transposed(
     return _convolution(rank, x, kernel, bias, 1, 0, dilation, groups)
 
 
+@recorded_as("ConvolutionBackward0")
 @in_fewer_bits
 def conv_transpose1d(
     input: Tensor,
@@ -242,6 +247,7 @@ def conv_transpose1d(
     return _transposed(1, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
+@recorded_as("ConvolutionBackward0")
 @in_fewer_bits
 def conv_transpose2d(
     input: Tensor,
@@ -257,6 +263,7 @@ def conv_transpose2d(
     return _transposed(2, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
+@recorded_as("ConvolutionBackward0")
 @in_fewer_bits
 def conv_transpose3d(
     input: Tensor,

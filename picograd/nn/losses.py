@@ -13,6 +13,7 @@ from __future__ import annotations
 from picograd.dtypes import int64
 from picograd.frontend import primitives
 from picograd.frontend.autocasting import in_float32
+from picograd.frontend.autograd import label
 from picograd.frontend.comparison import eq, lt
 from picograd.frontend.elementwise import (
     abs,
@@ -30,6 +31,7 @@ from picograd.frontend.gathering import along_dim
 from picograd.frontend.hostdata import known_values
 from picograd.frontend.indexing import known_range
 from picograd.frontend.movement import broadcast_tensors
+from picograd.frontend.naming import recorded_as
 from picograd.frontend.reductions import mean, sum
 from picograd.frontend.selection import choose, clamp
 from picograd.frontend.statistics import log_softmax, norm
@@ -70,6 +72,7 @@ def _check_sizes(input: Tensor, target: Tensor) -> None:
         )
 
 
+@recorded_as("MseLossBackward0")
 @in_float32
 def mse_loss(
     input: Tensor,
@@ -102,6 +105,7 @@ def l1_loss(
     return reduced(loss, reduction_mode(reduction, size_average, reduce))
 
 
+@recorded_as("SmoothL1LossBackward0")
 @in_float32
 def smooth_l1_loss(
     input: Tensor,
@@ -124,6 +128,7 @@ def smooth_l1_loss(
     return reduced(loss, reduction_mode(reduction, size_average, reduce))
 
 
+@recorded_as("HuberLossBackward0")
 @in_float32
 def huber_loss(
     input: Tensor,
@@ -190,10 +195,12 @@ def nll_loss(
     _check_classes(input, target, ignore_index)
     losses, weights = _picked(input, target, weight, ignore_index)
     if mode != "mean":
-        return reduced(losses, mode)
-    if weights is None:
-        return mean(losses)
-    return div(sum(losses), sum(weights))
+        result = reduced(losses, mode)
+    elif weights is None:
+        result = mean(losses)
+    else:
+        result = div(sum(losses), sum(weights))
+    return label(result, "NllLossBackward0" if input.ndim < 3 else "NllLoss2DBackward0")
 
 
 def _picked(
@@ -294,6 +301,7 @@ def _soft_entropy(
 # --- probabilities -------------------------------------------------------------------------------
 
 
+@recorded_as("BinaryCrossEntropyBackward0")
 @in_float32
 def binary_cross_entropy(
     input: Tensor,
@@ -319,6 +327,7 @@ def binary_cross_entropy(
     return reduced(loss, reduction_mode(reduction, size_average, reduce))
 
 
+@recorded_as("BinaryCrossEntropyWithLogitsBackward0")
 @in_float32
 def binary_cross_entropy_with_logits(
     input: Tensor,
@@ -456,6 +465,7 @@ def triplet_margin_loss(
     return reduced(loss, reduction_mode(reduction, size_average, reduce))
 
 
+@recorded_as("SoftMarginLossBackward0")
 @in_float32
 def soft_margin_loss(
     input: Tensor,

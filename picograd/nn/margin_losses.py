@@ -16,6 +16,7 @@ import numpy as np
 from picograd.frontend.autocasting import in_float32
 from picograd.frontend.interop import tensor
 from picograd.frontend.movement import stack
+from picograd.frontend.naming import recorded_as
 from picograd.frontend.selection import choose, clamp
 from picograd.frontend.statistics import norm
 from picograd.frontend.tensor import Tensor
@@ -25,6 +26,7 @@ from picograd.nn.losses import pairwise_distance, reduced, reduction_mode
 Distance = Callable[[Tensor, Tensor], Tensor]
 
 
+@recorded_as("MultiMarginLossBackward0")
 @in_float32
 def multi_margin_loss(
     input: Tensor,
@@ -50,6 +52,7 @@ def multi_margin_loss(
     return reduced(loss.sum(-1) / classes, reduction_mode(reduction, size_average, reduce))
 
 
+@recorded_as("MultilabelMarginLossBackward0")
 @in_float32
 def multilabel_margin_loss(
     input: Tensor,

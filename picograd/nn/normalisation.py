@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from picograd.frontend import primitives
 from picograd.frontend.elementwise import add, div, mul, rsqrt, square, sub
+from picograd.frontend.naming import recorded_as
 from picograd.frontend.reductions import mean
 from picograd.frontend.selection import clamp
 from picograd.frontend.statistics import norm, var_mean
@@ -55,6 +56,7 @@ def _check_normalized(input: Tensor, normalized_shape: Sequence[int]) -> tuple[i
     return tuple(range(input.ndim - len(shape), input.ndim))
 
 
+@recorded_as("NativeLayerNormBackward0")
 def layer_norm(
     input: Tensor,
     normalized_shape: Sequence[int],
@@ -85,6 +87,7 @@ def rms_norm(
     return result if weight is None else primitives.cast(mul(result, weight), input.dtype)
 
 
+@recorded_as("NativeBatchNormBackward0")
 def batch_norm(
     input: Tensor,
     running_mean: Tensor | None,
@@ -135,6 +138,7 @@ def _blend(running: Tensor, fresh: Tensor, momentum: float) -> None:
         running._overwrite(add(mul(running, 1 - momentum), mul(flat, momentum)))
 
 
+@recorded_as("NativeGroupNormBackward0")
 def group_norm(
     input: Tensor,
     num_groups: int,

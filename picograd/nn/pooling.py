@@ -22,6 +22,7 @@ from picograd.frontend.autocasting import in_float32
 from picograd.frontend.creation import arange
 from picograd.frontend.interop import tensor
 from picograd.frontend.registry import writing_out
+from picograd.frontend.naming import recorded_as
 from picograd.frontend.tensor import Tensor
 from picograd.nn.convolution import Extents, per_axis, windows
 from picograd.nn.padding import pad
@@ -161,6 +162,7 @@ def _counts(axis: _Axis, extent: int, count_include_pad: bool) -> np.ndarray:
     return end - start
 
 
+@recorded_as("SqueezeBackward1")
 def max_pool1d(
     input: Tensor,
     kernel_size: Extents,
@@ -174,6 +176,7 @@ def max_pool1d(
     return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
+@recorded_as("MaxPool2DWithIndicesBackward0")
 def max_pool2d(
     input: Tensor,
     kernel_size: Extents,
@@ -187,6 +190,7 @@ def max_pool2d(
     return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
+@recorded_as("MaxPool3DWithIndicesBackward0")
 @in_float32
 def max_pool3d(
     input: Tensor,
@@ -201,6 +205,7 @@ def max_pool3d(
     return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
+@recorded_as("SqueezeBackward1")
 def avg_pool1d(
     input: Tensor,
     kernel_size: Extents,
@@ -214,6 +219,7 @@ def avg_pool1d(
 
 
 @writing_out
+@recorded_as("AvgPool2DBackward0")
 def avg_pool2d(
     input: Tensor,
     kernel_size: Extents,
@@ -230,6 +236,7 @@ def avg_pool2d(
 
 
 @writing_out
+@recorded_as("AvgPool3DBackward0")
 @in_float32
 def avg_pool3d(
     input: Tensor,

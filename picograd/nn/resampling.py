@@ -20,6 +20,7 @@ import numpy as np
 
 from picograd.frontend.autocasting import in_float32
 from picograd.frontend.interop import tensor
+from picograd.frontend.naming import recorded_as
 from picograd.frontend.tensor import Tensor
 from picograd.nn.pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 
@@ -185,6 +186,7 @@ def upsample_bilinear(
 # --- channels to places and back ------------------------------------------------------------------
 
 
+@recorded_as("PixelShuffleBackward0")
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     """(*, C r r, H, W) -> (*, C, H r, W r)."""
     r = upscale_factor
@@ -236,6 +238,7 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool = False)
     return (flat @ theta.transpose(1, 2)).view(size[0], *size[2:], rank)
 
 
+@recorded_as("GridSampler2DBackward0")
 @in_float32
 def grid_sample(
     input: Tensor,

@@ -14,12 +14,14 @@ import math
 from picograd.dtypes import int64
 from picograd.frontend import primitives, watching
 from picograd.frontend.autocasting import SWITCH, lowered
+from picograd.frontend.autograd import label
 from picograd.frontend.contractions import matmul
 from picograd.frontend.creation import ones, zeros
 from picograd.frontend.elementwise import add, filled_like
 from picograd.frontend.grad_mode import no_grad
 from picograd.frontend.hostdata import values
 from picograd.frontend.indexing import known_range, prepared
+from picograd.frontend.naming import recorded_as
 from picograd.frontend.promotion import broadcast_to, type_name
 from picograd.frontend.reductions import positions
 from picograd.frontend.registry import writing_out
@@ -43,9 +45,12 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     result = matmul(input, turned)
     if result._meta is not None:
         watching.watch_factors(result, input, weight)
-    return result if bias is None else add(result, bias)
+    if bias is None:
+        return result
+    return label(add(result, bias), "AddmmBackward0" if input.ndim == 2 else "ViewBackward0")
 
 
+@recorded_as("EmbeddingBackward0")
 def embedding(
     input: Tensor,
     weight: Tensor,

@@ -18,6 +18,7 @@ from picograd.frontend import primitives
 from picograd.frontend.autocasting import in_fewer_bits
 from picograd.frontend.contractions import matmul
 from picograd.frontend.elementwise import add, mul
+from picograd.frontend.naming import recorded_as
 from picograd.frontend.reductions import positions
 from picograd.frontend.selection import choose
 from picograd.frontend.statistics import softmax as _softmax
@@ -26,6 +27,7 @@ from picograd.graph.ops import Combiner, Op
 from picograd.nn.activations import dropout
 
 
+@recorded_as("ScaledDotProductFlashAttentionForCpuBackward0")
 @in_fewer_bits
 def scaled_dot_product_attention(
     query: Tensor,
