@@ -25,6 +25,7 @@ MODULES = (
     "statistics",
     "creation",
     "movement",
+    "diagonals",
     "random",
     "sampling",
     "contractions",

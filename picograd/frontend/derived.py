@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 from picograd.dtypes import bool_, int64
 from picograd.frontend import primitives
 from picograd.frontend.comparison import isnan
+from picograd.frontend.diagonals import diag
 from picograd.frontend.elementwise import filled_like, mul, pow
-from picograd.frontend.movement import diag
 from picograd.frontend.promotion import Number, broadcast_pair
 from picograd.frontend.registry import INPLACE, METHODS, operation
 from picograd.frontend.selection import choose

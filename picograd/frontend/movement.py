@@ -15,18 +15,16 @@ from typing import cast
 
 from picograd.dtypes import DType, int64, promote
 from picograd.frontend import primitives
-from picograd.frontend.elementwise import filled_like
 from picograd.frontend.naming import recorded_as
 from picograd.frontend.promotion import (
     broadcast_shapes,
-    broadcast_to,
     common_device,
     wrap_dim,
     wrap_dims,
 )
 from picograd.frontend.registry import operation
 from picograd.frontend.tensor import Tensor
-from picograd.graph.ops import Op, Shape
+from picograd.graph.ops import Shape
 
 
 def _sequence(tensors: Sequence[Tensor], name: str) -> list[Tensor]:
@@ -120,7 +118,8 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return cat([primitives.reshape(part, shape) for part in parts], axis)
 
 
-def _at_least(x: Tensor, rank: int) -> Tensor:
+def at_least(x: Tensor, rank: int) -> Tensor:
+    """The tensor with axes of extent 1 where it has too few, as `atleast_2d` and its like have."""
     if x.ndim >= rank:
         return x
     if rank == 3 and x.ndim:
@@ -132,9 +131,9 @@ def _at_least(x: Tensor, rank: int) -> Tensor:
 
 def _each_at_least(tensors: tuple[object, ...], rank: int) -> Tensor | tuple[Tensor, ...]:
     if len(tensors) == 1 and isinstance(tensors[0], Tensor):
-        return _at_least(tensors[0], rank)
+        return at_least(tensors[0], rank)
     given = cast("Sequence[Tensor]", tensors[0] if len(tensors) == 1 else tensors)
-    return tuple(_at_least(x, rank) for x in given)
+    return tuple(at_least(x, rank) for x in given)
 
 
 @operation(method=False)
@@ -158,20 +157,20 @@ def atleast_3d(*tensors: object) -> Tensor | tuple[Tensor, ...]:
 @operation(method=False, out=True)
 def hstack(tensors: Sequence[Tensor]) -> Tensor:
     """The tensors side by side (along dim 1; vectors along dim 0)."""
-    parts = [_at_least(x, 1) for x in _sequence(tensors, "hstack")]
+    parts = [at_least(x, 1) for x in _sequence(tensors, "hstack")]
     return cat(parts, 0 if parts[0].ndim == 1 else 1)
 
 
 @operation(method=False, out=True, aliases=("row_stack",))
 def vstack(tensors: Sequence[Tensor]) -> Tensor:
     """The tensors on top of each other; vectors are rows."""
-    return cat([_at_least(x, 2) for x in _sequence(tensors, "vstack")], 0)
+    return cat([at_least(x, 2) for x in _sequence(tensors, "vstack")], 0)
 
 
 @operation(method=False, out=True)
 def dstack(tensors: Sequence[Tensor]) -> Tensor:
     """The tensors along the third dimension."""
-    return cat([_at_least(x, 3) for x in _sequence(tensors, "dstack")], 2)
+    return cat([at_least(x, 3) for x in _sequence(tensors, "dstack")], 2)
 
 
 @operation(method=False, out=True)
@@ -347,92 +346,6 @@ def roll(
                 [result.narrow(axis, cut, extent - cut), result.narrow(axis, 0, cut)], axis
             )
     return result.clone() if result is input else result
-
-
-# --- triangles and diagonals ---------------------------------------------------------------------
-
-
-def _below(rows: int, columns: int, diagonal: int, place: str) -> Tensor:
-    """Where column <= row + diagonal, as a bool matrix."""
-    row = primitives.iota(rows, int64, place)
-    column = primitives.iota(columns, int64, place)
-    shape = (rows, columns)
-    limit = row + diagonal if diagonal else row
-    return primitives.elementwise(
-        Op.LE,
-        broadcast_to(primitives.reshape(column, (1, columns)), shape),
-        broadcast_to(primitives.reshape(limit, (rows, 1)), shape),
-    )
-
-
-def _triangle(x: Tensor, diagonal: int, lower: bool, name: str) -> Tensor:
-    if x.ndim < 2:
-        raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
-    rows, columns = x._shape[-2:]
-    shift = diagonal if lower else diagonal - 1
-    mask = broadcast_to(_below(rows, columns, shift, x._storage.node.device), x._shape)
-    zero = filled_like(x, 0)
-    first, second = (x, zero) if lower else (zero, x)
-    return primitives.elementwise(Op.WHERE, mask, first, second)
-
-
-@operation(inplace=True, out=True)
-@recorded_as("TrilBackward0")
-def tril(input: Tensor, diagonal: int = 0) -> Tensor:
-    """The lower triangle; the rest is zero."""
-    return _triangle(input, diagonal, True, "tril")
-
-
-@operation(inplace=True, out=True)
-@recorded_as("TriuBackward0")
-def triu(input: Tensor, diagonal: int = 0) -> Tensor:
-    """The upper triangle; the rest is zero."""
-    return _triangle(input, diagonal, False, "triu")
-
-
-@operation(out=True)
-def diag(input: Tensor, diagonal: int = 0) -> Tensor:
-    """The matrix with a vector on its diagonal, or the diagonal of a matrix."""
-    if input.ndim == 1:
-        return diag_embed(input, diagonal)
-    if input.ndim == 2:
-        return input.diagonal(diagonal).clone()
-    raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {input.ndim}D")
-
-
-@operation()
-@recorded_as("DiagEmbedBackward0")
-def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
-    """Matrices with the last dimension on their diagonals."""
-    size = input._shape[-1] + (offset if offset >= 0 else -offset)
-    place = input._storage.node.device
-    position = primitives.iota(input._shape[-1], int64, place)
-    row = position - offset if offset < 0 else position
-    column = position + offset if offset > 0 else position
-    lead = input.ndim - 1
-    base = broadcast_zero(input, (*input._shape[:-1], size, size))
-    value = primitives.permute(input, (lead, *range(lead))) if lead else input
-    result = primitives.scatter(base, value, (lead, lead + 1), (row, column), True)
-    first, second = wrap_dim(dim1, result.ndim), wrap_dim(dim2, result.ndim)
-    if (first, second) == (lead, lead + 1):
-        return result
-    order = list(range(lead))
-    for axis, source in sorted(((first, lead), (second, lead + 1))):
-        order.insert(axis, source)
-    return primitives.permute(result, tuple(order))
-
-
-@operation(method=False)
-def block_diag(*tensors: Tensor) -> Tensor:
-    """The matrices along a diagonal, zeros elsewhere."""
-    blocks = [_at_least(x, 2) for x in tensors]
-    columns = sum(block._shape[1] for block in blocks)
-    padded, before = [], 0
-    for block in blocks:
-        after = columns - before - block._shape[1]
-        padded.append(primitives.pad(block, (0, before), (0, after)))
-        before += block._shape[1]
-    return cat(padded, 0)
 
 
 # --- grids ---------------------------------------------------------------------------------------

@@ -17,9 +17,10 @@ import numpy as np
 
 from picograd.frontend.autocasting import in_float32
 from picograd.frontend.conversion import complex, imag, real
+from picograd.frontend.diagonals import diag_embed
 from picograd.frontend.function import Function
 from picograd.frontend.hostdata import values
-from picograd.frontend.movement import cat, diag_embed
+from picograd.frontend.movement import cat
 from picograd.frontend.promotion import as_complex
 from picograd.frontend.registry import writing_out
 from picograd.frontend.tensor import Tensor

@@ -16,9 +16,9 @@ import numpy as np
 
 from picograd.frontend.autocasting import in_float32
 from picograd.frontend.conversion import complex, imag
+from picograd.frontend.diagonals import diag_embed
 from picograd.frontend.function import Function
 from picograd.frontend.hostdata import values
-from picograd.frontend.movement import diag_embed
 from picograd.frontend.registry import writing_out
 from picograd.frontend.tensor import Tensor
 from picograd.linalg.elimination import factorise

@@ -21,8 +21,8 @@ import numpy as np
 from picograd.frontend.autocasting import in_float32
 from picograd.frontend.creation import arange
 from picograd.frontend.interop import tensor
-from picograd.frontend.registry import writing_out
 from picograd.frontend.naming import recorded_as
+from picograd.frontend.registry import writing_out
 from picograd.frontend.tensor import Tensor
 from picograd.nn.convolution import Extents, per_axis, windows
 from picograd.nn.padding import pad

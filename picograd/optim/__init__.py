@@ -14,7 +14,7 @@ and all updates of a step run as few kernels together with backward.
 
 from picograd import paths
 from picograd.frontend.missing import refusing as _refusing
-from picograd.optim import lr_scheduler
+from picograd.optim import lr_scheduler, swa_utils
 from picograd.optim.adam import Adam, Adamax, AdamW, NAdam, RAdam
 from picograd.optim.adaptive import Adadelta, Adagrad, RMSprop
 from picograd.optim.lbfgs import LBFGS
@@ -39,6 +39,7 @@ __all__ = [
     "RMSprop",
     "Rprop",
     "lr_scheduler",
+    "swa_utils",
 ]
 
 __getattr__ = _refusing("picograd.optim", lambda: __all__)
