@@ -368,6 +368,58 @@ def histogram(
     )
 
 
+class HistogramDD(NamedTuple):
+    """The result of `histogramdd`."""
+
+    hist: Tensor
+    bin_edges: tuple[Tensor, ...]
+
+
+def _edges(column: np.ndarray, bins: int, limits: Sequence[float]) -> np.ndarray:
+    """The borders of equal parts of the limits, by default of what the column has."""
+    low, high = limits or ((column.min(), column.max()) if column.size else (0.0, 1.0))
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    return np.linspace(low, high, bins + 1).astype(column.dtype)
+
+
+@operation(method=False, out=True)
+def histogramdd(
+    input: Tensor,
+    bins: int | Sequence[int] | Sequence[Tensor],
+    *,
+    range: Sequence[float] | None = None,
+    weight: Tensor | None = None,
+    density: bool = False,
+) -> HistogramDD:
+    """Counts of points, the rows of `input`, per box of a grid, and the grid's borders."""
+    points = values(input).reshape(-1, input._shape[-1])
+    wanted = [bins] * points.shape[1] if isinstance(bins, int) else list(bins)
+    if len(wanted) != points.shape[1]:
+        raise RuntimeError(
+            f"histogramdd(): Expected {points.shape[1]} sequences of bin edges or bin counts for "
+            f"points of that many dimensions, got {len(wanted)}"
+        )
+    edges, cells, inside = [], [], np.ones(len(points), bool)
+    for axis, (one, column) in enumerate(zip(wanted, points.T, strict=True)):
+        limits = range[2 * axis : 2 * axis + 2] if range is not None else ()
+        border = values(one) if isinstance(one, Tensor) else _edges(column, one, limits)
+        edges.append(border)
+        inside &= (column >= border[0]) & (column <= border[-1])
+        cell = np.searchsorted(border, column, "right") - 1
+        cells.append(np.minimum(cell, len(border) - 2))
+    counts = np.zeros([len(border) - 1 for border in edges], points.dtype)
+    share = np.ones(len(points), points.dtype) if weight is None else values(weight).reshape(-1)
+    np.add.at(counts, tuple(cell[inside] for cell in cells), share[inside])
+    if density:
+        counts /= counts.sum()
+        for axis, border in enumerate(edges):
+            along = [-1 if n == axis else 1 for n in np.arange(len(edges))]
+            counts /= np.diff(border).reshape(along)
+    place = _device(input)
+    return HistogramDD(from_array(counts, place), tuple(from_array(one, place) for one in edges))
+
+
 # --- searching -----------------------------------------------------------------------------------
 
 

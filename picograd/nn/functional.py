@@ -70,7 +70,7 @@ from picograd.nn.fractional import (
     fractional_max_pool3d_with_indices,
 )
 from picograd.nn.heads import multi_head_attention_forward
-from picograd.nn.likelihoods import gaussian_nll_loss, poisson_nll_loss
+from picograd.nn.likelihoods import gaussian_nll_loss, linear_cross_entropy, poisson_nll_loss
 from picograd.nn.losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -210,6 +210,7 @@ __all__ = [
     "layer_norm",
     "leaky_relu",
     "linear",
+    "linear_cross_entropy",
     "local_response_norm",
     "log_softmax",
     "logsigmoid",

@@ -18,7 +18,49 @@ from picograd.frontend.elementwise import add, div, filled_like, mul, square, su
 from picograd.frontend.selection import choose, clamp
 from picograd.frontend.tensor import Tensor
 from picograd.frontend.transcendental import exp, log, xlogy
-from picograd.nn.losses import reduced, reduction_mode
+from picograd.nn.losses import cross_entropy, reduced, reduction_mode
+from picograd.nn.weights import linear
+
+
+def linear_cross_entropy(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    *,
+    linear_bias: Tensor | None = None,
+    weight: Tensor | None = None,
+    reduction: str = "mean",
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    options: object = None,
+) -> Tensor:
+    """`cross_entropy` of a linear map of (N, features) or (features,), by classes.
+
+    `options` say how torch saves memory; they don't change the value, and are not needed here.
+    """
+    classes, *places, features = linear_weight._shape
+    if input.ndim not in (1, 2) or input._shape[-1] != features:
+        raise RuntimeError(
+            f"linear_cross_entropy: expected input of shape (N, {features}) or ({features},) for "
+            f"linear_weight of shape {list(linear_weight._shape)}, got {list(input._shape)}"
+        )
+    if linear_bias is not None and linear_bias._shape != (classes, *places):
+        raise RuntimeError(
+            f"expected linear_bias shape {(classes, *places)}, got {linear_bias._shape}"
+        )
+    shape = (*input._shape[:-1], classes, *places)
+    if ignore_index is not None and target._shape == shape:
+        raise RuntimeError("ignore_index cannot be specified when target contains probabilities")
+    flat = None if linear_bias is None else linear_bias.reshape(-1)
+    logits = linear(input, linear_weight.reshape(-1, features), flat).reshape(shape)
+    return cross_entropy(
+        logits,
+        target,
+        weight,
+        ignore_index=-100 if ignore_index is None else ignore_index,
+        reduction=reduction,
+        label_smoothing=label_smoothing,
+    )
 
 
 @in_float32
