@@ -387,7 +387,6 @@ def _edges(column: np.ndarray, bins: int, limits: Sequence[float]) -> np.ndarray
 def histogramdd(
     input: Tensor,
     bins: int | Sequence[int] | Sequence[Tensor],
-    *,
     range: Sequence[float] | None = None,
     weight: Tensor | None = None,
     density: bool = False,
