@@ -330,6 +330,8 @@ def test_the_process_exits_while_a_daemon_thread_computes():
 
 def test_ctrl_c_interrupts_a_loop_of_programs():
     process = script("""
+        import signal  # a parent in the background may have it ignored
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         print("ready", flush=True)
         try:
             while True:
