@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from picograd.graph.node import Node
 from picograd.graph.ops import ELEMENTWISE, Combiner, Op, ReduceAttr
+from picograd.graph.tables import is_static
 from picograd.schedule.express import MOVES
 from picograd.schedule.kernel import Decision
 
@@ -70,6 +71,11 @@ class Demands:
         return self.forced.get(id(node), "")
 
 
+def moves(node: Node) -> bool:
+    """True for an index map: a view, or a gather at known positions (windows)."""
+    return node.op in MOVES or (node.op is Op.GATHER and is_static(node))
+
+
 def describe(node: Node) -> str:
     return f"{node.op.name.lower()} {node.dtype.name}{list(node.shape)}"
 
@@ -88,7 +94,7 @@ def is_contraction(node: Node) -> bool:
 def _distinct(node: Node) -> int:
     """How many elements of a factor differ, looking through index maps."""
     least = node.size
-    while node.op in MOVES:
+    while moves(node):
         node = node.srcs[0]
         least = min(least, node.size)
     return least
@@ -110,7 +116,12 @@ def decide(order: Sequence[Node], demands: Demands) -> Choice:
         reason = demands.must_store(node)
         if not reason and key in long:
             reason = "the expression is long enough"
-        if not reason and node.op is Op.GATHER and any(root in contractions for root, _ in wanted):
+        if (
+            not reason
+            and node.op is Op.GATHER
+            and not moves(node)
+            and any(root in contractions for root, _ in wanted)
+        ):
             reason = "a contraction reads it many times"
         if not reason and key in free and len({root for root, _ in wanted}) > 1:
             reason = "instead of the reduction that it completes"
@@ -163,7 +174,7 @@ def _costs(order: Sequence[Node], demands: Demands) -> dict[int, int]:
     consumers = _count_consumers(order)
     costs: dict[int, int] = {}
     for node in order:
-        total = OPERATION_COST.get(node.op, 0)
+        total = 0 if moves(node) else OPERATION_COST.get(node.op, 0)
         for src in node.srcs:
             likely = consumers[id(src)] > 1 and OPERATION_COST.get(src.op, 0) > CHEAP
             if not likely and not demands.must_store(src):
@@ -183,7 +194,7 @@ def _weights(order: Sequence[Node], demands: Demands) -> tuple[dict[int, int], s
             total = 1
             if sum(weights[id(src)] for src in node.srcs) > MAX_WEIGHT:
                 _cut(node, weights, long)
-        elif node.op in MOVES:
+        elif moves(node):
             total = weights[id(node.srcs[0])]
         else:
             total = 1 + sum(weights[id(src)] for src in node.srcs)
@@ -195,7 +206,7 @@ def _weights(order: Sequence[Node], demands: Demands) -> tuple[dict[int, int], s
 
 def _below(node: Node) -> Node:
     """What an index map shows."""
-    while node.op in MOVES:
+    while moves(node):
         node = node.srcs[0]
     return node
 
@@ -220,7 +231,7 @@ def _worth_storing(
     node: Node, wanted: Mapping[tuple[int, int], int], cost: int, weight: int
 ) -> str:
     """A reason to store a node that the given stages use, or nothing."""
-    if node.size == 0 or not wanted or node.op in MOVES:
+    if node.size == 0 or not wanted or moves(node):
         return ""
     stages = len({root for root, _ in wanted})
     if stages >= MAX_ROOTS and weight > 4:

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from itertools import count
 
 from picograd.dtypes import DType, real_of
-from picograd.graph.index import ZERO, Index, Param, Var, constant, linearize, of
+from picograd.graph.index import ZERO, Index, Param, Var, linearize, of
 from picograd.graph.mask import Mask
 from picograd.graph.movement import reshape_index, source_index, update_index
 from picograd.graph.node import Node
@@ -34,6 +34,7 @@ from picograd.graph.ops import (
     RandomAttr,
     Shape,
 )
+from picograd.graph.tables import table_index
 from picograd.schedule.kernel import (
     EVERYWHERE,
     Access,
@@ -189,11 +190,11 @@ class Expressions:
         known = self._bound.get(key)
         if known is not None:
             return known
-        value = self.express(table, where, mask)
-        direct = _static_index(value)
-        if direct is not None and direct.bounds()[0] >= 0 and direct.bounds()[1] < extent:
+        direct = table_index(table, where, extent)
+        if direct is not None:
             self._bound[key] = direct
             return direct
+        value = self.express(table, where, mask)
         dtype = table.dtype
         last = Literal.of(min(extent - 1, int(dtype.highest)), dtype)
         value = Compute(Op.MINIMUM, (value, last), dtype)
@@ -205,15 +206,6 @@ class Expressions:
         if mask.always:  # a masked load is safe only under its own mask
             self._bound[key] = index
         return index
-
-
-def _static_index(value: Expr) -> Index | None:
-    """An integer expression as an index, when it does not depend on data."""
-    if isinstance(value, FromIndex):
-        return value.index
-    if isinstance(value, Literal):
-        return constant(int(value.value))
-    return None
 
 
 def value_slot(value: int | Index) -> int:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import picograd
+from picograd import engine
 
 torch = pytest.importorskip("torch")
 
@@ -62,6 +63,22 @@ def test_numbers_and_gradients(name: str, shapes, options) -> None:
     (have * have).sum().backward()
     for a, b in zip(x, y, strict=True):
         np.testing.assert_allclose(b.grad.numpy(), a.grad.numpy(), 1e-3, 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes", "options", "most"),
+    [
+        ("conv2d", [(2, 16, 12, 12), (24, 16, 3, 3)], {}, 1),
+        ("conv2d", [(2, 16, 12, 12), (24, 16, 3, 3), (24,)], {"padding": 1, "stride": 2}, 2),
+        ("avg_pool2d", [(2, 3, 9, 8)], {"kernel_size": 3}, 1),
+    ],
+)
+def test_windows_are_no_kernels_of_their_own(name: str, shapes, options, most: int) -> None:
+    given = [picograd.tensor(np.ones(shape, np.float32)) for shape in shapes]
+    picograd.synchronize()
+    engine.statistics.reset()
+    getattr(picograd.nn.functional, name)(*given, **options).numpy()
+    assert engine.statistics.kernels_run <= most
 
 
 def test_max_pool_gives_places_and_one_winner() -> None:
