@@ -1,248 +1,232 @@
 """Time picograd beside its peers, interleaved in one run, after checking every result.
 
-    python benchmarks/run.py [--peers numpy,torch,jax,tinygrad] [--only softmax] [--json out.json]
+    python benchmarks/run.py [--family rows] [--only softmax] [--peers numpy,torch] [--quick]
+                             [--json rows.json] [--markdown docs/performance.md]
 
 Machines are shared and their clocks move, so absolute times mean little: each round runs every
 peer once, with a pause between them in which spinning worker threads go to sleep, and measures the
 machine's own FMA peak and memory bandwidth too. The table gives medians, and ratios of medians.
+Nothing is timed before its result was compared with float64.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import gc
 import json
 import os
 import platform
-import statistics
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from workloads import WORKLOADS, Arrays, Step, Workload
-
 # A first call compiles, whatever an earlier run has left on the disk.
 os.environ.setdefault("PICOGRAD_CACHE", "0")
 
+import oracle
+import peers as framework
+import report
+from peers import OWN, PEERS
+from workloads import ladder
+from workloads.base import Step, Workload
+
 PAUSE = 0.015  # seconds between runtimes: their workers spin for a while after a job
-PEERS = ("numpy", "torch", "jax", "tinygrad")
+SHORT = 0.002  # a sample lasts at least this long: shorter steps are repeated
+DEFAULT = "numpy,torch,torch out=,jax,tinygrad"
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How many rounds a workload gets: as many as fit, within limits."""
+
+    seconds: float = 2.5
+    fewest: int = 5
+    most: int = 25
+
+    def rounds(self, one: float) -> int:
+        return max(self.fewest, min(self.most, int(self.seconds / one)))
+
+
+QUICK = Effort(0.4, 3, 7)
 
 
 @dataclass
-class Row:
-    """One measured cell: a workload on one framework."""
+class Contest:
+    """The peers that have computed the right result, and what was seen of their first calls."""
 
-    workload: str
-    peer: str
-    median_ms: float
-    fastest_ms: float
-    first_call_ms: float
-    gflops: float
-    gigabytes_per_second: float
-    percent_of_fma_peak: float
-    percent_of_bandwidth: float
-    ratio_to_picograd: float  # time of the peer / time of picograd: above 1, picograd is faster
-    kernels: int | None = None
+    steps: dict[str, Step] = field(default_factory=dict)
+    first: dict[str, float] = field(default_factory=dict)
+    errors: dict[str, float] = field(default_factory=dict)
+    usual: dict[str, float] = field(default_factory=dict)  # seconds of a later call
+    kernels: int = 0
+    failures: list[str] = field(default_factory=list)
 
 
-def build(peer: str, workload: Workload, arrays: Arrays) -> Step | None:
-    """The step function of a peer, or None where the workload has none for it."""
-    if peer == "picograd":
-        import picograd
-
-        step = workload.program(picograd, arrays)
-        return lambda: _finish(picograd, step())
-    if peer == "numpy":
-        return workload.numpy(arrays) if workload.numpy else None
-    if peer == "torch":
-        import torch
-
-        return workload.program(torch, arrays)
-    if peer == "jax":
-        import jax
-
-        return workload.jax(jax, arrays) if workload.jax else None
-    from tinygrad import Tensor
-
-    return workload.tinygrad(Tensor, arrays) if workload.tinygrad else None
-
-
-def _finish(picograd: Any, result: Any) -> Any:
-    """picograd is lazy: a step ends when its numbers are there."""
-    if isinstance(result, picograd.Tensor):
-        picograd.synchronize()
-    return result
-
-
-def as_array(result: Any) -> np.ndarray:
-    if hasattr(result, "numpy") and not isinstance(result, np.ndarray | np.generic):
-        return np.asarray(result.numpy(), np.float64)
-    return np.asarray(result, np.float64)
-
-
-def expected(workload: Workload, arrays: Arrays) -> np.ndarray:
-    """The reference result: in float64, or from picograd's interpreter for whole programs."""
-    if workload.reference is not None:
-        return workload.reference(arrays)
-    import picograd
-    from picograd.env import Context
-
-    with Context(DEVICE="numpy"):
-        return as_array(workload.program(picograd, arrays)())
-
-
-def check(peer: str, workload: Workload, got: np.ndarray, want: np.ndarray) -> None:
-    scale = float(np.abs(want).max()) or 1.0
-    error = float(np.abs(got - want).max()) / scale
-    if not error <= workload.tolerance:
-        sys.exit(
-            f"{workload.name}: {peer} is wrong: error {error:.2e} of the largest magnitude, "
-            f"allowed {workload.tolerance:.1e}. Nothing was timed."
-        )
-
-
-def measure(workload: Workload, peers: list[str], roofline: Callable[[], Any]) -> list[Row]:
-    """Check, then time one workload on every peer."""
-    import picograd
-    from picograd import engine
-
+def enter(workload: Workload, names: Sequence[str]) -> Contest:
+    """Build and check each peer's step."""
+    contest = Contest()
     arrays = workload.inputs(np.random.default_rng(0))
-    want = expected(workload, arrays)
-    steps: dict[str, Step] = {}
-    first: dict[str, float] = {}
-    kernels = 0
-    for peer in ("picograd", *peers):
-        step = build(peer, workload, {name: array.copy() for name, array in arrays.items()})
-        if step is None:
-            continue
-        picograd.synchronize()
-        engine.statistics.reset()
+    want = oracle.expected(workload, arrays)
+    for name in (OWN, *names):
+        try:
+            step = framework.build(name, workload, {n: a.copy() for n, a in arrays.items()})
+            if step is not None:
+                _check(contest, workload, name, step, want)
+        except Exception as error:  # the others can still be timed
+            message = str(error).strip().split("\n")[0][:150]
+            contest.failures.append(f"{name} failed: {type(error).__name__}: {message}")
+    return contest
+
+
+def _check(
+    contest: Contest, workload: Workload, name: str, step: Step, want: list[list[np.ndarray]]
+) -> None:
+    """Compare the first results; call often enough that a program is specialised, then general."""
+    worst = 0.0
+    for number in range(3):
         start = time.perf_counter()
         result = step()
-        first[peer] = (time.perf_counter() - start) * 1e3
-        check(peer, workload, as_array(result), want)
-        steps[peer] = step
-        for _ in range(2):  # a program is specialised, then generalised: both before timing
-            step()
-        if peer == "picograd":
-            engine.statistics.reset()
-            step()
-            kernels = engine.statistics.kernels_run
-    samples: dict[str, list[float]] = {peer: [] for peer in steps}
-    peaks: list[Any] = []
-    for _ in range(workload.rounds):
-        peaks.append(roofline())
-        for peer, step in steps.items():
-            time.sleep(PAUSE)
-            start = time.perf_counter()
-            step()
-            samples[peer].append(time.perf_counter() - start)
-    return _rows(workload, samples, first, peaks, kernels)
-
-
-def _rows(
-    workload: Workload,
-    samples: dict[str, list[float]],
-    first: dict[str, float],
-    peaks: list[Any],
-    kernels: int,
-) -> list[Row]:
-    medians = {peer: statistics.median(values) for peer, values in samples.items()}
-    fma = statistics.median(peak.gflops for peak in peaks)
-    bandwidth = statistics.median(peak.gigabytes_per_second for peak in peaks)
-    rows = []
-    for peer, median in medians.items():
-        gflops, gigabytes = workload.flops / median / 1e9, workload.bytes / median / 1e9
-        rows.append(
-            Row(
-                workload.name,
-                peer,
-                median * 1e3,
-                min(samples[peer]) * 1e3,
-                first[peer],
-                gflops,
-                gigabytes,
-                100 * gflops / fma,
-                100 * gigabytes / bandwidth,
-                median / medians["picograd"],
-                kernels if peer == "picograd" else None,
-            )
+        seconds = time.perf_counter() - start
+        contest.first.setdefault(name, seconds)
+        # Results that depend on what was before are compared as far as they were computed.
+        known = want[number] if number < len(want) else None if len(want) > 1 else want[0]
+        if known is not None:
+            worst = max(worst, oracle.error(framework.as_arrays(result), known))
+        result = None
+    if not worst <= workload.tolerance:
+        contest.failures.append(
+            f"{name} is WRONG: error {worst:.1e} of the largest magnitude, "
+            f"allowed {workload.tolerance:.0e}"
         )
-    return rows
+        return
+    if name == OWN:
+        from picograd import engine
+
+        engine.statistics.reset()
+        step()
+        contest.kernels = engine.statistics.kernels_run
+    start = time.perf_counter()
+    step()
+    contest.usual[name] = time.perf_counter() - start
+    contest.steps[name], contest.errors[name] = step, worst
 
 
-HEADER = (
-    f"{'workload':22}{'peer':10}{'median ms':>11}{'fastest':>10}{'ratio':>8}{'GFLOP/s':>9}"
-    f"{'% peak':>8}{'GB/s':>8}{'% band':>8}{'kernels':>9}{'first call ms':>15}"
-)
+def measure(contest: Contest, effort: Effort) -> report.Samples:
+    """Time all steps in turn; in each round another one begins."""
+    from picograd.runtime.roofline import measure_roofline
 
-
-def show(row: Row) -> str:
-    kernels = "" if row.kernels is None else str(row.kernels)
-    return (
-        f"{row.workload:22}{row.peer:10}{row.median_ms:11.3f}{row.fastest_ms:10.3f}"
-        f"{row.ratio_to_picograd:8.2f}{row.gflops:9.1f}{row.percent_of_fma_peak:8.1f}"
-        f"{row.gigabytes_per_second:8.1f}{row.percent_of_bandwidth:8.1f}{kernels:>9}"
-        f"{row.first_call_ms:15.1f}"
+    repeats = {n: max(1, round(SHORT / seconds)) for n, seconds in contest.usual.items()}
+    one = sum(s * (repeats[n] + 1) + PAUSE for n, s in contest.usual.items()) + 0.04
+    samples = report.Samples(
+        {name: [] for name in contest.steps}, contest.first, contest.errors, [], [], contest.kernels
     )
+    order = list(contest.steps.items())
+    for number in range(effort.rounds(one)):
+        roof = measure_roofline()
+        samples.gflops.append(roof.gflops)
+        samples.bandwidth.append(roof.plain_gigabytes_per_second)
+        turn = number % len(order)
+        for name, step in order[turn:] + order[:turn]:
+            time.sleep(PAUSE)
+            samples.seconds[name].append(_sample(step, repeats[name]))
+    return samples
 
 
-def installed(names: list[str]) -> list[str]:
+def _sample(step: Callable[[], object], repeats: int) -> float:
+    """Seconds of a step. Short ones are repeated: what wakes threads and fills caches is past."""
+    if repeats > 1:
+        step()
+    start = time.perf_counter()
+    for _ in range(repeats):
+        step()
+    return (time.perf_counter() - start) / repeats
+
+
+def usable(names: Sequence[str]) -> list[str]:
     unknown = [name for name in names if name not in PEERS]
     if unknown:
         sys.exit(f"unknown peers: {', '.join(unknown)}; known: {', '.join(PEERS)}")
-    usable = []
+    found = []
     for name in names:
-        if importlib.util.find_spec(name) is None:
-            print(f"{name} is not installed: left out")
-        elif name == "tinygrad" and (reason := _tinygrad_fails()):
-            print(f"tinygrad cannot compute here ({reason}): left out")
+        reason = framework.unusable(name)
+        if reason is None:
+            found.append(name)
         else:
-            usable.append(name)
-    return usable
+            print(f"{name} is left out: {reason}")
+    return found
 
 
-def _tinygrad_fails() -> str | None:
-    """Why tinygrad can't run: its CPU device calls clang, which isn't part of its package."""
-    from tinygrad import Tensor
+def machine(names: Sequence[str]) -> str:
+    """What the numbers were taken with."""
+    from picograd.runtime import host, pool
 
-    try:
-        Tensor([1.0]).realize().numpy()
-    except Exception as error:  # whatever it is, the other peers can be timed
-        return f"{type(error).__name__}: {error}"
-    return None
+    versions = dict.fromkeys(framework.version(name) for name in (OWN, *names))
+    target = host.target()
+    return (
+        f"{target.cpu}, {pool.get_num_threads()} threads, vectors of {target.vector_bytes * 8} "
+        f"bits; Python {platform.python_version()}, {', '.join(versions)}"
+    )
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Time picograd beside its peers.")
+    parser.add_argument(
+        "--peers",
+        default=DEFAULT,
+        help=f"some of {', '.join(PEERS)} (default: {DEFAULT}); compile (torch.compile) needs a "
+        "C++ compiler and some 10 s a workload, and is measured where fusion is what counts",
+    )
+    parser.add_argument("--family", default="", help="one family of workloads")
+    parser.add_argument("--only", default="", help="part of a workload's name")
+    parser.add_argument("--quick", action="store_true", help="few rounds: a first impression")
+    parser.add_argument("--list", action="store_true", help="show the workloads and stop")
+    parser.add_argument("--json", type=Path, help="write the rows there, too")
+    parser.add_argument("--markdown", type=Path, help="put the tables into this file")
+    return parser.parse_args()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Time picograd beside its peers.")
-    parser.add_argument("--peers", default="numpy,torch,jax,tinygrad")
-    parser.add_argument("--only", default="", help="part of a workload's name")
-    parser.add_argument("--json", type=Path, help="write the rows there, too")
-    options = parser.parse_args()
-    peers = installed([name for name in options.peers.split(",") if name])
-
-    from picograd.runtime.roofline import measure_roofline
-
-    print(
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs, "
-        f"Python {platform.python_version()}; ratio = peer's time / picograd's time"
-    )
-    print(HEADER)
-    rows: list[Row] = []
-    for workload in WORKLOADS:
-        if options.only in workload.name:
-            for row in measure(workload, peers, measure_roofline):
-                print(show(row), flush=True)
-                rows.append(row)
+    options = arguments()
+    chosen = [
+        workload
+        for workload in ladder()
+        if options.only in workload.name and options.family in ("", workload.family)
+    ]
+    if options.list:
+        for workload in chosen:
+            print(f"{workload.family:14}{workload.name}")
+        return
+    names = usable([name for name in options.peers.split(",") if name])
+    started, caption = time.perf_counter(), machine(names)
+    print(f"{caption}\nratio = time of the peer / time of picograd\n{report.HEADER}")
+    found: list[report.Row] = []
+    failures: list[str] = []
+    for workload in chosen:
+        contest = enter(workload, names)
+        for failure in contest.failures:
+            print(f"{workload.name}: {failure}", flush=True)
+            failures.append(f"{workload.name}: {failure}")
+        if contest.steps:
+            rows = report.rows(workload, measure(contest, QUICK if options.quick else Effort()))
+            print("\n".join(report.line(row) for row in rows), flush=True)
+            found += rows
+        del contest
+        gc.collect()
     if options.json:
-        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
+        options.json.write_text(json.dumps([asdict(row) for row in found], indent=1))
+    if options.markdown:
+        report.write_block(
+            options.markdown, "ladder", report.markdown(found, f"Taken on {caption}.")
+        )
+    print(f"{len(chosen)} workloads in {time.perf_counter() - started:.0f} s")
+    if any(f": {OWN} " in failure for failure in failures):
+        sys.exit("picograd failed, or was wrong: see above")
 
 
 if __name__ == "__main__":

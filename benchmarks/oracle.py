@@ -1,0 +1,46 @@
+"""What a workload's results must be, in float64.
+
+In: a workload and its inputs. Out: the results of its first steps, each a list of arrays. The same
+program runs in float64 on PyTorch, which shares no code with picograd; where PyTorch isn't
+installed, on picograd's own device "numpy", which interprets the graph instead of compiling it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+from peers import as_arrays, tensors
+from workloads.base import Arrays, Workload
+
+
+def expected(workload: Workload, arrays: Arrays) -> list[list[np.ndarray]]:
+    """The results of `workload.checked` steps in a row, in float64."""
+    if importlib.util.find_spec("torch") is not None:
+        import torch
+
+        return _steps(torch, workload, arrays)
+    import picograd
+    from picograd.env import Context
+
+    with Context(DEVICE="numpy"):
+        return _steps(picograd, workload, arrays)
+
+
+def _steps(module: object, workload: Workload, arrays: Arrays) -> list[list[np.ndarray]]:
+    # What the type of the inputs can't hold is no fault of the computation.
+    rounded = tensors(module, arrays, workload.dtype)
+    exact = {n: t.double() if t.is_floating_point() else t for n, t in rounded.items()}
+    step = workload.program(module, exact, lambda f: f)
+    return [as_arrays(step()) for _ in range(workload.checked)]
+
+
+def error(got: list[np.ndarray], want: list[np.ndarray]) -> float:
+    """The largest error, as a part of the largest magnitude; infinite if the shapes differ."""
+    if [a.shape for a in got] != [a.shape for a in want]:
+        return float("inf")
+    worst = 0.0
+    for a, b in zip(got, want, strict=True):
+        scale = float(np.abs(b).max(initial=0.0)) or 1.0
+        worst = max(worst, float(np.nan_to_num(np.abs(a - b).max(initial=0.0), nan=np.inf)) / scale)
+    return worst
