@@ -10,7 +10,7 @@ torch.float32
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 import ml_dtypes
@@ -32,41 +32,29 @@ class DType:
     itemsize: int
     numpy: np.dtype
 
-    @property
-    def bits(self) -> int:
-        """The width of one element in bits (a bool is stored in one byte)."""
-        return 8 * self.itemsize
+    # What follows from the kind; read so often that it is not computed again.
+    bits: int = field(init=False)  # the width of one element (a bool is stored in one byte)
+    is_bool: bool = field(init=False)
+    is_integer: bool = field(init=False)  # true for signed and unsigned integers, not for bool
+    is_signed: bool = field(init=False)
+    is_float: bool = field(init=False)
+    is_floating_point: bool = field(init=False)  # torch's name of `is_float`
+    is_complex: bool = field(init=False)
+    is_inexact: bool = field(init=False)  # true for the types that can carry a gradient
 
-    @property
-    def is_bool(self) -> bool:
-        return self.kind == "bool"
-
-    @property
-    def is_integer(self) -> bool:
-        """True for signed and unsigned integers, not for bool."""
-        return self.kind in ("int", "uint")
-
-    @property
-    def is_signed(self) -> bool:
-        return self.kind in ("int", "float", "complex")
-
-    @property
-    def is_float(self) -> bool:
-        return self.kind == "float"
-
-    @property
-    def is_floating_point(self) -> bool:
-        """Torch's name of `is_float`."""
-        return self.kind == "float"
-
-    @property
-    def is_complex(self) -> bool:
-        return self.kind == "complex"
-
-    @property
-    def is_inexact(self) -> bool:
-        """True for the types that can carry a gradient: floats and complex numbers."""
-        return self.kind in ("float", "complex")
+    def __post_init__(self) -> None:
+        kind = self.kind
+        for name, value in {
+            "bits": 8 * self.itemsize,
+            "is_bool": kind == "bool",
+            "is_integer": kind in ("int", "uint"),
+            "is_signed": kind in ("int", "float", "complex"),
+            "is_float": kind == "float",
+            "is_floating_point": kind == "float",
+            "is_complex": kind == "complex",
+            "is_inexact": kind in ("float", "complex"),
+        }.items():
+            object.__setattr__(self, name, value)
 
     @property
     def lowest(self) -> int | float | bool:

@@ -16,23 +16,20 @@ that were compiled before, and compiles new ones; `picograd.pace` says when to c
 
 from __future__ import annotations
 
-import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import Protocol, cast
 
 import numpy as np
 
-from picograd import blame, env, programs, reporter
+from picograd import blame, env, portion, programs, reporter
 from picograd.errors import InternalError
 from picograd.graph.build import uniform_constant
 from picograd.graph.canonical import Structure, analyse
-from picograd.graph.node import Node, topological
-from picograd.graph.ops import REDUCES, Op
+from picograd.graph.node import Node
 from picograd.pace import Pace
 from picograd.programs import Graph, Variant, clear_cache, statistics
 from picograd.runtime.buffer import Buffer
@@ -155,13 +152,15 @@ def realize_pending() -> None:
     """
     with _state.lock:
         _state.pace.ran(asked=False)
-        nodes = _distinct([holder.node for holder in _pending()])
+        waiting = _pending()
+        nodes = _distinct([holder.node for holder in waiting])
         for device in sorted({node.device for node in nodes}):
             asked = [n for n in nodes if n.device == device and n not in _state.spoilt]
             roots = [node for node in asked if node.buffer is None]
             try:
                 if roots:
-                    _run(roots)
+                    roots, order = portion.connected(roots, [])
+                    _run(roots, order, waiting)
             except IndexError:
                 _salvage(roots)
         _state.cut = True
@@ -178,11 +177,17 @@ def realize(nodes: Sequence[Node]) -> None:
             requested = _distinct([node for node in nodes if node.buffer is None])
             if not requested:
                 return
-            same_device = [n for n in requested if n.device == requested[0].device]
-            roots = _connected(same_device)
+            device = requested[0].device
+            same_device = [node for node in requested if node.device == device]
+            waiting = _pending()
+            others = [holder.node for holder in waiting if holder.node.device == device]
+            if _state.spoilt:
+                others = [node for node in others if node not in _state.spoilt]
+            roots, order = portion.connected(same_device, others)
+            del others
             _state.pace.ran(asked=True)
             try:
-                _run(roots)
+                _run(roots, order, waiting)
             except IndexError:
                 reasons = _salvage(roots)
                 bad = [reasons[node] for node in same_device if node in reasons]
@@ -201,36 +206,38 @@ def _pending() -> list[Holder]:
     What is one number everywhere needs no program: it gets its memory here. Only single numbers
     stay as they are, so that programs are simplified with them.
     """
-    holders: dict[int, Holder] = {}
-    for reference in _state.watched:
-        holder = reference()
-        if holder is None or holder.node.buffer is not None:
-            continue
+    waiting = [
+        (id(holder), holder)
+        for reference in _state.watched
+        if (holder := reference()) is not None and holder.node.buffer is None
+    ]
+    holders: list[Holder] = []
+    for holder in dict(waiting).values():
         if uniform_constant(holder.node) is None:
-            holders.setdefault(id(holder), holder)
+            holders.append(holder)
         elif holder.node.shape:
             holder.settle()
-    _state.watched = [weakref.ref(holder) for holder in holders.values()]
-    return list(holders.values())
+    _state.watched = [weakref.ref(holder) for holder in holders]
+    return holders
 
 
 def _salvage(roots: list[Node]) -> dict[Node, str]:
     """After a failure: compute the roots that are not spoilt. What is, with the reason."""
-    order = topological(roots)
+    order = portion.below(roots)
     reasons = blame.spoilt(order, _array)
     if not reasons:
         raise InternalError("a program stopped at an index outside, but all indices lie inside")
     _state.spoilt.update(reasons)
     sound = [root for root in roots if root not in _state.spoilt and root.buffer is None]
     if sound:
-        _run(sound)
+        _run(*portion.connected(sound, []), _pending())
     return reasons
 
 
 def _array(node: Node) -> np.ndarray:
     """The contents of one node, computed without its neighbours."""
     if node.buffer is None:
-        _run([node])
+        _run([node], portion.below([node]), _pending())
     return cast("Buffer", node.buffer).array
 
 
@@ -241,14 +248,12 @@ def _roll_back(reasons: dict[Node, str]) -> None:
             holder.roll_back(lambda node: node in reasons)
 
 
-def _run(roots: list[Node]) -> None:
-    """Compute nodes of one device as one program."""
-    # In the order in which they were made: that of a loop's statements, whoever holds them.
-    roots = sorted(roots, key=attrgetter("number"))
-    order = topological(roots)
-    held = _held(order)
-    outputs = _outputs(order, roots, held)
-    donated = _donatable(order, outputs, held)
+def _run(roots: list[Node], order: list[Node], waiting: list[Holder]) -> None:
+    """Compute nodes of one device as one program. `order` is what `portion` made of them;
+    `waiting` are the pending holders."""
+    held = portion.held(order)
+    outputs = portion.outputs(order, roots, held)
+    donated = portion.donatable(order, outputs, held)
     structure = analyse(order, outputs, donated)
     variant, values = programs.get(Graph(order, outputs, donated, structure))
     interrupt = None
@@ -256,7 +261,6 @@ def _run(roots: list[Node]) -> None:
         buffers = _execute(variant, structure, values)
     except Interrupted as stop:
         buffers, interrupt = stop.buffers, stop
-    waiting = _pending()
     for node, buffer in zip(outputs, buffers, strict=True):
         node.realize(buffer)
     for holder in waiting:
@@ -283,145 +287,3 @@ def _execute(variant: Variant, structure: Structure, values: list[int]) -> list[
     if debugging:
         reporter.report_timings(timings)
     return buffers
-
-
-# --- what belongs to a program ------------------------------------------------------------------
-
-
-def _connected(requested: list[Node]) -> list[Node]:
-    """The requested nodes and every pending root of their device that shares nodes with them."""
-    roots = list(requested)
-    known = {id(node) for node in roots}
-    for holder in _pending():
-        node = holder.node
-        same = node.device == requested[0].device
-        if same and id(node) not in known and node not in _state.spoilt:
-            known.add(id(node))
-            roots.append(node)
-    if len(roots) == len(requested):
-        return roots
-    parent = list(range(len(roots)))
-
-    def find(member: int) -> int:
-        while parent[member] != member:
-            parent[member] = parent[parent[member]]
-            member = parent[member]
-        return member
-
-    owner: dict[int, int] = {}
-    for number, root in enumerate(roots):
-        stack = [root]
-        while stack:
-            node = stack.pop()
-            if not node.srcs:  # a leaf or a constant connects nothing
-                continue
-            seen = owner.get(id(node))
-            if seen is not None:
-                parent[find(seen)] = find(number)
-                continue
-            owner[id(node)] = number
-            stack.extend(node.srcs)
-    wanted = {find(number) for number in range(len(requested))}
-    return [root for number, root in enumerate(roots) if find(number) in wanted]
-
-
-def _references(nodes: list[Node]) -> list[int]:
-    """The reference count of each node, seen from one list that holds each once."""
-    return [sys.getrefcount(node) for node in nodes]
-
-
-# What `_references` gives for an object that nobody else holds, on this interpreter.
-_ALONE = _references([Node()])[0]
-
-
-def _buffer_references(node: Node) -> int:
-    return sys.getrefcount(node.buffer)
-
-
-def _buffer_alone() -> int:
-    node = Node()
-    node.buffer = object()  # pyright: ignore[reportAttributeAccessIssue]
-    return _buffer_references(node)
-
-
-_BUFFER_ALONE = _buffer_alone()
-
-
-def _held(order: list[Node]) -> set[int]:
-    """Ids of the nodes that something outside the program refers to.
-
-    Inside, a node is referred to by the sources of its consumers. What CPython counts beyond that
-    is a storage, the tape, or a consumer outside. A count that is too high only costs memory.
-    """
-    counts = _references(order)
-    inside = dict.fromkeys(map(id, order), 0)
-    for node in order:
-        for src in node.srcs:
-            inside[id(src)] += 1
-    return {
-        key
-        for (key, uses), count in zip(inside.items(), counts, strict=True)
-        if count - _ALONE > uses
-    }
-
-
-def _outputs(order: list[Node], roots: list[Node], held: set[int]) -> list[Node]:
-    """The roots, and the reductions that backward will want: never recompute those.
-
-    It wants what is held, and computes that from the reductions below it.
-    """
-    stored = {id(root) for root in roots}
-    wanted = set(held)
-    for node in reversed(order):
-        if id(node) not in wanted or node.buffer is not None:
-            continue
-        if node.op in REDUCES:
-            stored.add(id(node))
-        elif id(node) not in stored:
-            wanted.update(map(id, node.srcs))
-    return [node for node in order if node.buffer is None and id(node) in stored]
-
-
-_WRITES = frozenset({Op.UPDATE, Op.SCATTER, Op.SCATTER_REDUCE})
-_SAME_MEMORY = frozenset({Op.RESHAPE})
-
-
-def _donatable(order: list[Node], outputs: list[Node], held: set[int]) -> list[int]:
-    """Positions (in `order`) of leaves whose memory the program may overwrite.
-
-    Only the base of a partial write is worth it. Nobody else may hold the leaf or its buffer, and
-    no node that stays unrealised may need it later.
-    """
-    candidates: dict[int, Node] = {}
-    for node in order:
-        if node.op in _WRITES and node.srcs:
-            base = node.srcs[0]
-            while base.op in _SAME_MEMORY and base.srcs:
-                base = base.srcs[0]
-            if base.buffer is not None and id(base) not in held:
-                candidates[id(base)] = base
-    if not candidates:
-        return []
-    kept = {id(node) for node in outputs}
-    stack = [n for n in order if id(n) in held and n.buffer is None and id(n) not in kept]
-    seen: set[int] = set()
-    while stack:
-        node = stack.pop()
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        candidates.pop(id(node), None)
-        stack.extend(node.srcs)
-    owners: dict[int, int] = {}
-    for node in order:
-        if node.buffer is not None:
-            owners[id(node.buffer)] = owners.get(id(node.buffer), 0) + 1
-    position = {id(node): number for number, node in enumerate(order)}
-    return [
-        position[key]
-        for key, node in candidates.items()
-        if owners[id(node.buffer)] == 1
-        and _buffer_references(node) == _BUFFER_ALONE
-        and isinstance(node.buffer, Buffer)
-        and node.buffer.exclusive()
-    ]

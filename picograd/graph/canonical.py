@@ -15,12 +15,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
+from picograd.dtypes import float32
 from picograd.graph import index
 from picograd.graph.index import Index, Param
 from picograd.graph.node import BufferLike, Node, make
-from picograd.graph.ops import ConstAttr, LeafAttr, Op, RandomAttr, SliceAttr
+from picograd.graph.ops import NO_ATTR, ConstAttr, LeafAttr, Op, RandomAttr, SliceAttr
 
 Number = int | float | complex | bool
 
@@ -44,8 +44,10 @@ class Structure:
 
 
 def analyse(order: Sequence[Node], outputs: Sequence[Node], donated: Sequence[int]) -> Structure:
-    """The key, leaves and values of a graph; `donated` are ids of leaf nodes to be overwritten."""
-    number: dict[int, int] = {}
+    """The key, leaves and values of a graph; `donated` are places of leaves to be overwritten.
+
+    It leaves each node its place in the order, so it is for one thread at a time (the engine's).
+    """
     slots: dict[int, int] = {}
     leaves: list[BufferLike] = []
     constants: list[tuple[int, ConstAttr]] = []
@@ -54,8 +56,8 @@ def analyse(order: Sequence[Node], outputs: Sequence[Node], donated: Sequence[in
     entries: list[int] = []
     streams: dict[tuple[int, ...], int] = {}
     windows: dict[tuple[int, SliceAttr], int] = {}
-    for position, node in enumerate(order):
-        number[id(node)] = position
+    for place, node in enumerate(order):
+        node.place = place
         entries.append(len(key))
         buffer = node.buffer
         if buffer is not None:
@@ -67,8 +69,10 @@ def analyse(order: Sequence[Node], outputs: Sequence[Node], donated: Sequence[in
             continue
         key.append(node.structure)
         for src in node.srcs:
-            key.append(number[id(src)])
+            key.append(src.place)
         attr = node.attr
+        if attr is NO_ATTR:
+            continue
         if isinstance(attr, ConstAttr):
             if attr.dtype.is_complex:  # too wide for a cell: always baked, so part of the key
                 key.append(attr)
@@ -86,7 +90,7 @@ def analyse(order: Sequence[Node], outputs: Sequence[Node], donated: Sequence[in
             key.append(known)
             if known == len(cells):
                 cells.extend(_signed(value) for value in attr.values())
-    key.append(tuple(number[id(node)] for node in outputs))
+    key.append(tuple([node.place for node in outputs]))
     key.append(tuple(donated))
     return Structure(tuple(key), leaves, constants, cells, entries)
 
@@ -105,15 +109,20 @@ def _window(windows: dict[tuple[int, SliceAttr], int], node: Node, cells: int) -
     return windows.setdefault(place, cells)
 
 
-@lru_cache(maxsize=4096)
 def cell_of(attr: ConstAttr) -> int:
     """A constant as the 8 bytes of a program value: its own bits at the low end."""
     if attr.dtype.is_complex:
         return 0  # never a run-time value
     if attr.dtype.is_integer or attr.dtype.is_bool:
         return _signed(int(attr.value))  # pyright: ignore[reportArgumentType]
-    raw = attr.dtype.numpy.type(attr.value).tobytes().ljust(8, b"\0")
-    return struct.unpack("<q", raw)[0]
+    if attr.dtype is float32:
+        raw = _SINGLE.pack(attr.value)
+    else:
+        raw = attr.dtype.numpy.type(attr.value).tobytes().ljust(8, b"\0")
+    return _CELL.unpack(raw)[0]
+
+
+_CELL, _SINGLE = struct.Struct("<q"), struct.Struct("<f4x")
 
 
 def _signed(value: int) -> int:

@@ -12,10 +12,8 @@ True
 from __future__ import annotations
 
 from picograd.dtypes import DType
-from picograd.graph.node import Node
+from picograd.graph.node import Node, number
 from picograd.graph.ops import NO_ATTR, Op, Shape
-
-STRUCTURE = -1  # no program has it
 
 
 def hole(shape: Shape, dtype: DType, device: str) -> Node:
@@ -23,10 +21,12 @@ def hole(shape: Shape, dtype: DType, device: str) -> Node:
     node = Node()
     node.op, node.srcs, node.attr, node.origin = Op.BUFFER, (), NO_ATTR, None
     node.dtype, node.shape, node.device, node.buffer = dtype, shape, device, None
-    node.structure, node.number = STRUCTURE, -1
+    # A structure that no program has; nodes over it are inferred like any others.
+    node.structure = -1 - number((Op.BUFFER, None, dtype, shape, device))
+    node.number, node.mark = -1, 0
     return node
 
 
 def is_hole(node: Node) -> bool:
     """Whether `hole` made a node."""
-    return node.op is Op.BUFFER and node.structure == STRUCTURE
+    return node.op is Op.BUFFER and node.structure < 0

@@ -17,13 +17,14 @@ True
 from __future__ import annotations
 
 import itertools
+import struct
 import weakref
 from collections.abc import Hashable, Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from picograd.dtypes import DType
 from picograd.graph.infer import infer
-from picograd.graph.ops import NO_ATTR, Attr, ConstAttr, Op, Shape
+from picograd.graph.ops import NO_ATTR, Attr, ConstAttr, NoAttr, Op, Shape
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,6 +53,7 @@ class Node:
     number             nodes that were made later have a greater one
     buffer             the memory that holds the value once it is realised, else None
     origin             "file:line" of the user's call for ops that can fail at run time, else None
+    mark, place        the last walk that came here, and the place in its order (`picograd.portion`)
     """
 
     __slots__ = (
@@ -60,9 +62,11 @@ class Node:
         "buffer",
         "device",
         "dtype",
+        "mark",
         "number",
         "op",
         "origin",
+        "place",
         "shape",
         "srcs",
         "structure",
@@ -78,6 +82,8 @@ class Node:
     number: int
     buffer: BufferLike | None
     origin: str | None
+    mark: int
+    place: int
 
     @property
     def size(self) -> int:
@@ -100,6 +106,7 @@ class Node:
 # What a node is apart from its sources and its run-time values:
 # (op, structural part of the attribute, dtype, shape, device).
 Signature = tuple[Op, Hashable, DType, Shape, str]
+Form = tuple[DType, Shape, str, int]
 
 
 class _Entry(weakref.ref[Node]):
@@ -115,6 +122,9 @@ _nodes: dict[tuple[object, ...], _Entry] = {}
 _numbers = itertools.count()
 _structures: dict[Signature, int] = {}
 _signatures: list[Signature] = []
+# (op, attribute, structures of the sources) -> dtype, shape, device, structure.
+_forms: dict[tuple[object, ...], Form] = {}
+_FORMS_KEPT = 1 << 16
 
 
 def make(op: Op, srcs: tuple[Node, ...], attr: Attr = NO_ATTR, device: str | None = None) -> Node:
@@ -125,43 +135,73 @@ def make(op: Op, srcs: tuple[Node, ...], attr: Attr = NO_ATTR, device: str | Non
     from data (`rows[i]` for a random i), equal ones would make the graph of a loop's body another
     one each time.
     """
+    if device is None and isinstance(attr, NoAttr):  # no values: the structure says all
+        place = (op, attr, *[src.structure for src in srcs])
+        form = _forms.get(place) or _form(place, op, srcs, attr)
+        return known(form, srcs, op, attr)
     key = (op, attr, device, *map(id, srcs))
-    if op is Op.SLICE and srcs[0].buffer is not None:
-        entry = None
-    else:
+    if op is not Op.SLICE or srcs[0].buffer is None:
         entry = _nodes.get(key)
+        if entry is not None:
+            found = entry()
+            if found is not None and found.buffer is None:
+                return found
+    dtype, shape, device = infer(op, srcs, attr, device)
+    structure = number((op, attr.structure(), dtype, shape, device))
+    return _new((dtype, shape, device, structure), srcs, op, attr, key)
+
+
+def known(form: Form, srcs: tuple[Node, ...], op: Op, attr: Attr) -> Node:
+    """`make` for an op without values whose form is known."""
+    key = (form[3], *map(id, srcs))
+    entry = _nodes.get(key)
     if entry is not None:
         found = entry()
         if found is not None and found.buffer is None:
             return found
+    return _new(form, srcs, op, attr, key)
+
+
+def _new(form: Form, srcs: tuple[Node, ...], op: Op, attr: Attr, key: tuple[object, ...]) -> Node:
+    """A node that is not in the table yet."""
     node = Node()
-    node.number = next(_numbers)
+    node.number, node.mark = next(_numbers), 0
     node.op, node.srcs, node.attr, node.buffer, node.origin = op, srcs, attr, None, None
-    node.dtype, node.shape, node.device = infer(op, srcs, attr, device)
-    node.structure = _number((op, attr.structure(), node.dtype, node.shape, node.device))
+    node.dtype, node.shape, node.device, node.structure = form
     entry = _Entry(node, _forget)
     entry.key = key
     _nodes[key] = entry
     return node
 
 
+def _form(place: tuple[object, ...], op: Op, srcs: tuple[Node, ...], attr: Attr) -> Form:
+    """Infer a form, and remember it."""
+    dtype, shape, device = infer(op, srcs, attr, None)
+    form = dtype, shape, device, number((op, attr.structure(), dtype, shape, device))
+    if len(_forms) >= _FORMS_KEPT:
+        _forms.clear()
+    _forms[place] = form
+    return form
+
+
 def _forget(entry: weakref.ref[Node]) -> None:
-    assert isinstance(entry, _Entry)
-    if _nodes.get(entry.key) is entry:
-        del _nodes[entry.key]
+    key = cast("_Entry", entry).key
+    if _nodes.get(key) is entry:
+        del _nodes[key]
 
 
 def leaf(buffer: BufferLike, shape: Shape) -> Node:
     """The node of realised memory. Each call makes a new node: a buffer's contents may change."""
     node = Node()
-    node.number = next(_numbers)
+    node.number, node.mark = next(_numbers), 0
     node.op, node.srcs, node.attr, node.origin = Op.BUFFER, (), NO_ATTR, None
     node.dtype, node.shape, node.device, node.buffer = buffer.dtype, shape, buffer.device, buffer
-    node.structure = _number((Op.BUFFER, None, node.dtype, shape, node.device))
+    node.structure = number((Op.BUFFER, None, node.dtype, shape, node.device))
     return node
 
 
-def _number(signature: Signature) -> int:
+def number(signature: Signature) -> int:
+    """The `structure` of all nodes with this signature."""
     structure = _structures.get(signature)
     if structure is None:
         structure = _structures[signature] = len(_signatures)
@@ -192,11 +232,17 @@ def convert(value: int | float | complex | bool, dtype: DType) -> int | float | 
         return wrapped - (1 << dtype.bits) if wrapped > int(dtype.highest) else wrapped
     if dtype.name == "float64":
         return float(value)
+    if dtype.name == "float32" and -_SINGLE_LIMIT < value < _SINGLE_LIMIT:
+        return _SINGLE.unpack(_SINGLE.pack(value))[0]
     import numpy as np
 
     with np.errstate(all="ignore"):
         single = np.asarray(value, np.float64).astype(np.float32)
         return float(single.astype(dtype.numpy))
+
+
+_SINGLE = struct.Struct("f")
+_SINGLE_LIMIT = 2.0**127  # numbers below don't overflow
 
 
 def topological(roots: Iterable[Node]) -> list[Node]:
