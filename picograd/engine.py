@@ -138,11 +138,20 @@ def end_phase(last: bool = False) -> None:
     training step is cut here, and so at the same places each time. A step that was cut leaves
     nothing for the next one.
     """
-    enough = min(env.GRAPH_NODES.get() // 4, STEP_NODES if last else PHASE_NODES)
+    limit = env.GRAPH_NODES.get()
+    enough = min(limit // 4, STEP_NODES if last else PHASE_NODES)
     if _state.pace.created > enough or (last and _state.cut):
         _state.pace.ran(asked=True)  # the same phase will end here again
         realize_pending()
     _state.cut = _state.cut and not last
+    _state.pace.end_phase(limit)
+
+
+def expect_phases() -> None:
+    """Compute what is pending, so that the first training step begins as all later ones do, and
+    expect steps to come."""
+    realize_pending()
+    _state.pace.expect_phases(env.GRAPH_NODES.get())
 
 
 def realize_pending() -> None:

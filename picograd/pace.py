@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import deque
 from types import CodeType, FrameType
 
 # Values that are worth a program of their own, once it is known which loop the program repeats.
@@ -28,6 +29,8 @@ LOOP_NODES = 256
 FIRST_NODES = 1000
 # Spans (of as many values as may wait) without a search, after many in vain.
 LONGEST_REST = 16
+# How many of the last parts of a training step tell how long the next one may be.
+PHASES = 6
 
 Stack = list[tuple[CodeType, int]]
 _OWN = os.path.dirname(__file__) + os.sep
@@ -46,13 +49,35 @@ class Pace:
         self._patience = FIRST_NODES  # values without a look
         self._vain = 0  # spans of values that were searched for a loop in vain, on end
         self._rest = 0  # spans still to come without a search
+        self._phases: deque[int] = deque(maxlen=PHASES)  # values of the last parts of a step
+        self._began = 0  # the total where the current part began
+
+    def expect_phases(self, limit: int) -> None:
+        """A training program begins: the ends of its parts will be told (`end_phase`)."""
+        self._phases.append(limit)
+        self.end_phase(limit)
+        self._depth = None
+
+    def end_phase(self, limit: int) -> None:
+        """A part of a training step ends. The next one may be as long as any before it: a step
+        is cut between its parts rather than in the midst of a model's loop over layers."""
+        span, self._began = self._total - self._began, self._total
+        if span <= limit:  # a longer one is cut inside, and best at a loop
+            self._phases.append(span)
+        self._patience = max(self._patience, min(self._phase(), limit))
+        self._stack = None
+
+    def _phase(self) -> int:
+        longest = max(self._phases, default=0)
+        return longest + longest // 4
 
     def ran(self, asked: bool) -> None:
         """Pending values were computed, because somebody asked for a number or because of this."""
         if asked:
             # Who asked after so many values will likely ask again.
             often = self.created + self.created // 4
-            self._patience = max(often, FIRST_NODES if self._depth is None else LOOP_NODES)
+            least = FIRST_NODES if self._depth is None else LOOP_NODES
+            self._patience = max(often, self._phase(), least)
             self._stack = None
         self.created = 0
 

@@ -38,3 +38,35 @@ def test_a_loop_is_found_after_a_rest() -> None:
     gaps = {now - before for (before, _), (now, _) in zip(cuts[-9:-1], cuts[-8:])}
     assert len(gaps) == 1 and max(gaps) < limit // 4
     assert all(first for _, first in cuts[-8:])
+
+
+def test_the_parts_of_a_training_step_are_not_cut() -> None:
+    """A forward pass that is longer than what ran before it, and numbers asked for in between."""
+    found, limit = pace.Pace(), 8000
+    for _ in range(3000):  # a model's parameters: a loop that is cut where it comes round
+        if found.is_due(limit):
+            found.ran(asked=False)
+    found.expect_phases(limit)
+    for step in range(4):
+        for part in (3300, 5000, 600):
+            cuts = [found.is_due(limit) for _ in range(part + 10 * step)]
+            assert not any(cuts)
+            found.ran(asked=True)
+            found.end_phase(limit)
+        assert not found.is_due(limit)  # a metric
+        found.ran(asked=True)
+
+
+def test_a_part_longer_than_the_limit_is_cut_at_its_loop() -> None:
+    found, limit = pace.Pace(), 1000
+    found.expect_phases(limit)
+    cuts = 0
+    for _ in range(pace.PHASES + 1):
+        cuts = 0
+        for _ in range(5000):
+            if found.is_due(limit):
+                found.ran(asked=False)
+                cuts += 1
+        found.ran(asked=True)
+        found.end_phase(limit)
+    assert cuts >= 5000 // pace.LOOP_NODES // 2

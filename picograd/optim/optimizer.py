@@ -107,7 +107,7 @@ class Optimizer:
         self.param_groups.append(made)
         for parameter in made["params"]:
             settle(parameter)
-        engine.realize_pending()  # so that the first step begins as all later ones do
+        engine.expect_phases()
 
     def _check_parameters(self, listed: list[Tensor]) -> None:
         known = set(self._parameters())
