@@ -160,6 +160,10 @@ def _tinygrad_fails() -> str | None:
 
 def version(peer: str) -> str:
     """The name and version of a peer, and the mode it is in where it has several."""
-    package = PEERS.get(peer, OWN)
+    if peer == OWN:
+        import picograd
+
+        return f"{OWN} {picograd.__version__}"
+    package = PEERS[peer]
     mode = f" DEV={os.environ.get('DEV', 'default')}" if peer == "tinygrad" else ""
     return f"{package} {importlib.metadata.version(package)}{mode}"

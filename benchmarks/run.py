@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.append(str(Path(__file__).parents[1]))  # a checkout need not be installed
 
 # A first call compiles, whatever an earlier run has left on the disk.
 os.environ.setdefault("PICOGRAD_CACHE", "0")

@@ -83,7 +83,9 @@ def test_rows_and_tables(benchmark: ModuleType, tmp_path: Path) -> None:
     np.testing.assert_allclose(
         rows["numpy"].ratio_to_picograd, rows["numpy"].median_ms / rows["picograd"].median_ms
     )
-    table = benchmark.report.markdown(list(rows.values()), "Taken here.")
+    caption = benchmark.machine(["numpy"])
+    assert f"numpy {np.__version__}" in caption and "picograd" in caption
+    table = benchmark.report.markdown(list(rows.values()), caption)
     assert "| a + b |" in table and "NumPy" in table
 
     page = tmp_path / "page.md"
