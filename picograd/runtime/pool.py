@@ -31,7 +31,7 @@ from functools import lru_cache
 import numpy as np
 
 from picograd import env
-from picograd.runtime import native
+from picograd.runtime import fork_join, native
 from picograd.runtime.fork import renew_in_child
 from picograd.runtime.jit import Library, compile_ir
 
@@ -56,7 +56,7 @@ def entry() -> Callable[[int], int]:
 
 def supported() -> bool:
     """True where the pool can have workers: Linux on a known machine."""
-    return sys.platform == "linux" and platform.machine().lower() in native.FUTEX_NUMBERS
+    return sys.platform == "linux" and platform.machine().lower() in fork_join.SYSTEM_CALLS
 
 
 @lru_cache(maxsize=1)
@@ -75,13 +75,13 @@ class Pool:
     """`workers` threads that help whoever runs a frame with this pool's address."""
 
     def __init__(self, workers: int) -> None:
-        memory = np.zeros(native.POOL_CELLS + 8, np.int64)
+        memory = np.zeros(fork_join.POOL_CELLS + 8, np.int64)
         skip = -memory.ctypes.data % 64 // 8
-        self.cells = memory[skip : skip + native.POOL_CELLS]
+        self.cells = memory[skip : skip + fork_join.POOL_CELLS]
         self.address: int = self.cells.ctypes.data
         self._threads: list[ctypes.c_ulong] = []
         if workers > 0 and supported():
-            self.cells[native.POOL_SPINS] = _spins()
+            self.cells[fork_join.POOL_SPINS] = _spins()
             self._start(workers)
         self.workers = len(self._threads)
 
@@ -135,7 +135,7 @@ def get_num_threads() -> int:
     """The number of threads that kernels may use, the calling one included."""
     if _state.wanted is None:
         wanted = env.NUM_THREADS.get()
-        _state.wanted = min(wanted if wanted > 0 else usable_cpus(), native.MAX_THREADS)
+        _state.wanted = min(wanted if wanted > 0 else usable_cpus(), fork_join.MAX_THREADS)
     return _state.wanted
 
 
@@ -150,7 +150,7 @@ def set_num_threads(count: int) -> None:
         raise RuntimeError(f"set_num_threads expects a positive integer, but got {count}")
     with _state.lock:
         old, _state.pool = _state.pool, None
-        _state.wanted = min(count, native.MAX_THREADS)
+        _state.wanted = min(count, fork_join.MAX_THREADS)
     if old is not None:
         old.stop()
 

@@ -309,6 +309,33 @@ def script(ending):
     )
 
 
+@threaded
+@pytest.mark.skipif(pool.usable_cpus() < 2, reason="needs two CPUs")
+def test_sleeping_workers_wake_up_away_from_the_caller():
+    """Where the caller may run, but not where it runs; on its CPU when it has no other."""
+    process = script("""
+        import os
+        from picograd.runtime.fork_join import POOL_KNOWN, POOL_THREADS
+        allowed = sorted(os.sched_getaffinity(0))
+        cells = pool.current().cells
+        deadline = time.monotonic() + 30
+        while cells[POOL_KNOWN] < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        workers = cells[POOL_THREADS:][:2].tolist()
+        for caller in (allowed[1:2], allowed[:2], allowed[:1]):
+            os.sched_setaffinity(0, caller)
+            right = False
+            while not right and time.monotonic() < deadline:
+                time.sleep(0.01)  # until they sleep: who is awake is left where it is
+                executable.run([buffer])
+                one, two = (os.sched_getaffinity(worker) for worker in workers)
+                right = one == two and len(one) == 1 and one <= set(caller)
+            print(right)
+    """)
+    output, errors = process.communicate(timeout=60)
+    assert output == "True\n" * 3, errors
+
+
 def test_the_process_exits_while_workers_spin():
     for ending in ("executable.run([buffer])", "time.sleep(0.01)", "sys.exit(0)"):
         process = script(ending)
