@@ -44,6 +44,7 @@ from picograd.codegen.loops import (
     MulAdd,
     Phase,
     Predicate,
+    Prefetch,
     Ref,
     Shuffle,
     Statement,
@@ -133,6 +134,8 @@ class _State:
                     self.store(statement)
                 case Fail():
                     self.failed |= bool(np.any(self.value(statement.condition)))
+                case Prefetch():
+                    pass
                 case _:
                     raise NotImplementedError(type(statement).__name__)
 

@@ -6,7 +6,7 @@ The grammar, on one screen:
 
     function  = memories, scalars, phase*                  phases run one after another (a barrier)
     phase     = parallel variable (or none), body          iterations are independent
-    statement = For | Let | Store | If | Fail | Barrier
+    statement = For | Let | Store | If | Fail | Prefetch | Barrier
     value     = Literal | Argument | Ref | Load | IndexValue | Predicate | Alu | MulAdd
               | Broadcast | Shuffle | Fold
 
@@ -299,11 +299,21 @@ class Fail:
 
 
 @dataclass(frozen=True, slots=True)
+class Prefetch:
+    """The cache line of `memory[index]` will be used soon: a hint that does nothing where the
+    index lies outside the memory. `write`: it will be stored to."""
+
+    memory: Memory
+    index: Index
+    write: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Barrier:
     """All threads of a GPU block meet here."""
 
 
-Statement = For | Let | Store | If | Fail | Barrier
+Statement = For | Let | Store | If | Fail | Prefetch | Barrier
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from picograd.codegen.passes.vectorise import vectorise
 from picograd.codegen.show import show
 from picograd.codegen.target import Target
 from picograd.codegen.verify import verify
+from picograd.graph.ops import Combiner
 from picograd.schedule.kernel import Kernel, Pattern
 
 Observer = Callable[[str, Function], None]
@@ -60,7 +61,8 @@ def compile_function(kernel: Kernel, target: Target, observer: Observer | None =
 def plain(kernel: Kernel, target: Target) -> tuple[Function, tuple[tuple[str, Pass], ...]]:
     """The first form of a kernel, and the passes that it goes through: a contraction that is
     worth its own schedule comes with its loops made; everything else is a plain nest."""
-    if kernel.pattern is Pattern.CONTRACTION and target.vector_bytes >= 8:
+    sums = kernel.pattern is Pattern.CONTRACTION or kernel.stages[0].combiner is Combiner.SUM
+    if sums and target.vector_bytes >= 8:
         function = lower_contraction(kernel, target)
         if function is not None:
             return function, ()

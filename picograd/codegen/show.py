@@ -30,6 +30,7 @@ from picograd.codegen.loops import (
     MulAdd,
     Phase,
     Predicate,
+    Prefetch,
     Ref,
     Shuffle,
     Statement,
@@ -93,6 +94,8 @@ def lines(body: tuple[Statement, ...], depth: int) -> list[str]:
                 text.append(f"{pad}{place}{arrow}{value(statement.value)}{_where(statement.mask)}")
             case Fail():
                 text.append(f"{pad}fail if {value(statement.condition)}")
+            case Prefetch(memory, index, write):
+                text.append(f"{pad}prefetch {memory.name}[{index}]{' to write' * write}")
             case Barrier():
                 text.append(f"{pad}barrier")
             case _:  # statements of other passes print as themselves

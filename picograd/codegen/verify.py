@@ -37,6 +37,7 @@ from picograd.codegen.loops import (
     MulAdd,
     Phase,
     Predicate,
+    Prefetch,
     Ref,
     Shuffle,
     Statement,
@@ -106,6 +107,8 @@ class _Checker:
                     self.value(statement.condition, variables, scope, mask)
                     if statement.condition.dtype is not bool_:
                         raise self.fail("the condition of a check is not bool")
+                case Prefetch():
+                    self.index(statement.index, variables)
                 case _:
                     pass
         return variables, scope

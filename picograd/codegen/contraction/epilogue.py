@@ -27,19 +27,22 @@ def destination(frame: Frame) -> Destination:
     """Where the sums are kept: the result itself, an output that is about to be overwritten, a
     tile in scratch, or (partial sums that fit in no output) the workspace."""
     found, tiles = frame.contraction, frame.tiles
-    if found.memory is not None and _direct(found, found.store, frame.memories[found.memory]):
-        return Destination(frame.memories[found.memory], found.store)
+    # Sums that are read and written often are kept where no two rows share a place in the cache.
+    apart = tiles.streamed and tiles.height > 1
+    memory = None if found.memory is None or apart else frame.memories[found.memory]
+    if memory is not None and _direct(found, found.store, memory):
+        return Destination(memory, found.store)
     if tiles.depth_blocks == 1:
         size = tiles.height * tiles.width
         return Destination(frame.allocate("tile", found.accumulator, size, Home.SCRATCH), None)
     read = {a.buffer for stage in found.epilogue for a in accesses(stage.value)}
-    for stage in found.epilogue:
+    for stage in () if apart else found.epilogue:
         memory = frame.memories.get(stage.target)
         if memory is None or stage.target in read or not stage.mask.always:
             continue
         if _direct(found, stage.store, memory):
             return Destination(memory, stage.store)
-    width = round_up(found.columns.extent, tiles.lanes)
+    width = round_up(found.columns.extent, tiles.lanes) + tiles.lanes
     batch, rows = found.batch.extent, found.rows.extent
     memory = frame.allocate("sums", found.accumulator, batch * rows * width, Home.WORKSPACE)
     position = (of(found.batch.var) * rows + of(found.rows.var)) * width + of(found.columns.var)

@@ -47,6 +47,7 @@ from picograd.codegen.contraction.packing import (
     pack_right,
     packs_right,
     right_operand,
+    streams,
     unit,
 )
 from picograd.codegen.contraction.tiles import Tiles, choose, tile_work
@@ -55,10 +56,12 @@ from picograd.codegen.target import Target
 from picograd.dtypes import int64
 from picograd.graph.index import ZERO, Index, Var, constant, of
 from picograd.graph.ops import Op
-from picograd.schedule.kernel import Kernel
+from picograd.schedule.kernel import Kernel, Pattern
 
 # Fewer multiply-adds than this are not worth a register tile's code.
 SMALL = 2048
+# Products of a vector with a matrix of this many columns are read row by row.
+WIDE = 256
 # Fewer columns than this are dot products, where both factors are contiguous along k.
 FEW_COLUMNS = 4
 
@@ -66,7 +69,7 @@ FEW_COLUMNS = 4
 def lower_contraction(kernel: Kernel, target: Target) -> loops.Function | None:
     """The tiled loops of a contraction, or None where plain rows are better."""
     found = axes.analyse(kernel, target)
-    if found is None or not worthwhile(found):
+    if found is None or not worthwhile(found, kernel.pattern, target):
         return None
     tiles = choose(
         found.batch.extent,
@@ -76,15 +79,18 @@ def lower_contraction(kernel: Kernel, target: Target) -> loops.Function | None:
         found.accumulator,
         target,
         packs_right(found, target),
+        streams(found, target),
     )
     return _Nest(kernel, found, tiles, target).function()
 
 
-def worthwhile(found: Contraction) -> bool:
-    """False for products with a vector, which read each matrix element once, for a few dot
-    products with each row, and for tiny ones."""
+def worthwhile(found: Contraction, pattern: Pattern, target: Target) -> bool:
+    """False for products with a vector (but for those of a vector and rows of a large matrix), for
+    a few dot products with each row, and for tiny ones."""
     rows, columns, depth = found.rows.extent, found.columns.extent, found.depth.extent
-    if min(rows, columns) < 2 or depth < 2:
+    if rows == 1 and columns >= WIDE and streams(found, target):
+        return True
+    if pattern is not Pattern.CONTRACTION or min(rows, columns) < 2 or depth < 2:
         return False
     along_depth = unit(found.left, found.depth) and unit(found.right, found.depth)
     if columns < FEW_COLUMNS and along_depth and depth >= 64:
@@ -99,7 +105,7 @@ class _Nest:
         self.kernel, self.found, self.tiles = kernel, found, tiles
         self.frame = Frame(kernel, found, tiles)
         self.right: Operand = right_operand(self.frame, target)
-        self.left: Operand = left_operand(self.frame)
+        self.left: Operand = left_operand(self.frame, target)
         self.sums: Destination = destination(self.frame)
 
     def function(self) -> loops.Function:

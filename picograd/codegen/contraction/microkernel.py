@@ -102,6 +102,10 @@ def _factors(
             index = right.index.substitute(frame.at(column=tile.column + column, depth=depth))
             load = loops.Load(right.memory, index, lanes, tile.edge(frame, column))
         body.append(loops.Let(f"y{v}", load))
+        if tiles.prefetches and right.index is not None:
+            ahead = tile.column + tiles.width + v * lanes
+            index = right.index.substitute(frame.at(column=ahead, depth=depth))
+            body.append(loops.Prefetch(right.memory, index))
     for r in range(tiles.height):
         if left.index is None:
             index = left.position(tile.left_panel, constant(r), k)

@@ -23,7 +23,7 @@ from picograd.codegen import loops
 from picograd.codegen.contraction.axes import Contraction, Group
 from picograd.codegen.contraction.expressions import accesses, walk
 from picograd.codegen.contraction.frame import Frame, inside, lane_index
-from picograd.codegen.contraction.tiles import Tiles, ceil_div, round_up
+from picograd.codegen.contraction.tiles import LINE, Tiles, ceil_div, round_up
 from picograd.codegen.contraction.transpose import transpose
 from picograd.codegen.loops import Home, Statement
 from picograd.codegen.target import Target
@@ -32,7 +32,9 @@ from picograd.graph.index import Index, Var, constant, of
 from picograd.schedule.kernel import Access, Expr
 
 # With at most this many rows the right factor is read so rarely that packing costs as much.
-FEW_ROWS = 8
+FEW_ROWS = 16
+# Lines of the first-level cache that share one place, at least.
+WAYS = 8
 # Up to this depth a left factor that is strided along k stays in the first-level cache.
 SHALLOW = 64
 # A factor of at most this many parts is transposed in registers.
@@ -84,6 +86,21 @@ def packs_right(found: Contraction, target: Target) -> bool:
     return span > target.l2 // 2
 
 
+def streams(found: Contraction, target: Target) -> bool:
+    """Whether the right factor is so large, and the rows are so few, that reading it is what
+    takes the time."""
+    columns, depth = found.columns.extent, found.depth.extent
+    large = columns * depth * found.accumulator.itemsize > target.l2 // 2
+    return large and found.rows.extent <= FEW_ROWS and not packs_right(found, target)
+
+
+def _collide(step: int, lines: int, target: Target) -> bool:
+    """Whether lines that are `step` bytes apart displace each other in the first-level cache."""
+    sets = target.l1 // (WAYS * LINE)
+    places = [line * step // LINE % sets for line in range(lines)]
+    return max(places.count(place) for place in places) > WAYS - 2
+
+
 def right_operand(frame: Frame, target: Target) -> Operand:
     """The right factor in place, or memory for the panels of one task."""
     found, tiles = frame.contraction, frame.tiles
@@ -97,11 +114,13 @@ def right_operand(frame: Frame, target: Target) -> Operand:
     return Operand(memory, None, panel, 1, tiles.width)
 
 
-def left_operand(frame: Frame) -> Operand:
+def left_operand(frame: Frame, target: Target) -> Operand:
     """The left factor in place, or memory for the panels of one row block."""
     found, tiles = frame.contraction, frame.tiles
     steps = plain(found.left, found.rows, found.depth, found.accumulator)
-    if steps is not None and (abs(steps[1]) <= 1 or found.depth.extent <= SHALLOW):
+    size = found.accumulator.itemsize
+    near = steps is not None and not _collide(steps[0] * size, tiles.height, target)
+    if steps is not None and near and (abs(steps[1]) <= 1 or found.depth.extent <= SHALLOW):
         assert isinstance(found.left, Access)
         return Operand(frame.memories[found.left.buffer], found.left.index)
     if unit(found.left, found.rows) > unit(found.left, found.depth):

@@ -32,6 +32,7 @@ class Tiles:
     row_parts, column_parts    parts that M and N are cut into for threads
     row_blocks                 blocks of rows in all (a multiple of row_parts): the rows of one
                                block over one depth block stay in the second-level cache
+    streamed                   the right factor is read once, in place, from main memory
     """
 
     lanes: int
@@ -44,6 +45,13 @@ class Tiles:
     row_parts: int
     column_parts: int
     row_blocks: int
+    streamed: bool = False
+
+    @property
+    def prefetches(self) -> bool:
+        """Whether the right factor's next tile is asked for: with several rows there is too much
+        to do in between for the machine to see by itself where reading will go on."""
+        return self.streamed and self.height > 1
 
     @property
     def width(self) -> int:
@@ -71,6 +79,12 @@ def round_up(number: int, multiple: int) -> int:
 
 # A task shorter than this is not worth another thread.
 TASK_NANOSECONDS = 20_000
+# Cache lines of the right factor that are read side by side.
+LINES_AHEAD = 48
+# Bytes of a cache line, and of a page of memory.
+LINE, PAGE = 64, 4096
+# Accumulators and the most vectors of a register tile, with 16 and with 32 registers.
+REGISTER_TILES = (12, 2), (24, 4)
 # Tasks for each thread, so that threads of unequal speed finish together.
 TASKS_PER_THREAD = 4
 
@@ -83,9 +97,12 @@ def choose(
     dtype: DType,
     target: Target,
     packs_right: bool,
+    streams: bool = False,
 ) -> Tiles:
     """The tiles of a contraction of these extents."""
     lanes = _lanes(columns, target.lanes(dtype))
+    if streams:
+        return _streamed(batch, rows, columns, depth, lanes, dtype.itemsize, target)
     vectors, height = register_tile(rows, ceil_div(columns, lanes), target.registers)
     row_tiles, column_tiles = ceil_div(rows, height), ceil_div(columns, vectors * lanes)
     depth_blocks = _depth_blocks(depth, height, vectors * lanes, dtype.itemsize, target)
@@ -113,6 +130,38 @@ def choose(
     )
 
 
+def _streamed(
+    batch: int, rows: int, columns: int, depth: int, lanes: int, itemsize: int, target: Target
+) -> Tiles:
+    """All rows in one tile, and blocks of k so short that the lines of all their rows, read side
+    by side from left to right, stay in the first-level cache until they are used.
+
+    Parts of the columns are about a page wide: pages are expensive to find.
+    """
+    accumulators, widest = REGISTER_TILES[target.registers >= 32]
+    widest = 2 * widest if rows == 1 else widest
+    vectors = max(1, min(widest, accumulators // rows, ceil_div(columns, lanes)))
+    lines = ceil_div(vectors * lanes * itemsize, LINE)
+    depth_blocks = ceil_div(depth, max(4, LINES_AHEAD // lines))
+    column_tiles = ceil_div(columns, vectors * lanes)
+    pages = ceil_div(columns * itemsize, PAGE)
+    wanted = min(max(pages, target.threads), TASKS_PER_THREAD * target.threads)
+    parts = min(column_tiles, ceil_div(wanted, batch))
+    return Tiles(
+        lanes,
+        vectors,
+        rows,
+        ceil_div(depth, depth_blocks),
+        1,
+        column_tiles,
+        depth_blocks,
+        1,
+        parts,
+        1,
+        streamed=True,
+    )
+
+
 def _lanes(columns: int, lanes: int) -> int:
     """The vector width: narrower when there are few columns."""
     while lanes > 1 and lanes // 2 >= columns:
@@ -125,7 +174,7 @@ def register_tile(rows: int, column_vectors: int, registers: int) -> tuple[int, 
 
     The rest holds a row of the right factor and one broadcast element of the left one.
     """
-    accumulators, widest = (24, 4) if registers >= 32 else (12, 2)
+    accumulators, widest = REGISTER_TILES[registers >= 32]
     tiles = [
         (vectors, height)
         for vectors in range(1, min(widest, column_vectors) + 1)

@@ -216,6 +216,14 @@ class Memories:
         text = f"call void @{name}({kind} {value}, ptr align {align} {pointer}, {masks} {several})"
         self.guarded(single, text)
 
+    def prefetch(self, memory: Memory, index: Index, write: bool) -> None:
+        """Ask for the cache line of an element."""
+        pointer = self.indices.address(self.base(memory), stored(memory.dtype), index)
+        self.builder.declare("llvm.prefetch.p0", "void", "ptr, i32, i32, i32")
+        self.builder.perform(
+            f"call void @llvm.prefetch.p0(ptr {pointer}, i32 {int(write)}, i32 3, i32 1)"
+        )
+
     def _stream(self, memory: Memory, index: Index, value: str, lanes: int) -> None:
         """A store past the caches. It needs an aligned address, which a user's buffer may not
         have: then the ordinary store runs."""

@@ -44,6 +44,7 @@ from picograd.codegen.loops import (
     MulAdd,
     Phase,
     Predicate,
+    Prefetch,
     Ref,
     Shuffle,
     Statement,
@@ -143,6 +144,8 @@ class PhaseRenderer:
                 self.branch(self.indices.mask(mask, 1), body)
             case Fail(condition):
                 self.fail(condition)
+            case Prefetch(memory, index, write):
+                self.memories.prefetch(memory, index, write)
             case Barrier():
                 raise ValueError("a barrier is for GPUs")
 
