@@ -13,8 +13,8 @@ from picograd.codegen import loops
 from picograd.codegen.contraction.axes import Contraction
 from picograd.codegen.contraction.expressions import accesses
 from picograd.codegen.contraction.frame import Frame, lane_index
-from picograd.codegen.contraction.microkernel import Destination, Tile
 from picograd.codegen.contraction.packing import each
+from picograd.codegen.contraction.places import Destination, Tile
 from picograd.codegen.contraction.tiles import round_up
 from picograd.codegen.expressions import cast
 from picograd.codegen.loops import Home, Statement, Value

@@ -18,6 +18,7 @@ from picograd.codegen.contraction.lanes import widen
 from picograd.codegen.contraction.tiles import Tiles, round_up
 from picograd.codegen.expressions import Body, Names
 from picograd.codegen.loops import Home, Statement, Value
+from picograd.codegen.target import Target
 from picograd.dtypes import DType, int64
 from picograd.graph.index import ZERO, Index, Var, constant, of
 from picograd.graph.mask import Mask
@@ -44,6 +45,7 @@ class Frame:
     kernel: Kernel
     contraction: Contraction
     tiles: Tiles
+    target: Target
     batch: Index = ZERO
     block: Index = ZERO
     begin: Index = ZERO

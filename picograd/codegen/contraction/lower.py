@@ -39,9 +39,10 @@ from picograd.codegen.contraction import axes
 from picograd.codegen.contraction.axes import Contraction
 from picograd.codegen.contraction.epilogue import destination, finish
 from picograd.codegen.contraction.frame import Frame
-from picograd.codegen.contraction.microkernel import Destination, Tile, accumulate
+from picograd.codegen.contraction.microkernel import accumulate
 from picograd.codegen.contraction.packing import (
     Operand,
+    Panels,
     left_operand,
     pack_left,
     pack_right,
@@ -50,6 +51,7 @@ from picograd.codegen.contraction.packing import (
     streams,
     unit,
 )
+from picograd.codegen.contraction.places import Destination, Tile
 from picograd.codegen.contraction.tiles import Tiles, choose, tile_work
 from picograd.codegen.loops import Statement
 from picograd.codegen.target import Target
@@ -103,9 +105,9 @@ class _Nest:
 
     def __init__(self, kernel: Kernel, found: Contraction, tiles: Tiles, target: Target) -> None:
         self.kernel, self.found, self.tiles = kernel, found, tiles
-        self.frame = Frame(kernel, found, tiles)
-        self.right: Operand = right_operand(self.frame, target)
-        self.left: Operand = left_operand(self.frame, target)
+        self.frame = Frame(kernel, found, tiles, target)
+        self.right: Operand = right_operand(self.frame)
+        self.left: Operand = left_operand(self.frame)
         self.sums: Destination = destination(self.frame)
 
     def function(self) -> loops.Function:
@@ -147,12 +149,9 @@ class _Nest:
         first = column_part * tiles.column_tiles // tiles.column_parts
         end = (column_part + 1) * tiles.column_tiles // tiles.column_parts
         body: tuple[Statement, ...] = ()
-        if self.right.index is None:
-            tile = Var("jp", 0, tiles.column_tiles - 1)
-            named, panel = self._local("panel", tile, first, tiles.part_columns)
-            packed = pack_right(self.frame, self.right, tile, panel)
-            body = (loops.For(tile, first, end, named + packed, independent=True),)
         blocks = tiles.row_blocks // tiles.row_parts
+        if self.right.index is None:
+            body = self._pack_right(Var("jp", 0, tiles.column_tiles - 1), first, end)
         var = Var("rows", 0, blocks - 1)
         block = row_part * blocks + (of(var) if blocks > 1 else ZERO)
         inner = self._row_block(block, first, end)
@@ -174,9 +173,8 @@ class _Nest:
             tile = Var("ip", 0, tiles.row_tiles - 1)
             statements, row, _ = self._row(tile)
             named, panel = self._local("panel", tile, first, tiles.block_rows)
-            packed = pack_left(frame, self.left, row, panel)
-            packed = (*statements, *named, *packed)
-            body = (loops.For(tile, first, end, packed, independent=True),)
+            panels = Panels(tile, first, end, statements + named, row, panel)
+            body = pack_left(frame, self.left, panels)
         column_tile, row_tile = (
             Var("j", 0, tiles.column_tiles - 1),
             Var("i", 0, tiles.row_tiles - 1),
@@ -184,7 +182,8 @@ class _Nest:
         before, right_panel = self._local("panel", column_tile, first_column, tiles.part_columns)
         statements, row, skipped = self._row(row_tile)
         named, left_panel = self._local("panel", row_tile, first, tiles.block_rows)
-        place = Tile(row, of(column_tile) * tiles.width, skipped, left_panel, right_panel)
+        column = of(column_tile) * tiles.width
+        place = Tile(of(row_tile), row, column, skipped, left_panel, right_panel)
         inner = (
             *statements,
             *(named if self.left.index is None else ()),
@@ -194,6 +193,12 @@ class _Nest:
         rows = loops.For(row_tile, first, end, inner)
         before = before if self.right.index is None else ()
         return (*body, loops.For(column_tile, first_column, end_column, (*before, rows)))
+
+    def _pack_right(self, tile: Var, first: Index, end: Index) -> tuple[Statement, ...]:
+        """Fill the panels of column tiles."""
+        named, panel = self._local("panel", tile, first, self.tiles.part_columns)
+        panels = Panels(tile, first, end, named, of(tile) * self.tiles.width, panel)
+        return pack_right(self.frame, self.right, panels)
 
     def _local(
         self, stem: str, tile: Var, first: Index, count: int

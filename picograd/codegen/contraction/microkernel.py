@@ -13,50 +13,14 @@ stores only, which are outside the loop over k.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from picograd.codegen import loops
-from picograd.codegen.contraction.frame import Frame, inside, lane_index
+from picograd.codegen.contraction import prefetch
+from picograd.codegen.contraction.frame import Frame, lane_index
 from picograd.codegen.contraction.packing import Operand
+from picograd.codegen.contraction.places import Destination, Tile
 from picograd.codegen.loops import Statement, Value
 from picograd.graph.index import ZERO, Index, Var, constant, of
 from picograd.graph.mask import Mask
-
-
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """Where a tile's sums go: to `index`, a function of the groups' variables, of a memory that
-    holds all sums (an argument or the workspace) and keeps partial ones between depth blocks; or,
-    without an index, to one tile in scratch."""
-
-    memory: loops.Memory
-    index: Index | None
-
-    def position(self, frame: Frame, tile: Tile, row: Index, column: Index) -> Index:
-        """Where the sum of a row and column of the tile is."""
-        if self.index is None:
-            return row * frame.tiles.width + column
-        return self.index.substitute(frame.at(row=tile.row + row, column=tile.column + column))
-
-    def mask(self, frame: Frame, tile: Tile, column: Index) -> Mask:
-        """Where a column of the tile exists."""
-        return Mask() if self.index is None else tile.edge(frame, column)
-
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """The current tile: its first row and column, the rows at its start that belong to the tile
-    before it, and the numbers of its panels among the packed ones."""
-
-    row: Index
-    column: Index
-    skipped: Index
-    left_panel: Index
-    right_panel: Index
-
-    def edge(self, frame: Frame, column: Index) -> Mask:
-        """Where a column of the tile exists."""
-        return inside(self.column + column, frame.contraction.columns.extent)
 
 
 def accumulate(
@@ -83,8 +47,9 @@ def accumulate(
             stores.append(loops.Store(destination.memory, position, accumulator, mask))
     k = Var("k", 0, tiles.depth - 1)
     body = _factors(frame, left, right, tile, of(k))
+    body += prefetch.factors(frame, left, right, tile, of(k))
     loop = loops.For(k, ZERO, frame.length, body, carried=tuple(carried))
-    return (loop, *stores)
+    return (*prefetch.sums(frame, destination, tile), loop, *stores)
 
 
 def _factors(
@@ -102,10 +67,6 @@ def _factors(
             index = right.index.substitute(frame.at(column=tile.column + column, depth=depth))
             load = loops.Load(right.memory, index, lanes, tile.edge(frame, column))
         body.append(loops.Let(f"y{v}", load))
-        if tiles.prefetches and right.index is not None:
-            ahead = tile.column + tiles.width + v * lanes
-            index = right.index.substitute(frame.at(column=ahead, depth=depth))
-            body.append(loops.Prefetch(right.memory, index))
     for r in range(tiles.height):
         if left.index is None:
             index = left.position(tile.left_panel, constant(r), k)

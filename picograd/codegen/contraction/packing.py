@@ -96,15 +96,15 @@ def streams(found: Contraction, target: Target) -> bool:
 
 def _collide(step: int, lines: int, target: Target) -> bool:
     """Whether lines that are `step` bytes apart displace each other in the first-level cache."""
-    sets = target.l1 // (WAYS * LINE)
+    sets = max(1, target.l1 // (WAYS * LINE))
     places = [line * step // LINE % sets for line in range(lines)]
     return max(places.count(place) for place in places) > WAYS - 2
 
 
-def right_operand(frame: Frame, target: Target) -> Operand:
+def right_operand(frame: Frame) -> Operand:
     """The right factor in place, or memory for the panels of one task."""
     found, tiles = frame.contraction, frame.tiles
-    if not packs_right(found, target):
+    if not packs_right(found, frame.target):
         assert isinstance(found.right, Access)
         return Operand(frame.memories[found.right.buffer], found.right.index)
     depth = round_up(tiles.depth, tiles.lanes) if _transposes(found, tiles) else tiles.depth
@@ -114,18 +114,18 @@ def right_operand(frame: Frame, target: Target) -> Operand:
     return Operand(memory, None, panel, 1, tiles.width)
 
 
-def left_operand(frame: Frame, target: Target) -> Operand:
+def left_operand(frame: Frame) -> Operand:
     """The left factor in place, or memory for the panels of one row block."""
     found, tiles = frame.contraction, frame.tiles
     steps = plain(found.left, found.rows, found.depth, found.accumulator)
     size = found.accumulator.itemsize
-    near = steps is not None and not _collide(steps[0] * size, tiles.height, target)
+    near = steps is not None and not _collide(steps[0] * size, tiles.height, frame.target)
     if steps is not None and near and (abs(steps[1]) <= 1 or found.depth.extent <= SHALLOW):
         assert isinstance(found.left, Access)
         return Operand(frame.memories[found.left.buffer], found.left.index)
     if unit(found.left, found.rows) > unit(found.left, found.depth):
         line, depth = 1, _panel_width(tiles.height, tiles.lanes)[1]
-        panel = tiles.depth * depth
+        panel = tiles.depth * depth + tiles.lanes  # panels begin at different places in a cache
     else:
         line, depth = round_up(tiles.depth, tiles.lanes) + tiles.lanes, 1
         panel = tiles.height * line
@@ -141,30 +141,52 @@ def _panel_width(height: int, lanes: int) -> tuple[int, int]:
     return narrow, round_up(height, narrow)
 
 
-def pack_right(frame: Frame, operand: Operand, tile: Var, panel: Index) -> tuple[Statement, ...]:
-    """Fill the panel of column tile `tile` for the current depth block."""
+@dataclass(frozen=True, slots=True)
+class Panels:
+    """The tiles whose panels are packed together: `tile` from `first` to `end`, what comes before
+    a tile's panel is filled, the first line of the tile, and the number of its panel."""
+
+    tile: Var
+    first: Index
+    end: Index
+    before: tuple[Statement, ...]
+    line: Index
+    panel: Index
+
+    def each(self, body: tuple[Statement, ...]) -> loops.For:
+        """For every panel."""
+        return loops.For(self.tile, self.first, self.end, self.before + body, independent=True)
+
+
+def pack_right(frame: Frame, operand: Operand, panels: Panels) -> tuple[Statement, ...]:
+    """Fill the panels of column tiles for the current depth block.
+
+    A factor whose rows are contiguous is read row by row, through all panels: few pages and
+    cache lines are open at a time.
+    """
     found, tiles = frame.contraction, frame.tiles
     k, lane = Var("kp", 0, tiles.depth - 1), lane_index(tiles.lanes)
     named, depth = frame.depth_at(of(k))
 
     def store(offset: Index) -> tuple[Statement, ...]:
-        column = of(tile) * tiles.width + offset
+        column = panels.line + offset
         edge = inside(column, found.columns.extent)
         values = frame.at(column=column, depth=depth)
         body, value = frame.evaluate(found.right, values, edge, tiles.lanes)
-        return (*body, loops.Store(operand.memory, operand.position(panel, offset, of(k)), value))
+        position = operand.position(panels.panel, offset, of(k))
+        return (*body, loops.Store(operand.memory, position, value))
 
     if _along_depth(found):
         v = Var("vp", 0, tiles.vectors - 1)
         if _transposes(found, tiles):
-            inner = _pack_block(frame, operand, of(tile) * tiles.width, of(v), panel)
+            inner = _pack_block(frame, operand, panels.line, of(v), panels.panel)
         else:  # stay on the same cache lines
             inner = each(k, frame.length, named + store(of(v) * tiles.lanes + lane))
-        return (each(v, constant(tiles.vectors), (inner,)),)
-    body = named
+        return (panels.each((each(v, constant(tiles.vectors), (inner,)),)),)
+    body: tuple[Statement, ...] = ()
     for v in range(tiles.vectors):
         body += store(lane + v * tiles.lanes)
-    return (each(k, frame.length, body),)
+    return (each(k, frame.length, (*named, panels.each(body))),)
 
 
 def _along_depth(found: Contraction) -> bool:
@@ -203,29 +225,28 @@ def _pack_block(frame: Frame, operand: Operand, first: Index, v: Index, panel: I
     return each(chunk, (frame.length + (lanes - 1)) // lanes, body)
 
 
-def pack_left(frame: Frame, operand: Operand, row: Index, panel: Index) -> tuple[Statement, ...]:
-    """Fill the panel of the row tile that begins at `row` for the current depth block."""
+def pack_left(frame: Frame, operand: Operand, panels: Panels) -> tuple[Statement, ...]:
+    """Fill the panels of row tiles for the current depth block."""
     if operand.line_step == 1:
-        return _pack_columns(frame, operand, row, panel)
-    return _pack_rows(frame, operand, row, panel)
+        return _pack_columns(frame, operand, panels)
+    return (panels.each(_pack_rows(frame, operand, panels.line, panels.panel)),)
 
 
-def _pack_columns(
-    frame: Frame, operand: Operand, row: Index, panel: Index
-) -> tuple[Statement, ...]:
-    """For each k one vector of rows."""
+def _pack_columns(frame: Frame, operand: Operand, panels: Panels) -> tuple[Statement, ...]:
+    """For each k, one after the other, a vector of rows of each panel."""
     found, tiles = frame.contraction, frame.tiles
     lanes, width = _panel_width(tiles.height, tiles.lanes)
     k = Var("ka", 0, tiles.depth - 1)
-    body, depth = frame.depth_at(of(k))
+    named, depth = frame.depth_at(of(k))
+    body: tuple[Statement, ...] = ()
     for start in range(0, width, lanes):
         offset = lane_index(lanes) + start
         edge = inside(offset, tiles.height)
-        values = frame.at(row=row + offset, depth=depth)
+        values = frame.at(row=panels.line + offset, depth=depth)
         statements, value = frame.evaluate(found.left, values, edge, lanes)
-        store = loops.Store(operand.memory, operand.position(panel, offset, of(k)), value)
-        body += (*statements, store)
-    return (each(k, frame.length, body),)
+        position = operand.position(panels.panel, offset, of(k))
+        body += (*statements, loops.Store(operand.memory, position, value))
+    return (each(k, frame.length, (*named, panels.each(body))),)
 
 
 def _pack_rows(frame: Frame, operand: Operand, row: Index, panel: Index) -> tuple[Statement, ...]:

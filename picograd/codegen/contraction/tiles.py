@@ -48,12 +48,6 @@ class Tiles:
     streamed: bool = False
 
     @property
-    def prefetches(self) -> bool:
-        """Whether the right factor's next tile is asked for: with several rows there is too much
-        to do in between for the machine to see by itself where reading will go on."""
-        return self.streamed and self.height > 1
-
-    @property
     def width(self) -> int:
         """Columns of a register tile."""
         return self.vectors * self.lanes
@@ -110,12 +104,14 @@ def choose(
     row_parts, column_parts = _parts(
         batch, row_tiles, column_tiles, tile_work(height, vectors, depth), target, packs_right
     )
-    share = max(target.l3 // (2 * target.threads), target.l2 // 2)
+    block_tiles = max(1, (target.l2 // 5) // (height * length * dtype.itemsize))
+    row_blocks = ceil_div(ceil_div(row_tiles, row_parts), block_tiles) * row_parts
+    share = target.l2 // 4
+    if row_blocks > row_parts:  # panels are used again: they may be further away
+        share = max(target.l3 // (2 * target.threads), share)
     widest = max(1, share // (length * vectors * lanes * dtype.itemsize))
     if packs_right:
         column_parts = max(column_parts, ceil_div(column_tiles, widest))
-    block_tiles = max(1, (target.l2 // 5) // (height * length * dtype.itemsize))
-    row_blocks = ceil_div(ceil_div(row_tiles, row_parts), block_tiles) * row_parts
     return Tiles(
         lanes,
         vectors,
@@ -194,9 +190,7 @@ def _cost(vectors: int, height: int, rows: int, column_vectors: int) -> float:
 def _depth_blocks(depth: int, height: int, width: int, itemsize: int, target: Target) -> int:
     """Blocks of k so short that a panel of the left factor stays in the first-level cache and one
     of the right factor in a part of the second: about 512 of them for a 6 x 64 tile of float32."""
-    longest = min(
-        target.l2 * 3 // (16 * width * itemsize), target.l1 * 9 // (16 * height * itemsize)
-    )
+    longest = min(target.l2 // (8 * width * itemsize), target.l1 * 9 // (16 * height * itemsize))
     return ceil_div(depth, max(1, longest))
 
 
