@@ -171,6 +171,43 @@ def test_blocks_and_parts(equation: str, monkeypatch: pytest.MonkeyPatch) -> Non
     check(case, TINY)
 
 
+@pytest.mark.parametrize("rows, threads", [(1, 1), (1, 3), (2, 2), (7, 2), (16, 1)])
+def test_few_rows_stream_a_large_factor(rows: int, threads: int) -> None:
+    target = replace(AVX512, l2=4096, threads=threads)
+    extents = {"m": rows, "n": 1030, "k": 61}
+    for case in (
+        contractions.product("mk,kn->mn", extents),
+        contractions.linear(extents, "mk,kn->mn"),
+    ):
+        function = lower_contraction(case.kernel, target)
+        assert function is not None
+        found = list(loops.statements(function.phases[0].body))
+        assert any(isinstance(s, loops.For) and s.var.name == "block" for s in found)
+        assert any(isinstance(s, loops.Prefetch) for s in found) == (rows > 1)
+        assert not any(memory.name == "right" for memory in function.memories)
+        check(case, target)
+
+
+def test_matrices_of_a_batch_are_asked_for_ahead() -> None:
+    case = contractions.product("bmk,bkn->bmn", {"b": 3, "m": 40, "n": 100, "k": 36})
+    function = lower_contraction(case.kernel, AVX512)
+    assert function is not None
+    found = list(loops.statements(function.phases[0].body))
+    asked = {s.memory.name for s in found if isinstance(s, loops.Prefetch)}
+    assert asked == {"a0", "a1"}
+    check(case, AVX512)
+
+
+@pytest.mark.parametrize("equation", ["mk,kn->mn", "mk,nk->mn"])
+def test_the_next_depth_block_is_asked_for(equation: str) -> None:
+    case = contractions.product(equation, {"m": 17, "n": 100, "k": 300})
+    function = lower_contraction(case.kernel, TINY)
+    assert function is not None
+    found = list(loops.statements(function.phases[0].body))
+    assert any(isinstance(s, loops.Prefetch) and s.memory.name == "a1" for s in found)
+    check(case, TINY)
+
+
 def loops_of(function: loops.Function) -> list[loops.For]:
     found = loops.statements(function.phases[0].body)
     return [statement for statement in found if isinstance(statement, loops.For)]
