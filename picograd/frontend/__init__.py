@@ -34,6 +34,7 @@ MODULES = (
     "indexing",
     "hostdata",
     "sorting",
+    "counting",
     "legacy",
     "striding",
     "derived",

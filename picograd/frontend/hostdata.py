@@ -20,16 +20,23 @@ from picograd.frontend.tensor import Tensor, wrap
 from picograd.graph.node import leaf
 from picograd.graph.ops import ConstAttr, Op
 from picograd.runtime import buffer
+from picograd.runtime.buffer import Buffer
 
 
 def values(x: Tensor) -> np.ndarray:
     """The contents as an array that must not be written to; 16-bit floats as float32."""
+    memory(x)
+    array = wrap(x.node)._array()
+    return array.astype(np.float32) if x.dtype.is_float and x.dtype.itemsize == 2 else array
+
+
+def memory(x: Tensor) -> Buffer:
+    """The memory of the contents, row by row; it must not be written to."""
     node = x.node
     if node.buffer is None:
         batching.check_known(node)
         engine.realize([node])
-    array = wrap(node)._array()
-    return array.astype(np.float32) if x.dtype.is_float and x.dtype.itemsize == 2 else array
+    return cast("Buffer", node.buffer)
 
 
 def known_values(x: Tensor) -> np.ndarray | None:

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import math
 
+from picograd.frontend.counting import searchsorted
 from picograd.frontend.creation import arange, ones, zeros
 from picograd.frontend.selection import choose
-from picograd.frontend.sorting import searchsorted
 from picograd.frontend.tensor import Tensor
 from picograd.nn.weights import embedding
 

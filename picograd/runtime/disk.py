@@ -1,7 +1,8 @@
 """Compiled programs on the disk, so that the next process compiles nothing.
 
 In: a canonical graph (`key`); a program with its machine code (`keep`). Out: the same, loaded
-(`fetch`). Called by `runtime.cpu`. The folder is `PICOGRAD_CACHE` (0: none).
+(`fetch`). Called by `runtime.cpu`; `runtime.sorting` keeps its code here too (`compiled`). The
+folder is `PICOGRAD_CACHE` (0: none).
 
 A key covers all that the code depends on: the graph, the processor, the versions of Python, LLVM
 and NumPy, and the text of every module of picograd that has a part in it, so an entry never
@@ -30,7 +31,7 @@ from picograd.errors import InternalError
 from picograd.graph.index import Index
 from picograd.graph.node import Node, topological
 from picograd.graph.ops import RandomAttr, SliceAttr
-from picograd.runtime.jit import Library, load_image
+from picograd.runtime.jit import Library, compile_ir, load_image
 from picograd.runtime.kernels import CompiledKernel, Outline
 from picograd.schedule.kernel import Kernel, Program
 
@@ -190,6 +191,18 @@ def fetch(name: str) -> Loaded | None:
             return None
         compiled[kernel] = CompiledKernel.of(outline, library)
     return program, compiled
+
+
+def compiled(text: str, target: Target) -> Library:
+    """The machine code of a module that is no kernel, from an earlier process if there is one."""
+    if not enabled():
+        return compile_ir(text, target.cpu, target.features)
+    digest = hashlib.sha256(f"{_version()} {target!r} {text}".encode()).hexdigest()[:40]
+    library = _library(digest)
+    if library is None:
+        library = _libraries[digest] = compile_ir(text, target.cpu, target.features)
+        _write(f"{digest}.code", pickle.dumps((tuple(library.addresses), library.image), 5))
+    return library
 
 
 def _kernels(program: Program) -> list[Kernel]:

@@ -1,0 +1,246 @@
+"""Distinct values, counts, and searching: unique, bincount, histograms, searchsorted.
+
+In: tensors. Out: tensors. What depends on the numbers themselves (how many distinct ones there are)
+is computed on the host, so these functions realise their input.
+
+>>> import picograd
+>>> picograd.unique(picograd.tensor([3, 1, 3]))
+tensor([1, 3])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from picograd.dtypes import DType, bool_, int32, int64
+from picograd.frontend import primitives
+from picograd.frontend.composite import without_derivative
+from picograd.frontend.hostdata import from_array, values
+from picograd.frontend.promotion import wrap_dim
+from picograd.frontend.registry import operation
+from picograd.frontend.tensor import Tensor
+
+
+def _device(x: Tensor) -> str:
+    return x._storage.node.device
+
+
+# --- distinct values and counts ------------------------------------------------------------------
+
+
+@operation()
+def unique(
+    input: Tensor,
+    sorted: bool = True,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    dim: int | None = None,
+) -> Tensor | tuple[Tensor, ...]:
+    """The distinct elements (or slices along `dim`) in order."""
+    array = values(input)
+    axis = None if dim is None else wrap_dim(dim, input.ndim)
+    found, inverse, counts = np.unique(array, return_inverse=True, return_counts=True, axis=axis)
+    inverse = inverse.reshape(array.shape) if axis is None else inverse.reshape(-1)
+    place = _device(input)
+    distinct = primitives.cast(from_array(found, place), input.dtype)
+    result = [without_derivative("unique", distinct, input)]
+    if return_inverse:
+        result.append(from_array(inverse.astype(np.int64), place))
+    if return_counts:
+        result.append(from_array(counts.astype(np.int64), place))
+    return result[0] if len(result) == 1 else tuple(result)
+
+
+@operation()
+def unique_consecutive(
+    input: Tensor,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    dim: int | None = None,
+) -> Tensor | tuple[Tensor, ...]:
+    """The elements without those that equal the one before."""
+    array = values(input)
+    rows = array.reshape(-1) if dim is None else np.moveaxis(array, dim, 0)
+    starts = np.ones(len(rows), bool)
+    starts[1:] = (rows[1:] != rows[:-1]).any(tuple(range(1, rows.ndim)))
+    found = rows[starts] if dim is None else np.moveaxis(rows[starts], 0, dim)
+    place = _device(input)
+    distinct = primitives.cast(from_array(found, place), input.dtype)
+    result = [without_derivative("unique_consecutive", distinct, input)]
+    if return_inverse:
+        inverse = np.cumsum(starts) - 1
+        result.append(from_array(inverse.reshape(array.shape) if dim is None else inverse, place))
+    if return_counts:
+        edges = np.append(np.flatnonzero(starts), len(rows))
+        result.append(from_array(np.diff(edges), place))
+    return result[0] if len(result) == 1 else tuple(result)
+
+
+@operation()
+def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
+    """How often each number occurs (or the sum of its weights)."""
+    if input.ndim != 1 or input.dtype.is_inexact:
+        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
+    array = values(input)
+    if (array < 0).any():
+        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
+    counts = np.bincount(array, None if weights is None else values(weights), minlength)
+    if weights is not None and weights.dtype.name == "float32":
+        counts = counts.astype(np.float32)
+    return from_array(counts, _device(input))
+
+
+@operation(out=True)
+def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
+    """How many elements fall into each of `bins` equal parts of [min, max]."""
+    if bins <= 0:
+        raise RuntimeError(f"histc(): bins must be > 0, but got {bins}")
+    array = values(input)
+    low, high = (array.min(), array.max()) if min == max and array.size else (min, max)
+    if low == high:
+        low, high = low - 1, high + 1
+    counts, _ = np.histogram(array, bins, (float(low), float(high)))
+    return primitives.cast(from_array(counts, _device(input)), input.dtype)
+
+
+class Histogram(NamedTuple):
+    """The result of `histogram`."""
+
+    hist: Tensor
+    bin_edges: Tensor
+
+
+@operation(out=True)
+def histogram(
+    input: Tensor,
+    bins: int | Tensor = 100,
+    *,
+    range: Sequence[float] | None = None,
+    weight: Tensor | None = None,
+    density: bool = False,
+) -> Histogram:
+    """Counts per bin, and the edges of the bins."""
+    edges = values(bins) if isinstance(bins, Tensor) else bins
+    counts, found = np.histogram(
+        values(input),
+        edges,
+        None if range is None else (range[0], range[1]),
+        weights=None if weight is None else values(weight),
+        density=density,
+    )
+    place = _device(input)
+    return Histogram(
+        primitives.cast(from_array(counts, place), input.dtype),
+        primitives.cast(from_array(found, place), input.dtype),
+    )
+
+
+class HistogramDD(NamedTuple):
+    """The result of `histogramdd`."""
+
+    hist: Tensor
+    bin_edges: tuple[Tensor, ...]
+
+
+def _edges(column: np.ndarray, bins: int, limits: Sequence[float]) -> np.ndarray:
+    """The borders of equal parts of the limits, by default of what the column has."""
+    low, high = limits or ((column.min(), column.max()) if column.size else (0.0, 1.0))
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    return np.linspace(low, high, bins + 1).astype(column.dtype)
+
+
+@operation(method=False, out=True)
+def histogramdd(
+    input: Tensor,
+    bins: int | Sequence[int] | Sequence[Tensor],
+    range: Sequence[float] | None = None,
+    weight: Tensor | None = None,
+    density: bool = False,
+) -> HistogramDD:
+    """Counts of points, the rows of `input`, per box of a grid, and the grid's borders."""
+    points = values(input).reshape(-1, input._shape[-1])
+    wanted = [bins] * points.shape[1] if isinstance(bins, int) else list(bins)
+    if len(wanted) != points.shape[1]:
+        raise RuntimeError(
+            f"histogramdd(): Expected {points.shape[1]} sequences of bin edges or bin counts for "
+            f"points of that many dimensions, got {len(wanted)}"
+        )
+    edges, cells, inside = [], [], np.ones(len(points), bool)
+    for axis, (one, column) in enumerate(zip(wanted, points.T, strict=True)):
+        limits = range[2 * axis : 2 * axis + 2] if range is not None else ()
+        border = values(one) if isinstance(one, Tensor) else _edges(column, one, limits)
+        edges.append(border)
+        inside &= (column >= border[0]) & (column <= border[-1])
+        cell = np.searchsorted(border, column, "right") - 1
+        cells.append(np.minimum(cell, len(border) - 2))
+    counts = np.zeros([len(border) - 1 for border in edges], points.dtype)
+    share = np.ones(len(points), points.dtype) if weight is None else values(weight).reshape(-1)
+    np.add.at(counts, tuple(cell[inside] for cell in cells), share[inside])
+    if density:
+        counts /= counts.sum()
+        for axis, border in enumerate(edges):
+            along = [-1 if n == axis else 1 for n in np.arange(len(edges))]
+            counts /= np.diff(border).reshape(along)
+    place = _device(input)
+    return HistogramDD(from_array(counts, place), tuple(from_array(one, place) for one in edges))
+
+
+# --- searching -----------------------------------------------------------------------------------
+
+
+@operation(out=True)
+def searchsorted(
+    sorted_sequence: Tensor,
+    input: Tensor | float,
+    *,
+    out_int32: bool = False,
+    right: bool = False,
+    side: str | None = None,
+    sorter: Tensor | None = None,
+) -> Tensor:
+    """Where the numbers would be inserted to keep the (innermost) sequence in order.
+
+    `sorter`: the positions that sort the sequence, if it isn't sorted.
+    """
+    where = "right" if right or side == "right" else "left"
+    edges = values(sorted_sequence)
+    if sorter is not None:
+        edges = np.take_along_axis(edges, values(sorter), -1)
+    wanted = values(input) if isinstance(input, Tensor) else np.asarray(input)
+    if edges.ndim == 1:
+        found = np.searchsorted(edges, wanted, where)
+    else:
+        if wanted.shape[:-1] != edges.shape[:-1]:
+            raise RuntimeError(
+                "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 "
+                f"dimensions of boundaries tensor and input value tensor must match, but we got "
+                f"boundaries tensor {list(edges.shape)} and input value tensor {list(wanted.shape)}"
+            )
+        found = np.zeros(wanted.shape, np.int64)
+        for place in np.ndindex(wanted.shape[:-1]):
+            found[place] = np.searchsorted(edges[place], wanted[place], where)
+    dtype: DType = int32 if out_int32 else int64
+    return from_array(np.asarray(found, dtype.numpy), _device(sorted_sequence))
+
+
+@operation(out=True)
+def bucketize(
+    input: Tensor | float, boundaries: Tensor, *, out_int32: bool = False, right: bool = False
+) -> Tensor:
+    """Which bucket of a sorted sequence of boundaries each number belongs to."""
+    return searchsorted(boundaries, input, out_int32=out_int32, right=right)
+
+
+@operation(method=False, out=True, also={"element": "elements", "test_element": "test_elements"})
+def isin(
+    elements: Tensor, test_elements: Tensor, *, assume_unique: bool = False, invert: bool = False
+) -> Tensor:
+    """Whether each element occurs among the test elements."""
+    first = values(elements) if isinstance(elements, Tensor) else np.asarray(elements)
+    second = values(test_elements) if isinstance(test_elements, Tensor) else test_elements
+    place = _device(elements if isinstance(elements, Tensor) else test_elements)
+    return primitives.cast(from_array(np.isin(first, second, invert=invert), place), bool_)
