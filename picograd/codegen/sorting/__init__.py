@@ -1,5 +1,7 @@
 """Orders: the one computation that is no expression over indices, written as LLVM IR at once.
 
-`rows.py`, `blocks.py` and `select.py` write the loops with `text.py`, over the keys of `keys.py`;
-`module.py` puts them together for one element type. `runtime.sorting` compiles and calls them.
+`codegen/sorting/radix.py`, `codegen/sorting/blocks.py` and `codegen/sorting/select.py` write loops
+with `codegen/sorting/text.py`, over the keys of `codegen/sorting/keys.py`;
+`codegen/sorting/module.py` puts them together for one element type. `runtime.sorting` compiles
+and calls them.
 """
