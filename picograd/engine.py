@@ -59,14 +59,21 @@ class _State:
 
     watched: list[weakref.ref[Holder]] = field(default_factory=list)
     spoilt: weakref.WeakSet[Node] = field(default_factory=weakref.WeakSet)  # known to fail
-    traces: list[weakref.WeakSet[Holder]] = field(default_factory=list)  # holders made within each
     pace: Pace = field(default_factory=Pace)
     kernel_watcher: Callable[[str, float], None] | None = None
     cut: bool = False  # whether a limit made a program end within this training step
     lock: threading.RLock = field(default_factory=threading.RLock)
 
 
+class _Traces(threading.local):
+    """The holders made within each `tracing` of this thread, the innermost last."""
+
+    def __init__(self) -> None:
+        self.made: list[weakref.WeakSet[Holder]] = []
+
+
 _state = _State()
+_traces = _Traces()
 __all__ = ["after_write", "clear_cache", "realize", "realize_pending", "statistics", "watch"]
 
 # One storage may collect this many writes before they are computed: a chain of element writes
@@ -89,16 +96,16 @@ def tracing() -> Iterator[weakref.WeakSet[Holder]]:
     Such graphs may stand on holes (`graph/hole.py`). Gives the set of the holders made within it.
     """
     made: weakref.WeakSet[Holder] = weakref.WeakSet()
-    _state.traces.append(made)
+    _traces.made.append(made)
     try:
         yield made
     finally:
-        _state.traces.pop()
+        _traces.made.pop()
 
 
 def check_write(holder: Holder) -> None:
     """Raise RuntimeError for a write, within `tracing`, to what was there before."""
-    if _state.traces and holder not in _state.traces[-1]:
+    if _traces.made and holder not in _traces.made[-1]:
         raise RuntimeError(
             "vmap: in-place arithmetic is not possible on a tensor from outside of the mapped "
             "function: all examples would write to it. Return the new value instead."
@@ -110,17 +117,26 @@ def watch(holder: Holder) -> None:
 
     May compute what is pending, so that a program that never asks for a number stays bounded.
     """
-    if _state.traces:
-        _state.traces[-1].add(holder)
+    if _traces.made:
+        _traces.made[-1].add(holder)
         return
     _state.watched.append(weakref.ref(holder))
-    if _state.pace.is_due(env.GRAPH_NODES.get()):
-        realize_pending()
+    pace = _state.pace
+    if pace.created < pace.quiet:
+        pace.created += 1
+    elif pace.is_due(env.GRAPH_NODES.get()):
+        _cut()
+
+
+def count(values: int) -> None:
+    """Count values that wait to be computed and have no holder."""
+    if not _traces.made:
+        _state.pace.created += values
 
 
 def after_write(holder: Holder) -> None:
     """Tell that a holder's node was replaced by a write. May compute what is pending."""
-    if _state.traces:
+    if _traces.made:
         return
     _state.watched.append(weakref.ref(holder))
     holder.writes += 1
@@ -128,7 +144,7 @@ def after_write(holder: Holder) -> None:
     if holder.writes >= WRITES_PER_PROGRAM:
         realize([holder.node])
     elif due:
-        realize_pending()
+        _cut()
 
 
 def end_phase(last: bool = False) -> None:
@@ -142,7 +158,7 @@ def end_phase(last: bool = False) -> None:
     enough = min(limit // 4, STEP_NODES if last else PHASE_NODES)
     if _state.pace.created > enough or (last and _state.cut):
         _state.pace.ran(asked=True)  # the same phase will end here again
-        realize_pending()
+        _cut()
     _state.cut = _state.cut and not last
     _state.pace.end_phase(limit)
 
@@ -152,6 +168,12 @@ def expect_phases() -> None:
     expect steps to come."""
     realize_pending()
     _state.pace.expect_phases(env.GRAPH_NODES.get())
+
+
+def _cut() -> None:
+    """Compute what is pending because of a limit."""
+    realize_pending()
+    _state.cut = True
 
 
 def realize_pending() -> None:
@@ -172,7 +194,6 @@ def realize_pending() -> None:
                     _run(roots, order, waiting)
             except IndexError:
                 _salvage(roots)
-        _state.cut = True
 
 
 def realize(nodes: Sequence[Node]) -> None:

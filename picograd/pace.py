@@ -41,7 +41,8 @@ class Pace:
 
     def __init__(self) -> None:
         self.created = 0  # values since the last run
-        self._total = 0  # values ever
+        self.quiet = 0  # so many may be created before `is_due` has to be asked
+        self._before = 0  # values until the last run
         self._depth: int | None = None  # of the loop to cut at
         self._came: dict[int, int] = {}  # depth of a loop -> the total when it last came round
         self._stack: Stack | None = None  # at the last look
@@ -79,13 +80,14 @@ class Pace:
             least = FIRST_NODES if self._depth is None else LOOP_NODES
             self._patience = max(often, self._phase(), least)
             self._stack = None
-        self.created = 0
+        self._before += self.created
+        self.created = self.quiet = 0
 
     def is_due(self, limit: int) -> bool:
         """Count one more pending value. True when now is the moment to compute, at the latest
         after `limit` values."""
         self.created += 1
-        self._total += 1
+        self.quiet = min(self._patience, limit) - 1
         if self.created > limit:
             self._depth = None
             self._patience = limit if self._is_resting() else 0  # 0: another loop has begun
@@ -108,14 +110,14 @@ class Pace:
 
     def _came_round(self, longest: int) -> bool:
         """True when the loop to cut at, or one around it, has begun another iteration."""
-        before, now = self._stack, _stack()
-        at_once = self._looked == self._total - 1
-        self._stack, self._looked = now, self._total
+        before, now, total = self._stack, _stack(), self._before + self.created
+        at_once = self._looked == total - 1
+        self._stack, self._looked = now, total
         depth = None if before is None else _went_back(before, now)
         if depth is None or (self._depth is not None and depth > self._depth):
             return False
-        span = self._total - self._came.get(depth, self._total)
-        self._came[depth] = self._total
+        span = total - self._came.get(depth, total)
+        self._came[depth] = total
         if self._depth is None or 0 < span <= longest:
             self._depth = depth
         return at_once  # else it came round some time ago

@@ -19,6 +19,7 @@ from picograd.frontend.elementwise import add, mul
 from picograd.frontend.naming import recorded_as
 from picograd.frontend.promotion import Number, broadcast_pair, broadcast_to, type_name
 from picograd.frontend.registry import operation
+from picograd.frontend.stamps import stamped
 from picograd.frontend.tensor import Tensor
 from picograd.graph.ops import Combiner, Op
 
@@ -93,21 +94,34 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     if input.ndim == 1 and other.ndim == 1:
         return dot(input, other)
     check_same(input, other, "addmm_impl_cpu_")
-    a = input if input.ndim > 1 else primitives.reshape(input, (1, *input._shape))
-    b = other if other.ndim > 1 else primitives.reshape(other, (*other._shape, 1))
-    if a._shape[-1] != b._shape[-2]:
-        _refuse(input, other, a, b)
-    result = multiply(a, b)
+    if input._shape[-1] != (other._shape[-2] if other.ndim > 1 else other._shape[0]):
+        _refuse(input, other, *_as_matrices(input, other))
+    name = step_name(len(input._shape), len(other._shape))
+    result = stamped(name, product, (input, other))
     if result._meta is not None:
         watching.watch_factors(result, input, other)
+    return result
+
+
+def _as_matrices(input: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    """A vector on the left as a row, on the right as a column."""
+    return (
+        input if input.ndim > 1 else primitives.reshape(input, (1, *input._shape)),
+        other if other.ndim > 1 else primitives.reshape(other, (*other._shape, 1)),
+    )
+
+
+def product(input: Tensor, other: Tensor) -> Tensor:
+    """`matmul` of checked operands, one of which has two dimensions or more."""
+    result = multiply(*_as_matrices(input, other))
     if input.ndim == 1:
-        result = primitives.reshape(result, result._shape[:-2] + result._shape[-1:])
-    elif other.ndim == 1:
-        result = primitives.reshape(result, result._shape[:-1])
-    return label(result, _step_name(input.ndim, other.ndim))
+        return primitives.reshape(result, result._shape[:-2] + result._shape[-1:])
+    if other.ndim == 1:
+        return primitives.reshape(result, result._shape[:-1])
+    return result
 
 
-def _step_name(left: int, right: int) -> str:
+def step_name(left: int, right: int) -> str:
     """The name that torch gives the step of a product of tensors of these ranks."""
     if left <= 2 and right <= 2:
         if left == 1:

@@ -28,11 +28,13 @@ from picograd.frontend.promotion import (
     align,
     broadcast_to,
     get_default_dtype,
+    keeps_type,
     operand,
     result_type,
     type_name,
 )
 from picograd.frontend.registry import operation
+from picograd.frontend.stamps import stamped
 from picograd.frontend.tensor import Tensor
 from picograd.graph.ops import Op
 
@@ -51,8 +53,29 @@ def filled_like(x: Tensor, value: Number, dtype: DType | None = None) -> Tensor:
 
 def binary(op: Op, name: str, a: object, b: object) -> Tensor:
     """A primitive of two operands after torch's promotion and broadcasting."""
+    result = directly(op, a, b)
+    if result is not None:
+        return result
     first, second = align(operand(a, "input", name), operand(b, "other", name))
     return primitives.elementwise(op, first, second)
+
+
+def directly(op: Op, a: object, b: object) -> Tensor | None:
+    """A primitive of two operands of one dtype, broadcast; None if there is more to do."""
+    if not isinstance(a, Tensor):
+        return None
+    dtype = a.dtype
+    if not isinstance(b, Tensor):
+        return primitives.with_number(op, a, b) if keeps_type(b, dtype) else None
+    if b.dtype is not dtype or a._storage.node.device != b._storage.node.device:
+        return None
+    if a._shape == b._shape:
+        return primitives.primitive(op, (a, b))
+    return stamped(f"{op.name.capitalize()}Backward0", _broadcast, (a, b), op)
+
+
+def _broadcast(a: Tensor, b: Tensor, op: Op) -> Tensor:
+    return primitives.elementwise(op, *align(a, b))
 
 
 def scaled(x: Operand, alpha: Number, name: str, bound: DType) -> Operand:
@@ -84,6 +107,10 @@ def add(input: Tensor, other: Operand, *, alpha: Number = 1) -> Tensor:
 @operation(inplace=True, out=True, aliases=("subtract",))
 def sub(input: Tensor, other: Operand, *, alpha: Number = 1) -> Tensor:
     """`input - alpha * other`."""
+    if alpha == 1 and alpha is not True and isinstance(input, Tensor) and input.dtype is not bool_:
+        result = directly(Op.SUB, input, other)
+        if result is not None:
+            return result
     a, b = operand(input, "input", "sub"), operand(other, "other", "sub")
     dtypes = [t.dtype if isinstance(t, Tensor) else result_type(t) for t in (a, b)]
     if all(dtype is bool_ for dtype in dtypes):
@@ -131,6 +158,10 @@ def div(input: Tensor, other: Operand, *, rounding_mode: str | None = None) -> T
     """`input / other`; integers become floats unless a rounding mode is given."""
     if rounding_mode == "floor":
         return _integer_division(Op.FLOORDIV, "div_floor", input, other)
+    if rounding_mode is None and isinstance(input, Tensor) and input.dtype.is_inexact:
+        result = directly(Op.DIV, input, other)
+        if result is not None:
+            return result
     a, b = operand(input, "input", "div"), operand(other, "other", "div")
     dtype = result_type(a, b)
     if rounding_mode is None:

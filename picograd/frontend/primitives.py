@@ -59,6 +59,17 @@ def primitive(op: Op, inputs: tuple[Tensor, ...], attr: Attr = NO_ATTR) -> Tenso
     return result
 
 
+def with_number(op: Op, x: Tensor, value: int | float) -> Tensor:
+    """`op` of a tensor and a number as its dtype holds it."""
+    filler = constant_node(value, x.dtype, x._storage.node.device, x._shape)
+    result = wrap(make(op, (x.node, filler)))
+    if state.enabled and (x._meta is not None or x._base is not None):
+        tape.record(op, result, (x, wrap(filler)))
+    if storage._pinned:
+        storage.settle(result._storage.node, [x._storage])
+    return result
+
+
 def elementwise(op: Op, *tensors: Tensor) -> Tensor:
     """An elementwise op; its sources have one shape and, but for WHERE's condition, one dtype."""
     return primitive(op, tensors)
@@ -181,7 +192,7 @@ def update(
 
 
 # Programs use the same few numbers again and again; a known one costs a look-up.
-_constants: dict[tuple[str, DType, str, Shape], Node] = {}
+_constants: dict[tuple[object, ...], Node] = {}
 _CONSTANTS_KEPT = 1024
 
 
@@ -189,7 +200,7 @@ def constant_node(
     value: int | float | complex | bool, dtype: DType, device: str, shape: Shape = ()
 ) -> Node:
     """The node of a constant of any shape."""
-    key = (repr(value), dtype, device, shape)
+    key = (value.__class__, value or repr(value), dtype, device, shape)
     node = _constants.get(key)
     if node is not None and node.buffer is None:
         return node

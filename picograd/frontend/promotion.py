@@ -124,7 +124,7 @@ def result_type(*tensors: Operand) -> DType:
     number: DType | None = None
     for operand in tensors:
         if isinstance(operand, Tensor):
-            if operand.ndim:
+            if operand._shape:
                 ranked = _join(ranked, operand.dtype)
             else:
                 scalar = _join(scalar, operand.dtype)
@@ -243,7 +243,7 @@ def operand(value: object, name: str = "other", function: str = "function") -> O
 
 def common_device(operands: Sequence[Operand]) -> str:
     """The device where the operands meet: that of the tensors of rank > 0, which must agree."""
-    ranked = {t.node.device for t in operands if isinstance(t, Tensor) and t.ndim}
+    ranked = {t._storage.node.device for t in operands if isinstance(t, Tensor) and t._shape}
     if len(ranked) > 1:
         first, second = sorted(ranked)[:2]
         raise RuntimeError(
@@ -266,7 +266,7 @@ def convert(value: Operand, dtype: DType, shape: Shape, device: str) -> Tensor:
     return broadcast_to(primitives.cast(here, dtype), shape)
 
 
-def _keeps_type(number: object, dtype: DType) -> TypeGuard[int | float]:
+def keeps_type(number: object, dtype: DType) -> TypeGuard[int | float]:
     """Whether a Python number is certain not to change the type of a tensor of `dtype`."""
     kind = type(number)
     return (kind is float and dtype.is_float) or (kind is int and dtype is not bool_)
@@ -277,10 +277,10 @@ def align(*operands: Operand, dtype: DType | None = None) -> tuple[Tensor, ...]:
     if len(operands) == 2:
         a, b = operands
         if isinstance(a, Tensor) and isinstance(b, Tensor):
-            same = a.dtype is b.dtype and a.shape == b.shape
-            if same and a.node.device == b.node.device and dtype in (None, a.dtype):
+            same = a.dtype is b.dtype and a._shape == b._shape and dtype in (None, a.dtype)
+            if same and a._storage.node.device == b._storage.node.device:
                 return a, b
-        elif isinstance(a, Tensor) and dtype is None and _keeps_type(b, a.dtype):
+        elif isinstance(a, Tensor) and dtype is None and keeps_type(b, a.dtype):
             return a, primitives.constant(b, a.dtype, a._storage.node.device, a._shape)
     shape: Shape = ()
     for one in operands:

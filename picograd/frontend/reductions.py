@@ -31,6 +31,7 @@ from picograd.frontend.promotion import (
 from picograd.frontend.registry import operation
 from picograd.frontend.return_types import MinMax, ValuesIndices, returning
 from picograd.frontend.selection import choose, maximum, minimum
+from picograd.frontend.stamps import stamped
 from picograd.frontend.tensor import Tensor
 from picograd.graph.ops import Combiner, Op
 
@@ -114,8 +115,11 @@ def mean(
     """The arithmetic mean of a float tensor."""
     x = _inexact(input, "mean", dtype)
     dims = wrap_dims(dim, x.ndim)
-    result = _average(fold(Combiner.SUM, x, dims, keepdim), count(x, dims))
-    return label(result, "MeanBackward0" if dim is None else "MeanBackward1")
+    return stamped("MeanBackward0" if dim is None else "MeanBackward1", _mean, (x,), dims, keepdim)
+
+
+def _mean(x: Tensor, dims: tuple[int, ...], keepdim: bool) -> Tensor:
+    return _average(fold(Combiner.SUM, x, dims, keepdim), count(x, dims))
 
 
 def _average(total: Tensor, number: float) -> Tensor:

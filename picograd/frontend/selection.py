@@ -34,6 +34,7 @@ from picograd.frontend.promotion import (
     type_name,
 )
 from picograd.frontend.registry import operation
+from picograd.frontend.stamps import stamped
 from picograd.frontend.tensor import Tensor
 from picograd.graph.ops import Op
 
@@ -355,7 +356,11 @@ def relu(input: Tensor) -> Tensor:
     """`max(input, 0)` with gradient 0 at 0; -0.0 and NaN stay as they are."""
     if input.dtype is bool_:
         raise RuntimeError("Boolean inputs not supported for relu")
-    return with_rule("ReluBackward0", lambda: _relu(input), (input,), _relu_rule)
+    return stamped("ReluBackward0", _ruled_relu, (input,))
+
+
+def _ruled_relu(x: Tensor) -> Tensor:
+    return with_rule("ReluBackward0", lambda: _relu(x), (x,), _relu_rule)
 
 
 def _relu(x: Tensor) -> Tensor:

@@ -42,6 +42,7 @@ from picograd.frontend.reductions import (
 )
 from picograd.frontend.registry import operation
 from picograd.frontend.selection import choose
+from picograd.frontend.stamps import stamped
 from picograd.frontend.tensor import Tensor
 from picograd.frontend.transcendental import exp, log
 from picograd.graph.ops import Combiner, Op
@@ -256,7 +257,11 @@ def _float_input(x: Tensor, dtype: DType | None, name: str) -> Tensor:
 def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """`exp(input)` divided by its sum over `dim`."""
     x = _float_input(input, dtype, "softmax")
-    dims = (wrap_dim(dim, x.ndim),)
+    return stamped("SoftmaxBackward0", _softmax, (x,), wrap_dim(dim, x.ndim))
+
+
+def _softmax(x: Tensor, dim: int) -> Tensor:
+    dims = (dim,)
 
     def compute() -> Tensor:
         weights = exp(sub(x, shift(x, dims)))
@@ -273,7 +278,11 @@ def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
 def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """The logarithm of softmax, exact where softmax underflows."""
     x = _float_input(input, dtype, "log_softmax")
-    dims = (wrap_dim(dim, x.ndim),)
+    return stamped("LogSoftmaxBackward0", _log_softmax, (x,), wrap_dim(dim, x.ndim))
+
+
+def _log_softmax(x: Tensor, dim: int) -> Tensor:
+    dims = (dim,)
 
     def compute() -> Tensor:
         moved = sub(x, shift(x, dims))

@@ -50,7 +50,7 @@ class Storage:
         self.writes = 0
         # Contents from before the pending writes, the last computed ones first. The graph that
         # waits keeps alive what it still needs; nothing else should.
-        self._past: list[weakref.ref[Node]] = []
+        self._past: list[weakref.ref[Node]] | None = None
         # None: private. A weak reference: pinned while that export lives. True: pinned for good.
         self._exports: weakref.ref[Export] | bool | None = None
         if node.buffer is None:
@@ -66,8 +66,8 @@ class Storage:
     def write(self, node: Node) -> None:
         """Replace the whole contents."""
         engine.check_write(self)
-        if self.node.buffer is not None:
-            self._past.clear()
+        if self.node.buffer is not None or self._past is None:
+            self._past = []
         self._past.append(weakref.ref(self.node))
         self.version += 1
         if id(self) in _pinned and self.is_pinned():

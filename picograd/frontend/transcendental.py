@@ -35,6 +35,7 @@ from picograd.frontend.naming import recorded_as
 from picograd.frontend.promotion import Operand, align, get_default_dtype, result_type
 from picograd.frontend.registry import operation
 from picograd.frontend.selection import choose, clamp, copysign, maximum, sign, signbit
+from picograd.frontend.stamps import stamped
 from picograd.frontend.tensor import Tensor
 from picograd.graph.ops import Op
 
@@ -473,10 +474,11 @@ def _inverse_erf(x: Tensor) -> Tensor:
 @operation(inplace=True, out=True)
 def sigmoid(input: Tensor) -> Tensor:
     """`1 / (1 + exp(-input))`; where exp overflows that is 0, and the gradient is 0 too."""
-    x = floating(input)
-    return with_rule(
-        "SigmoidBackward0", lambda: reciprocal(add(exp(neg(x)), 1)), (x,), _sigmoid_rule
-    )
+    return stamped("SigmoidBackward0", _sigmoid, (floating(input),))
+
+
+def _sigmoid(x: Tensor) -> Tensor:
+    return with_rule("", lambda: reciprocal(add(exp(neg(x)), 1)), (x,), _sigmoid_rule)
 
 
 def _sigmoid_rule(gradient: Tensor, result: Tensor) -> tuple[Tensor]:

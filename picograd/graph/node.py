@@ -20,7 +20,7 @@ import itertools
 import struct
 import weakref
 from collections.abc import Hashable, Iterable
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
 from picograd.dtypes import DType
 from picograd.graph.infer import infer
@@ -109,16 +109,11 @@ Signature = tuple[Op, Hashable, DType, Shape, str]
 Form = tuple[DType, Shape, str, int]
 
 
-class _Entry(weakref.ref[Node]):
-    """A weak reference that knows its place in the table."""
-
-    __slots__ = ("key",)
-
-    key: tuple[object, ...]
-
-
-# The table of known nodes. Spelled out because `WeakValueDictionary` costs several microseconds.
-_nodes: dict[tuple[object, ...], _Entry] = {}
+# The nodes that were made, by what they are. Spelled out because `WeakValueDictionary` costs
+# several microseconds. Entries of nodes that died stay until `_sweep`: as long as a node waits to
+# be computed its sources live, so the ids in its key are theirs; other entries are not believed.
+_nodes: dict[tuple[object, ...], weakref.ref[Node]] = {}
+_room = 1 << 14  # entries before the next sweep
 _numbers = itertools.count()
 _structures: dict[Signature, int] = {}
 _signatures: list[Signature] = []
@@ -136,7 +131,10 @@ def make(op: Op, srcs: tuple[Node, ...], attr: Attr = NO_ATTR, device: str | Non
     one each time.
     """
     if device is None and isinstance(attr, NoAttr):  # no values: the structure says all
-        place = (op, attr, *[src.structure for src in srcs])
+        if attr is NO_ATTR and len(srcs) <= 2:
+            place = (op, srcs[0].structure, srcs[-1].structure, len(srcs))
+        else:
+            place = (op, attr, *[src.structure for src in srcs])
         form = _forms.get(place) or _form(place, op, srcs, attr)
         return known(form, srcs, op, attr)
     key = (op, attr, device, *map(id, srcs))
@@ -168,10 +166,19 @@ def _new(form: Form, srcs: tuple[Node, ...], op: Op, attr: Attr, key: tuple[obje
     node.number, node.mark = next(_numbers), 0
     node.op, node.srcs, node.attr, node.buffer, node.origin = op, srcs, attr, None, None
     node.dtype, node.shape, node.device, node.structure = form
-    entry = _Entry(node, _forget)
-    entry.key = key
-    _nodes[key] = entry
+    _nodes[key] = weakref.ref(node)
+    if len(_nodes) > _room:
+        _sweep()
     return node
+
+
+def _sweep() -> None:
+    """Forget the dead, and wait until there may be as many again."""
+    global _room
+    for key, entry in list(_nodes.items()):
+        if entry() is None and _nodes.get(key) is entry:
+            del _nodes[key]
+    _room = 2 * len(_nodes) + (1 << 14)
 
 
 def _form(place: tuple[object, ...], op: Op, srcs: tuple[Node, ...], attr: Attr) -> Form:
@@ -182,12 +189,6 @@ def _form(place: tuple[object, ...], op: Op, srcs: tuple[Node, ...], attr: Attr)
         _forms.clear()
     _forms[place] = form
     return form
-
-
-def _forget(entry: weakref.ref[Node]) -> None:
-    key = cast("_Entry", entry).key
-    if _nodes.get(key) is entry:
-        del _nodes[key]
 
 
 def leaf(buffer: BufferLike, shape: Shape) -> Node:

@@ -23,6 +23,7 @@ from picograd.frontend.sampling import bernoulli_
 from picograd.frontend.selection import choose
 from picograd.frontend.selection import relu as _relu
 from picograd.frontend.selection import threshold as _threshold
+from picograd.frontend.stamps import stamped
 from picograd.frontend.statistics import log_softmax as _log_softmax
 from picograd.frontend.statistics import softmax as _softmax
 from picograd.frontend.tensor import Tensor
@@ -61,21 +62,27 @@ def tanh(input: Tensor) -> Tensor:
 
 
 @writing_out
-@recorded_as("GeluBackward0")
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """`input` times the normal distribution function, exact or by tanh."""
+    if approximate not in ("none", "tanh"):
+        raise RuntimeError("approximate argument must be either none or tanh.")
+    return stamped("GeluBackward0", _gelu, (input,), approximate)
+
+
+def _gelu(input: Tensor, approximate: str) -> Tensor:
     if approximate == "none":
         return mul(mul(input, 0.5), add(erf(mul(input, math.sqrt(0.5))), 1))
-    if approximate != "tanh":
-        raise RuntimeError("approximate argument must be either none or tanh.")
     inner = mul(add(input, mul(mul(square(input), input), 0.044715)), math.sqrt(2 / math.pi))
     return mul(mul(input, 0.5), add(_tanh(inner), 1))
 
 
-@recorded_as("SiluBackward0")
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """`input * sigmoid(input)`."""
-    return _finish(input, mul(input, _sigmoid(input)), inplace)
+    return _finish(input, stamped("SiluBackward0", _silu, (input,)), inplace)
+
+
+def _silu(input: Tensor) -> Tensor:
+    return mul(input, _sigmoid(input))
 
 
 @recorded_as("MishBackward0")

@@ -10,10 +10,11 @@ work on logits where they can, so that nothing under- or overflows.
 
 from __future__ import annotations
 
+from typing import Any
+
 from picograd.dtypes import int64
 from picograd.frontend import primitives
 from picograd.frontend.autocasting import in_float32
-from picograd.frontend.autograd import label
 from picograd.frontend.comparison import eq, lt
 from picograd.frontend.elementwise import (
     abs,
@@ -34,6 +35,7 @@ from picograd.frontend.movement import broadcast_tensors
 from picograd.frontend.naming import recorded_as
 from picograd.frontend.reductions import mean, sum
 from picograd.frontend.selection import choose, clamp
+from picograd.frontend.stamps import stamped
 from picograd.frontend.statistics import log_softmax, norm
 from picograd.frontend.tensor import Tensor
 from picograd.frontend.transcendental import exp, log, log1p, xlogy
@@ -155,8 +157,11 @@ def _class_axis(input: Tensor) -> int:
     return 0 if input.ndim == 1 else 1
 
 
-def _check_classes(input: Tensor, target: Tensor, ignore_index: int) -> None:
-    """Torch's errors for targets that don't fit the input, and for known classes outside."""
+def _check_classes(input: Tensor, target: Tensor, ignore_index: int) -> tuple[bool, bool]:
+    """Torch's errors for targets that don't fit the input, and for known classes outside.
+
+    Whether the classes are known, and whether none of them is negative or ignored.
+    """
     if not input.ndim:
         raise RuntimeError("input tensor should be 1D or 2D")
     axis = _class_axis(input)
@@ -176,6 +181,9 @@ def _check_classes(input: Tensor, target: Tensor, ignore_index: int) -> None:
         for found in bounds:
             if found != ignore_index and not 0 <= found < input._shape[axis]:
                 raise IndexError(f"Target {found} is out of bounds.")
+    if bounds is None:
+        return False, False
+    return True, bounds[0] >= 0 and not bounds[0] <= ignore_index <= bounds[1]
 
 
 @in_float32
@@ -192,35 +200,40 @@ def nll_loss(
     mode = reduction_mode(reduction, size_average, reduce)
     if target.dtype.name not in ("int64", "uint8", "int32"):
         raise RuntimeError(f"expected scalar type Long but found {target.dtype.name}")
-    _check_classes(input, target, ignore_index)
-    losses, weights = _picked(input, target, weight, ignore_index)
+    known = _check_classes(input, target, ignore_index)
+    name = "NllLossBackward0" if input.ndim < 3 else "NllLoss2DBackward0"
+    tensors = (input, target) if weight is None else (input, target, weight)
+    return stamped(name, _nll_loss, tensors, mode, ignore_index, *known)
+
+
+def _nll_loss(input: Tensor, target: Tensor, *options: Any) -> Tensor:
+    """The loss; the options are the classes' weights, if they have any, and constants."""
+    *weight, mode, ignore_index, checked, inside = options
+    losses, weights = _picked(
+        input, target, weight[0] if weight else None, ignore_index, checked, inside
+    )
     if mode != "mean":
-        result = reduced(losses, mode)
-    elif weights is None:
-        result = mean(losses)
-    else:
-        result = div(sum(losses), sum(weights))
-    return label(result, "NllLossBackward0" if input.ndim < 3 else "NllLoss2DBackward0")
+        return reduced(losses, mode)
+    return mean(losses) if weights is None else div(sum(losses), sum(weights))
 
 
 def _picked(
-    input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    ignore_index: int,
+    checked: bool,
+    inside: bool,
 ) -> tuple[Tensor, Tensor | None]:
-    """Weighted losses, and their weights (None: all are 1)."""
+    """Weighted losses, and their weights (None: all are 1); see `_check_classes`."""
     axis = _class_axis(input)
     classes = primitives.cast(target, int64)
-    bounds = known_range(target)
-    inside = bounds is not None and bounds[0] >= 0 and not bounds[0] <= ignore_index <= bounds[1]
     ignored = None
-    if not inside and not (
-        bounds is None and ignore_index == -100 and target.dtype.name == "uint8"
-    ):
+    if not inside and (checked or ignore_index != -100 or target.dtype.name != "uint8"):
         ignored = eq(classes, ignore_index)
         classes = choose(ignored, filled_like(classes, 0), classes)
     index = primitives.reshape(classes, (*classes._shape[:axis], 1, *classes._shape[axis:]))
-    losses = neg(
-        primitives.reshape(along_dim(input, axis, index, bounds is not None), target._shape)
-    )
+    losses = neg(primitives.reshape(along_dim(input, axis, index, checked), target._shape))
     weights: Tensor | None = None
     if weight is not None:
         if weight._shape != (input._shape[axis],):
@@ -229,7 +242,7 @@ def _picked(
                 f"{input._shape[axis]} classes or no classes but got weight tensor of shape: "
                 f"{list(weight._shape)}"
             )
-        weights = primitives.gather(weight, (0,), (classes,), bounds is not None)
+        weights = primitives.gather(weight, (0,), (classes,), checked)
         losses = mul(losses, weights)
     if ignored is not None:
         losses = choose(ignored, filled_like(losses, 0), losses)
@@ -256,11 +269,11 @@ def cross_entropy(
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     if target.dtype.is_float:
         return _soft_entropy(input, target, weight, mode, label_smoothing)
-    _check_classes(input, target, ignore_index)
+    known = _check_classes(input, target, ignore_index)
     logs = log_softmax(input, axis)
     if not label_smoothing:
         return nll_loss(logs, target, weight, ignore_index=ignore_index, reduction=mode)
-    losses, weights = _picked(logs, target, weight, ignore_index)
+    losses, weights = _picked(logs, target, weight, ignore_index, *known)
     smooth = neg(sum(_weighted(logs, weight, axis), axis))
     if weights is None:
         weights = filled_like(losses, 1)

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from picograd.frontend import primitives
 from picograd.frontend.elementwise import add, div, mul, rsqrt, square, sub
 from picograd.frontend.naming import recorded_as
 from picograd.frontend.reductions import mean
 from picograd.frontend.selection import clamp
+from picograd.frontend.stamps import stamped
 from picograd.frontend.statistics import norm, var_mean
 from picograd.frontend.tensor import Tensor
 
@@ -56,7 +58,6 @@ def _check_normalized(input: Tensor, normalized_shape: Sequence[int]) -> tuple[i
     return tuple(range(input.ndim - len(shape), input.ndim))
 
 
-@recorded_as("NativeLayerNormBackward0")
 def layer_norm(
     input: Tensor,
     normalized_shape: Sequence[int],
@@ -66,6 +67,15 @@ def layer_norm(
 ) -> Tensor:
     """Mean 0 and variance 1 over the last dimensions, then scale and shift."""
     dims = _check_normalized(input, normalized_shape)
+    tensors = tuple([x for x in (input, weight, bias) if x is not None])
+    name = "NativeLayerNormBackward0"
+    return stamped(name, _layer_norm, tensors, dims, eps, weight is not None)
+
+
+def _layer_norm(input: Tensor, *others: Any) -> Tensor:
+    *parameters, dims, eps, scaled = others
+    weight = parameters.pop(0) if scaled else None
+    bias = parameters[0] if parameters else None
     result = _affine(_standardised(_wide(input), dims, eps), weight, bias)
     return primitives.cast(result, input.dtype)
 
@@ -80,8 +90,15 @@ def rms_norm(
     import ml_dtypes
 
     dims = _check_normalized(input, normalized_shape)
-    x = _wide(input)
     small = float(ml_dtypes.finfo(input.dtype.numpy).eps) if eps is None else eps
+    tensors = (input,) if weight is None else (input, weight)
+    return stamped("MulBackward0", _rms_norm, tensors, dims, small)
+
+
+def _rms_norm(input: Tensor, *others: Any) -> Tensor:
+    *weights, dims, small = others
+    weight = weights[0] if weights else None
+    x = _wide(input)
     result = mul(x, rsqrt(add(mean(square(x), dims, keepdim=True), small)))
     result = primitives.cast(result, input.dtype)
     return result if weight is None else primitives.cast(mul(result, weight), input.dtype)

@@ -14,8 +14,7 @@ import math
 from picograd.dtypes import int64
 from picograd.frontend import primitives, watching
 from picograd.frontend.autocasting import SWITCH, lowered
-from picograd.frontend.autograd import label
-from picograd.frontend.contractions import matmul
+from picograd.frontend.contractions import check_same, matmul, product, step_name
 from picograd.frontend.creation import ones, zeros
 from picograd.frontend.elementwise import add, filled_like
 from picograd.frontend.grad_mode import no_grad
@@ -26,6 +25,7 @@ from picograd.frontend.promotion import broadcast_to, type_name
 from picograd.frontend.reductions import positions
 from picograd.frontend.registry import writing_out
 from picograd.frontend.selection import choose
+from picograd.frontend.stamps import stamped
 from picograd.frontend.tensor import Tensor
 from picograd.graph.ops import Op
 
@@ -41,13 +41,24 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         )
     if SWITCH.used:
         (input, weight), (bias,) = lowered(input, weight), lowered(bias)
-    turned = primitives.permute(weight, (1, 0)) if weight.ndim == 2 else weight
-    result = matmul(input, turned)
+    if weight.ndim != 2 or not input.ndim:
+        result = matmul(input, weight)
+        return result if bias is None else add(result, bias)
+    check_same(input, weight, "addmm_impl_cpu_")
+    if bias is None:
+        name = step_name(len(input._shape), 2)
+        result = stamped(name, _linear, (input, weight))
+    else:
+        name = "AddmmBackward0" if len(input._shape) == 2 else "ViewBackward0"
+        result = stamped(name, _linear, (input, weight, bias))
     if result._meta is not None:
         watching.watch_factors(result, input, weight)
-    if bias is None:
-        return result
-    return label(add(result, bias), "AddmmBackward0" if input.ndim == 2 else "ViewBackward0")
+    return result
+
+
+def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    result = product(input, primitives.permute(weight, (1, 0)))
+    return result if bias is None else add(result, bias)
 
 
 @recorded_as("EmbeddingBackward0")

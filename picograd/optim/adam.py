@@ -16,9 +16,10 @@ tensor([0.5000, 1.5000], requires_grad=True)
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from picograd.frontend.creation import zeros_like
-from picograd.frontend.elementwise import abs, add, addcdiv, addcmul, div, mul, sqrt
+from picograd.frontend.elementwise import abs, add, addcdiv, addcmul, div, mul, sqrt, sub
 from picograd.frontend.hostdata import settle
 from picograd.frontend.selection import maximum
 from picograd.frontend.tensor import Tensor
@@ -33,6 +34,7 @@ from picograd.optim.optimizer import (
     count_step,
     decayed,
     number,
+    rewrite,
 )
 
 
@@ -107,14 +109,43 @@ class Adam(_TwoAverages):
             if group["amsgrad"]:
                 state["max_exp_avg_sq"] = settle(zeros_like(parameter))
         step = count_step(state)
-        current, _, average, squares = self._averages(parameter, gradient, state, group)
+        decay, decoupled = group["weight_decay"], group["decoupled_weight_decay"]
+        numbers = [1 - first, second, 1 - second, math.sqrt(1 - second**step), group["eps"]]
+        numbers.append(-number(group["lr"]) / (1 - first**step))
+        if decay:
+            numbers.append(1 - number(group["lr"]) * decay if decoupled else decay)
+        averages = [state["exp_avg"], state["exp_avg_sq"]]
         if group["amsgrad"]:
-            squares = maximum(state["max_exp_avg_sq"], squares)
-            state["max_exp_avg_sq"]._overwrite(squares)
-        correction = math.sqrt(1 - second**step)
-        spread = add(div(sqrt(squares), correction), group["eps"])
-        rate = number(group["lr"]) / (1 - first**step)
-        parameter._overwrite(addcdiv(current, average, spread, value=-rate))
+            averages.append(state["max_exp_avg_sq"])
+        rewrite(
+            [*averages, parameter],
+            _adam,
+            [parameter, gradient, *averages],
+            numbers,
+            bool(group["amsgrad"]),
+            bool(decay and decoupled),
+            bool(decay and not decoupled),
+        )
+
+
+def _adam(
+    parameter: Tensor, gradient: Tensor, average: Tensor, squares: Tensor, *others: Any
+) -> list[Tensor]:
+    """The new averages (and, for AMSGrad, the largest one) and the new parameter."""
+    *others, amsgrad, decoupled, coupled = others
+    largest = [others.pop(0)] if amsgrad else []
+    fresh, keep, share, correction, eps, rate, *decay = others
+    if decoupled:
+        parameter = mul(parameter, decay[0])
+    if coupled:
+        gradient = add(gradient, mul(parameter, decay[0]))
+    average = add(average, mul(sub(gradient, average), fresh))
+    squares = add(mul(squares, keep), mul(mul(gradient, gradient), share))
+    if amsgrad:
+        largest = [maximum(largest[0], squares)]
+    spread = add(div(sqrt(largest[0] if amsgrad else squares), correction), eps)
+    parameter = add(parameter, div(mul(average, rate), spread))
+    return [average, squares, *largest, parameter]
 
 
 class AdamW(Adam):

@@ -17,15 +17,18 @@ import copy
 import functools
 import warnings
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any, cast
 
 from picograd import engine
+from picograd.frontend import primitives
+from picograd.frontend import storage as storages
 from picograd.frontend.creation import zeros_like
 from picograd.frontend.elementwise import add, mul, neg, sub
 from picograd.frontend.grad_mode import enable_grad, no_grad
 from picograd.frontend.hostdata import settle
+from picograd.frontend.stamps import stamped_nodes
 from picograd.frontend.tensor import Tensor
 
 Group = dict[str, Any]  # torch's param_groups: settings by name, and the list "params"
@@ -306,6 +309,29 @@ def count_step(state: State) -> int:
     """Count one more step."""
     state["step"] = step = int(number(state["step"])) + 1
     return step
+
+
+def rewrite(
+    targets: Sequence[Tensor],
+    function: Callable[..., Sequence[Tensor]],
+    sources: Sequence[Tensor],
+    numbers: Sequence[float],
+    *switches: bool,
+) -> None:
+    """Write `function(*sources, *numbers, *switches)` into the targets.
+
+    Numbers come as tensors of the first source's shape, so that they may change without the
+    function's graph being another one.
+    """
+    first = sources[0].node
+    constants = [
+        primitives.constant_node(number(value), first.dtype, first.device, first.shape)
+        for value in numbers
+    ]
+    results = stamped_nodes(function, [*[x.node for x in sources], *constants], *switches)
+    for target, node in zip(targets, results, strict=True):
+        storages.settle(node, [x._storage for x in sources])
+        target._write_node(node)
 
 
 def decayed(parameter: Tensor, gradient: Tensor, group: Group) -> Tensor:

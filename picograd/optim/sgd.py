@@ -13,7 +13,7 @@ In: parameters, gradients, settings. Out: `update`, called by `Optimizer.step` f
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 from picograd.frontend.creation import full_like, zeros_like
 from picograd.frontend.elementwise import add, mul, sub
@@ -30,6 +30,7 @@ from picograd.optim.optimizer import (
     count_step,
     decayed,
     number,
+    rewrite,
 )
 
 
@@ -69,17 +70,42 @@ class SGD(Optimizer):
         super().__init__(params, settings)
 
     def update(self, parameter: Tensor, gradient: Tensor, state: State, group: Group) -> None:
-        gradient = decayed(parameter, gradient, group)
-        momentum = group["momentum"]
-        if momentum:
-            before, share = state.get("momentum_buffer"), 1 - group["dampening"]
-            if before is None:  # the first gradient counts in full; the program stays the same
-                before = state["momentum_buffer"] = settle(zeros_like(parameter))
-                share = 1
-            velocity = add(mul(before, momentum), mul(gradient, share))
-            before._overwrite(velocity)
-            gradient = add(gradient, mul(velocity, momentum)) if group["nesterov"] else velocity
-        parameter._overwrite(add(parameter, mul(gradient, -number(group["lr"]))))
+        decay, momentum, rate = group["weight_decay"], group["momentum"], -number(group["lr"])
+        numbers = [rate, decay] if decay else [rate]
+        if not momentum:
+            rewrite([parameter], _descent, [parameter, gradient], numbers)
+            return
+        before, share = state.get("momentum_buffer"), 1 - group["dampening"]
+        if before is None:  # the first gradient counts in full; the program stays the same
+            before = state["momentum_buffer"] = settle(zeros_like(parameter))
+            share = 1
+        sources, numbers = [parameter, gradient, before], [momentum, share, *numbers]
+        rewrite([before, parameter], _momentum, sources, numbers, bool(group["nesterov"]))
+
+
+def _descent(parameter: Tensor, gradient: Tensor, rate: Tensor, *decay: Tensor) -> list[Tensor]:
+    """The new parameter."""
+    for factor in decay:
+        gradient = add(gradient, mul(parameter, factor))
+    return [add(parameter, mul(gradient, rate))]
+
+
+def _momentum(
+    parameter: Tensor,
+    gradient: Tensor,
+    before: Tensor,
+    momentum: Tensor,
+    share: Tensor,
+    rate: Tensor,
+    *others: Any,
+) -> list[Tensor]:
+    """The new velocity and the new parameter."""
+    *decay, nesterov = others
+    for factor in decay:
+        gradient = add(gradient, mul(parameter, factor))
+    velocity = add(mul(before, momentum), mul(gradient, share))
+    step = add(gradient, mul(velocity, momentum)) if nesterov else velocity
+    return [velocity, add(parameter, mul(step, rate))]
 
 
 class ASGD(Optimizer):

@@ -26,6 +26,7 @@ import mmap
 import os
 import threading
 from collections import OrderedDict, deque
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -73,6 +74,7 @@ class Block:
         self._allocator.release(self._chunk)
 
 
+@lru_cache(maxsize=4096)
 def size_class(size: int) -> int:
     """The capacity that serves a request: multiples of 64 up to 1 KiB, then eight classes for
     each power of two, so that at most an eighth is wasted.
@@ -104,7 +106,8 @@ class Allocator:
         """Memory of at least `size` bytes, not cleared. Raises RuntimeError when there is none."""
         capacity = size_class(size)
         with self._lock:
-            self._sort()
+            if self._returned:
+                self._sort()
             chunks = self._free.get(capacity)
             self._allocated += capacity
             if chunks:
