@@ -53,6 +53,11 @@ class Pace:
         self._phases: deque[int] = deque(maxlen=PHASES)  # values of the last parts of a step
         self._began = 0  # the total where the current part began
 
+    @property
+    def _total(self) -> int:
+        """Values ever."""
+        return self._before + self.created
+
     def expect_phases(self, limit: int) -> None:
         """A training program begins: the ends of its parts will be told (`end_phase`)."""
         self._phases.append(limit)
@@ -110,7 +115,7 @@ class Pace:
 
     def _came_round(self, longest: int) -> bool:
         """True when the loop to cut at, or one around it, has begun another iteration."""
-        before, now, total = self._stack, _stack(), self._before + self.created
+        before, now, total = self._stack, _stack(), self._total
         at_once = self._looked == total - 1
         self._stack, self._looked = now, total
         depth = None if before is None else _went_back(before, now)
