@@ -13,6 +13,7 @@ from dataclasses import replace
 from picograd.codegen.contraction.lower import lower_contraction
 from picograd.codegen.loops import Function
 from picograd.codegen.lower import lower
+from picograd.codegen.panels.lower import lower_panels
 from picograd.codegen.passes.choose_axes import choose_axes
 from picograd.codegen.passes.parallelise import parallelise
 from picograd.codegen.passes.split_reduction import split_reduction
@@ -61,6 +62,10 @@ def compile_function(kernel: Kernel, target: Target, observer: Observer | None =
 def plain(kernel: Kernel, target: Target) -> tuple[Function, tuple[tuple[str, Pass], ...]]:
     """The first form of a kernel, and the passes that it goes through: a contraction that is
     worth its own schedule comes with its loops made; everything else is a plain nest."""
+    if kernel.pattern is Pattern.PANELS and target.vector_bytes >= 8:
+        function = lower_panels(kernel, target)
+        if function is not None:
+            return function, ()
     sums = kernel.pattern is Pattern.CONTRACTION or kernel.stages[0].combiner is Combiner.SUM
     if sums and target.vector_bytes >= 8:
         function = lower_contraction(kernel, target)

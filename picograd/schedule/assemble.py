@@ -49,14 +49,16 @@ def assemble(
 ) -> Assembled:
     """The kernel of a group; `needed` are the versions that other kernels or the caller read."""
     stages, domain = _with_private_memory(group, buffers, needed)
-    stages, domain = _merge(stages, domain, numbers)
+    stages, domain = _merge(stages, domain, numbers, inside=not group.panels)
     stages = sorted(stages, key=lambda stage: _phase(stage, domain))
     names = _Names(stages, buffers)
     stages = [names.stage(stage, domain) for stage in stages]
     outer = tuple(Var(f"i{n}", 0, var.high) for n, var in enumerate(domain))
     memories = names.memories()
     pattern = Pattern.CONTRACTION if group.contraction else Pattern.ROWS
-    if any(stage.kind is StageKind.SCATTER for stage in stages):
+    if group.panels:
+        pattern = Pattern.PANELS
+    elif any(stage.kind is StageKind.SCATTER for stage in stages):
         pattern = Pattern.SERIAL
     name = kernel_name(pattern, outer, tuple(stages))
     kernel = Kernel(name, pattern, outer, tuple(stages), memories, tuple(names.scalar_types))
@@ -85,6 +87,8 @@ def _private(group: Group, buffers: Buffers, needed: Collection[str]) -> dict[st
         nbytes = row * buffers.dtype[name].itemsize
         if not _row(group, draft):
             spaces[name] = Space.LOCAL
+        elif group.panels:
+            spaces[name] = Space.SCRATCH  # codegen keeps a block of it
         elif nbytes <= room:
             spaces[name] = Space.SCRATCH
             room -= nbytes
@@ -167,9 +171,9 @@ class _Relative(Rewriter):
 
 
 def _merge(
-    stages: list[Stage], domain: list[Var], numbers: count[int]
+    stages: list[Stage], domain: list[Var], numbers: count[int], inside: bool
 ) -> tuple[list[Stage], list[Var]]:
-    """As few axes as the indices allow: first of the domain, then of each stage."""
+    """As few axes as the indices allow: first of the domain, then (`inside`) of each stage."""
     while len(domain) > 1:
         found = {index for stage in stages for index in stage_indices(stage)}
         pair = pairs_that_merge(tuple(domain), found)
@@ -179,7 +183,9 @@ def _merge(
         stages = [join(stage, *pair, joined) for stage in stages]
         at = domain.index(pair[0])
         domain[at : at + 2] = [joined]
-    return [merge_axes(stage, numbers, closed=frozenset(domain)) for stage in stages], domain
+    if inside:
+        stages = [merge_axes(stage, numbers, closed=frozenset(domain)) for stage in stages]
+    return stages, domain
 
 
 class _Names:

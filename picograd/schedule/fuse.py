@@ -15,7 +15,7 @@ what it reads, and joins the first where
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from math import prod
@@ -77,18 +77,38 @@ class _Fusion:
     decisions: list[Decision] = field(default_factory=list)
 
 
-def fuse(drafts: Sequence[Draft], order: Order, buffers: Buffers, numbers: count[int]) -> Fused:
-    """The kernels of a program, in an order that respects `order`."""
+def fuse(
+    drafts: Sequence[Draft],
+    order: Order,
+    buffers: Buffers,
+    numbers: count[int],
+    together: Sequence[tuple[Collection[int], tuple[Var, ...]]] = (),
+) -> Fused:
+    """The kernels of a program, in an order that respects `order`.
+
+    `together` are numbers of drafts that share a kernel over the given domain, and with no others.
+    """
     state = _Fusion(buffers, order, numbers)
+    fixed = {number: place for place, (members, _) in enumerate(together) for number in members}
+    made: dict[int, int] = {}
     sequence, _ = topological(order.before)
     for number in sequence:
         draft = replace(drafts[number], contraction=is_contraction(drafts[number].stage))
         before = {state.home[other] for other in order.before[number]}
-        chosen = None if _stands_alone(draft) else _find_group(state, number, draft, before)
+        place = fixed.get(number)
+        if place is not None:
+            chosen = made.get(place)
+        else:
+            chosen = None if _stands_alone(draft) else _find_group(state, number, draft, before)
         if chosen is None:
             chosen = len(state.groups)
             state.groups.append(Group.of_draft(draft))
             state.ancestors.append(0)
+            if place is not None:
+                made[place] = chosen
+                state.groups[chosen] = Group([draft], together[place][1], panels=True)
+        elif place is not None:
+            state.groups[chosen].drafts.append(draft)
         _record(state, number, draft, chosen, before)
     edges: list[set[int]] = [set() for _ in state.groups]
     for number, others in enumerate(order.before):
@@ -111,7 +131,7 @@ def _find_group(state: _Fusion, number: int, draft: Draft, before: set[int]) -> 
         if any(h != candidate and state.ancestors[h] >> candidate & 1 for h in before):
             continue  # another kernel would have to run in the middle
         group = state.groups[candidate]
-        if _stands_alone(group.drafts[0]):
+        if group.panels or _stands_alone(group.drafts[0]):
             continue
         joined = _too_large(group, memories, size) or _join(group, draft, state)
         if isinstance(joined, Group):

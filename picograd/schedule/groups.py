@@ -27,13 +27,15 @@ class Group:
     """Drafts in order, over a common domain.
 
     A draft whose `reduce` axes contain the domain combines over it; its result is complete after
-    the kernel's last point (`is_final`). `memories` and `weight` (expression nodes) are kept by
-    `schedule.fuse`, which bounds them.
+    the kernel's last point (`is_final`). `panels`: its drafts were put together
+    before fusion. `memories` and `weight` (expression nodes) are kept by `schedule.fuse`, which
+    bounds them.
     """
 
     drafts: list[Draft]
     domain: tuple[Var, ...]
     contraction: bool = False
+    panels: bool = False
     memories: frozenset[str] = frozenset()
     weight: int = 0
 

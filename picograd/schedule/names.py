@@ -7,7 +7,7 @@ In: a kernel's pattern, domain and stages. Out: a name of [a-z0-9_]. Called by
 from __future__ import annotations
 
 from picograd.graph.index import Var
-from picograd.graph.ops import Op
+from picograd.graph.ops import Combiner, Op
 from picograd.schedule.axes import extent
 from picograd.schedule.kernel import Access, Compute, Expr, Pattern, Philox, Stage, StageKind
 from picograd.schedule.walk import subexpressions
@@ -21,6 +21,8 @@ def kernel_name(pattern: Pattern, domain: tuple[Var, ...], stages: tuple[Stage, 
     if pattern is Pattern.CONTRACTION:
         sizes = [extent(var) for var in (*domain, *stages[0].reduce)]
         return "_".join(["matmul", _shape(sizes), *_words(stages[1:])])
+    if pattern is Pattern.PANELS:
+        return _panels_name(domain, stages)
     widest = max(stages, key=lambda stage: _count((*stage.inner, *stage.reduce)))
     axes = dict.fromkeys((*domain, *widest.inner, *widest.reduce))
     sizes = [extent(var) for var in axes]
@@ -38,6 +40,16 @@ def kernel_name(pattern: Pattern, domain: tuple[Var, ...], stages: tuple[Stage, 
         loads = any(isinstance(part, Access) for part in subexpressions(stages[0].value))
         first = "copy" if loads else "fill"
     return "_".join([first, *words, _shape(sizes)])
+
+
+def _panels_name(domain: tuple[Var, ...], stages: tuple[Stage, ...]) -> str:
+    """`attention`, or `attention_back` when results for the columns are summed up as well."""
+    scores = next(stage for stage in stages if stage.combiner is Combiner.SUM)
+    sizes = [extent(var) for var in (*domain, *scores.inner, *scores.reduce)]
+    softmax = any(stage.combiner is Combiner.MAX for stage in stages)
+    back = any(stage.reduce == scores.inner[:1] for stage in stages)
+    first = "attention_back" if back else "attention" if softmax else "panels"
+    return f"{first}_{_shape(sizes)}"
 
 
 def _words(stages: tuple[Stage, ...]) -> list[str]:

@@ -8,6 +8,7 @@ become pairs of real ones and the graph is simplified; then the way through the 
     decide    which values are stored
     stages    one line of index notation for each
     hazards   what must run before what
+    panels    stages that make and use scores by blocks of rows (attention)
     fuse      stages that share a kernel
     assemble  kernels with canonical names
     memory    slots and the arena
@@ -38,6 +39,7 @@ from picograd.schedule.hazards import topological as sort
 from picograd.schedule.inplace import candidates
 from picograd.schedule.kernel import Decision, Program, Slot, SlotKind, StageKind, Step
 from picograd.schedule.memory import place
+from picograd.schedule.panels.collect import collect
 from picograd.schedule.reuse import reuse_inputs
 from picograd.schedule.stages import Draft, Drafter, leaf_name, memory_of
 
@@ -48,7 +50,11 @@ def plan(outputs: Sequence[Node], donated: frozenset[int] = frozenset()) -> Prog
     order = topological(real)
     drafted = _draft(order, real, donated)
     drafter = drafted.drafter
-    fused = fuse(drafted.drafts, drafted.order, drafter.buffers, drafter.numbers)
+    kept = {*drafted.outputs, *drafter.buffers.over.values()}
+    found = collect(drafted.drafts, drafted.order, drafter.buffers, kept, drafter.numbers)
+    together = [(kernel.numbers, kernel.domain) for kernel in found.kernels]
+    fused = fuse(found.drafts, found.order, drafter.buffers, drafter.numbers, together)
+    drafted.decisions += found.decisions
     drafted.decisions += fused.decisions
     drafted.decisions += reuse_inputs(fused.groups, drafter.buffers, drafted.outputs, donated)
     return _with_complex_outputs(_program(drafted, fused.groups, order), outputs)

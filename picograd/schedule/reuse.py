@@ -29,7 +29,7 @@ def reuse_inputs(
     checks = [n for n, group in enumerate(groups) if _is_check(group)]
     decisions: list[Decision] = []
     for number, group in enumerate(groups):
-        if checks and checks[-1] > number:
+        if group.panels or (checks and checks[-1] > number):
             continue
         for draft in group.drafts:
             name = draft.target
