@@ -10,7 +10,7 @@ from picograd.graph.index import Var
 from picograd.graph.ops import Combiner, Op
 from picograd.schedule.axes import extent
 from picograd.schedule.kernel import Access, Compute, Expr, Pattern, Philox, Stage, StageKind
-from picograd.schedule.walk import subexpressions
+from picograd.schedule.walk import stage_accesses, subexpressions
 
 MAX_WORDS = 6
 SILENT = frozenset({Op.CAST, Op.BITCAST})
@@ -47,7 +47,13 @@ def _panels_name(domain: tuple[Var, ...], stages: tuple[Stage, ...]) -> str:
     scores = next(stage for stage in stages if stage.combiner is Combiner.SUM)
     sizes = [extent(var) for var in (*domain, *scores.inner, *scores.reduce)]
     softmax = any(stage.combiner is Combiner.MAX for stage in stages)
-    back = any(stage.reduce == scores.inner[:1] for stage in stages)
+    columns = extent(scores.inner[1])
+    back = any(
+        access.buffer.startswith("r") and access.index.coefficient(stage.reduce[0]) == columns
+        for stage in stages
+        if stage.reduce
+        for access in stage_accesses(stage)
+    )
     first = "attention_back" if back else "attention" if softmax else "panels"
     return f"{first}_{_shape(sizes)}"
 

@@ -19,26 +19,19 @@ threads nor blocks.
 
 from __future__ import annotations
 
-from math import gcd, lcm, prod
+from math import prod
 
 from picograd.codegen import loops
-from picograd.codegen.contraction.expressions import accesses
 from picograd.codegen.contraction.frame import inside, lane_index
-from picograd.codegen.contraction.tiles import (
-    TASK_NANOSECONDS,
-    TASKS_PER_THREAD,
-    ceil_div,
-    register_tile,
-    round_up,
-)
+from picograd.codegen.contraction.tiles import ceil_div, round_up
 from picograd.codegen.expressions import cast
 from picograd.codegen.loops import Statement
-from picograd.codegen.panels.analyse import Cells, Result, Rows, Scores, Steps, analyse
-from picograd.codegen.panels.nest import Grid, Nest, each
+from picograd.codegen.panels.analyse import Result, Scores, Steps, analyse
+from picograd.codegen.panels.layout import Action, Layout
+from picograd.codegen.panels.nest import Grid, each
 from picograd.codegen.panels.product import (
     Factor,
     Operands,
-    Shape,
     Strips,
     in_place,
     multiply,
@@ -46,8 +39,7 @@ from picograd.codegen.panels.product import (
     room,
     vector_fill,
 )
-from picograd.codegen.panels.skip import Band, find_band
-from picograd.codegen.panels.sweep import UNROLL, Span, Sweep, lower_sweep, sweeps
+from picograd.codegen.panels.sweep import UNROLL, Span, Sweep, lower_sweep
 from picograd.codegen.target import Target
 from picograd.dtypes import DType, int64
 from picograd.graph.index import ZERO, Index, Var, constant, delinearize, of
@@ -55,9 +47,6 @@ from picograd.graph.mask import EVERYWHERE, Mask
 from picograd.graph.ops import Op
 from picograd.schedule.kernel import Kernel
 
-MOST_ROWS = 48  # of a block
-LEAST_PART = 96  # rows that are worth packing all columns for
-Action = Scores | Sweep | Result
 Statements = tuple[Statement, ...]
 
 
@@ -69,174 +58,16 @@ def lower_panels(kernel: Kernel, target: Target) -> loops.Function | None:
     return _Panels(kernel, steps, target).function()
 
 
-def _actions(steps: Steps) -> list[Action]:
-    """The steps with sweeps instead of their parts."""
-    found: list[Action] = []
-    pending: list[Cells | Rows] = []
-    for step in steps.steps:
-        if isinstance(step, Cells | Rows):
-            pending.append(step)
-            continue
-        if pending:
-            found += sweeps(pending)
-            pending = []
-        found.append(step)
-    return [*found, *sweeps(pending)] if pending else found
-
-
-def _reads(action: Action) -> set[str]:
-    """The tables that an action reads."""
-    match action:
-        case Scores():
-            return set()
-        case Result():
-            return {action.weights.buffer}
-        case Sweep():
-            parts = (*action.cells, *action.reductions)
-            return {access.buffer for part in parts for access in accesses(part.value)}
-
-
 class _Panels:
     """Builds the loops from the outside in."""
 
     def __init__(self, kernel: Kernel, steps: Steps, target: Target) -> None:
-        self.kernel, self.steps, self.target = kernel, steps, target
-        self.actions = _actions(steps)
-        self.rows, self.columns = steps.row.high + 1, steps.column.high + 1
-        first = next(step for step in steps.steps if isinstance(step, Scores))
-        lanes = target.lanes(first.accumulator)
-        self.nest = Nest(kernel, steps, lanes)
-        self.band = find_band(steps)
-        self.shapes = [self._shape(action, lanes) for action in self.actions]
-        self.group = self._group()
-        self.across = any(isinstance(a, Result) and a.across for a in self.actions)
-        tables = self._place_tables()
-        self.height = self._block_height(tables)
-        self.parts = self._parts()
+        self.layout = layout = Layout(kernel, steps, target)
+        self.kernel, self.steps, self.nest, self.band = kernel, steps, layout.nest, layout.band
+        self.rows, self.columns = layout.rows, layout.columns
+        self.actions, self.shapes = layout.actions, layout.shapes
+        self.group, self.height, self.parts = layout.group, layout.height, layout.parts
         self.strips: dict[int, Strips] = {}
-        self.setup: Statements = ()
-
-    # --- sizes ------------------------------------------------------------------------------------
-
-    @property
-    def banded(self) -> bool:
-        return self.band != Band()
-
-    def _shape(self, action: Action, lanes: int) -> Shape:
-        """The register tile of a product."""
-        registers = self.target.registers
-        if isinstance(action, Scores):
-            vectors, height = register_tile(self.rows, ceil_div(self.columns, lanes), registers)
-            if self.banded:  # whole chunks of columns, and few columns too many
-                vectors, height = UNROLL, 12 if registers >= 32 else 4
-            return Shape(height, vectors, lanes)
-        if isinstance(action, Sweep):
-            return Shape(1, 1, lanes)
-        count = ceil_div(action.axis.high + 1, lanes)
-        if not action.across:
-            vectors, height = register_tile(self.rows, count, registers)
-            return Shape(height, vectors, lanes)
-        widest = 4 if registers >= 32 else 2
-        vectors = max((v for v in range(1, widest + 1) if count % v == 0), default=1)
-        height = 8 if vectors * 8 <= (24 if registers >= 32 else 12) else 4
-        return Shape(gcd(height, UNROLL * lanes), vectors, lanes)
-
-    def _group(self) -> int:
-        """Rows that have the same limits on columns."""
-        heights = [
-            shape.height
-            for action, shape in zip(self.actions, self.shapes, strict=True)
-            if isinstance(action, Scores) or (isinstance(action, Result) and not action.across)
-        ]
-        return lcm(*heights) if self.banded else max(heights)
-
-    def _place_tables(self) -> dict[str, int]:
-        """The panel of each table that is kept for a later action; panels are used again."""
-        last: dict[str, int] = {}
-        for number, action in enumerate(self.actions):
-            for name in _reads(action):
-                last[name] = number
-        self.kept: list[set[str]] = []
-        panels: list[int] = []  # the action after which each panel is free
-        types: list[DType] = []
-        places: dict[str, int] = {}
-        for number, action in enumerate(self.actions):
-            made: list[str] = []
-            if isinstance(action, Scores):
-                made = [action.target]
-            elif isinstance(action, Sweep):
-                made = [cell.target for cell in action.cells]
-            made = [name for name in made if last.get(name, -1) > number]
-            self.kept.append(set(made))
-            # A sweep reads an element before it writes one in the same place.
-            free = number if isinstance(action, Sweep) else number - 1
-            for name in made:
-                dtype = self._panel_type(name)
-                fits = (p for p, until in enumerate(panels) if until <= free and types[p] is dtype)
-                place = next(fits, len(panels))
-                if place == len(panels):
-                    panels.append(0)
-                    types.append(dtype)
-                panels[place], places[name] = last[name], place
-        self.panel_types = types
-        return places
-
-    def _panel_type(self, name: str) -> DType:
-        for action in self.actions:
-            if isinstance(action, Scores) and action.target == name:
-                return action.accumulator
-        return self.steps.tables[name]
-
-    def _block_height(self, tables: dict[str, int]) -> int:
-        """Rows of a block; allocates its panels and its values of rows."""
-        nest, group = self.nest, self.group
-        widest = max([shape.width for a, shape in self._shaped() if isinstance(a, Scores)] + [1])
-        pitch = round_up(self.columns, lcm(widest, UNROLL * nest.lanes)) + nest.lanes
-        nbytes = sum(dtype.itemsize for dtype in self.panel_types) * pitch
-        most = max(1, self.target.l2 // 2 // max(1, nbytes))
-        height = max(group, min(most, MOST_ROWS) // group * group)
-        blocks = ceil_div(self.rows, height)
-        height = round_up(ceil_div(self.rows, blocks), group)
-        tallest = max(round_up(height, shape.height) for _, shape in self._shaped())
-        memories = [
-            nest.allocate(f"panel{number}", dtype, tallest * pitch)
-            for number, dtype in enumerate(self.panel_types)
-        ]
-        for name, place in tables.items():
-            nest.grids[name] = Grid(memories[place], pitch)
-        for name, dtype in self.steps.rows.items():
-            if name not in nest.memories:
-                nest.lines[name] = nest.allocate(f"{name}.rows", dtype, tallest)
-        self.tallest = tallest
-        return height
-
-    def _shaped(self) -> list[tuple[Action, Shape]]:
-        return list(zip(self.actions, self.shapes, strict=True))
-
-    def _work(self) -> float:
-        """Nanoseconds of one batch element on one core."""
-        depth = 0
-        for action in self.actions:
-            if isinstance(action, Scores):
-                depth += action.depth.high + 1
-            else:
-                depth += action.axis.high + 1 if isinstance(action, Result) else 24
-        area = self.rows * self.columns * (0.6 if self.banded else 1.0)
-        return area * depth / self.nest.lanes / 3.0
-
-    def _parts(self) -> int:
-        """Parts of the rows that are tasks of their own."""
-        batch = prod(var.high + 1 for var in self.kernel.domain)
-        if self.across:
-            return 1  # sums for the columns go through all rows in order
-        wanted = min(int(batch * self._work() / TASK_NANOSECONDS), self._tasks())
-        most = max(1, self.rows // max(LEAST_PART, self.height))
-        return max(1, min(ceil_div(wanted, batch), most))
-
-    def _tasks(self) -> int:
-        return TASKS_PER_THREAD * self.target.threads
-
-    # --- loops ------------------------------------------------------------------------------------
 
     def function(self) -> loops.Function:
         """One phase over batch elements and parts of their rows."""
@@ -250,7 +81,7 @@ class _Panels:
         body = self._task(task % self.parts)
         memories = tuple(nest.memories.values())
         phase = loops.Phase(
-            var if tasks > 1 else None, constant(tasks), body, self._work() / self.parts
+            var if tasks > 1 else None, constant(tasks), body, self.layout.work() / self.parts
         )
         name, scalars = self.kernel.name, self.kernel.scalars
         return loops.Function(name, memories, scalars, (phase,), 0, nest.scratch)
@@ -282,7 +113,7 @@ class _Panels:
         width = round_up(action.axis.high + 1, shape.width)
         factor = Factor(action.values, action.axis, self.steps.column, action.accumulator)
         if not action.across:
-            memory = nest.allocate(f"sums{number}", action.accumulator, self.tallest * width)
+            memory = nest.allocate(f"sums{number}", action.accumulator, self.layout.tallest * width)
             nest.grids[action.target] = Grid(memory, width)
             return self._pack_columns(number, factor)
         lines = round_up(self.columns, shape.height)
@@ -314,7 +145,7 @@ class _Panels:
             case Scores():
                 return self._scores(number, action, count)
             case Sweep():
-                kept = self.kept[number]
+                kept = self.layout.kept[number]
                 return lower_sweep(self.nest, action, count, self.height, kept, self._chunks)
             case Result(across=False):
                 return (*self._result(number, action, count), *self._finish_rows(action, count))
@@ -348,10 +179,10 @@ class _Panels:
         depths = action.depth.high + 1
         pitch = round_up(depths, lanes)
         if f"left{number}" not in nest.memories:
-            nest.allocate(f"left{number}", action.accumulator, self.tallest * pitch)
+            nest.allocate(f"left{number}", action.accumulator, self.layout.tallest * pitch)
         memory = nest.memories[f"left{number}"]
         tiles = (count + (shape.height - 1)) // shape.height
-        r, chunk = nest.variable("r", self.tallest), nest.variable("ka", pitch // lanes)
+        r, chunk = nest.variable("r", self.layout.tallest), nest.variable("ka", pitch // lanes)
         depth = of(chunk) * lanes + lane_index(lanes)
         row = nest.first + of(r)
         edge = inside(depth, depths) & inside(row, self.rows)

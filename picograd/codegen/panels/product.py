@@ -196,8 +196,9 @@ def multiply(
             if adds:
                 init = loops.Load(memory, position, lanes)
             sums = loops.Ref(name, dtype, lanes)
-            factors = (loops.Ref(f"{stem}{x}", dtype, lanes) for x in (f"x{r}", f"y{v}"))
-            product = loops.MulAdd(*factors, sums, dtype, lanes)
+            left = loops.Ref(f"{stem}x{r}", dtype, lanes)
+            right = loops.Ref(f"{stem}y{v}", dtype, lanes)
+            product = loops.MulAdd(left, right, sums, dtype, lanes)
             carried.append(loops.Carried(name, dtype, init, product, lanes))
             stores.append(loops.Store(memory, position, sums))
     return (loops.For(k, begin, end, tuple(body), carried=tuple(carried)), *stores)

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 from picograd.codegen.contraction.expressions import walk
 from picograd.codegen.panels.analyse import Cells, Result, Rows, Scores, Steps
-from picograd.dtypes import DType
-from picograd.graph.index import Index, of
+from picograd.dtypes import DType, bool_
+from picograd.graph.index import Index, constant, of
 from picograd.graph.mask import Mask
 from picograd.graph.ops import Combiner, Op
 from picograd.schedule.kernel import Access, Compute, Expr, FromIndex, Guard, Literal
@@ -96,14 +96,35 @@ def _compared(expr: Compute) -> Index | None:
     """The number that is not negative where a comparison of two indices holds."""
     if expr.op not in (Op.LE, Op.LT):
         return None
-    left, right = expr.args
-    if not isinstance(left, FromIndex) or not isinstance(right, FromIndex):
+    left, right = (_as_index(arg) for arg in expr.args)
+    if left is None or right is None:
         return None
-    for side in (left, right):
-        low, high = side.index.bounds()
-        if low < side.dtype.lowest or high > side.dtype.highest:
-            return None
-    return right.index - left.index - (expr.op is Op.LT)
+    return right - left - (expr.op is Op.LT)
+
+
+def _as_index(expr: Expr) -> Index | None:
+    """An expression of integers as an index, where it can't overflow."""
+    index: Index | None = None
+    match expr:
+        case Literal() if expr.dtype.is_integer:
+            index = constant(int(expr.value))
+        case FromIndex():
+            index = expr.index
+        case Compute(op=Op.CAST) if expr.dtype.is_integer:
+            index = _as_index(expr.args[0])
+        case Compute(op=Op.ADD | Op.SUB) if expr.dtype.is_integer:
+            first, second = (_as_index(arg) for arg in expr.args)
+            if first is not None and second is not None:
+                index = first + second if expr.op is Op.ADD else first - second
+        case Compute(op=Op.MUL, args=(part, Literal(value=factor))) if expr.dtype.is_integer:
+            index = _as_index(part)
+            index = None if index is None else index * int(factor)
+        case _:
+            pass
+    if index is None:
+        return None
+    low, high = index.bounds()
+    return index if expr.dtype.lowest <= low and high <= expr.dtype.highest else None
 
 
 def _makes_no_difference(steps: Steps, known: Index) -> bool:
@@ -179,6 +200,12 @@ def _known_result(op: Op, args: list[Number | None], dtype: DType) -> Number | N
         return float(args[0])
     if op is Op.MUL and 0 in args:
         return 0
+    if op is Op.OR and dtype is bool_ and True in args:
+        return True
+    if op is Op.AND and dtype is bool_ and False in args:
+        return False
+    if op is Op.NOT and dtype is bool_ and args[0] is not None:
+        return not args[0]
     if op is Op.DIV and args[0] == 0:
         return 0
     if op is Op.EXP and args[0] == -math.inf:

@@ -132,9 +132,9 @@ class _Search:
             if member.role not in (Role.OUT, Role.ACROSS):
                 continue
             cone = self._cone(region, number, stored, self.owner)
-            scores = {n for n in cone if region.members[n].role is Role.SCORES}
-            if not scores:
+            if not self._is_worth_it(region, number, stored):
                 continue
+            scores = {n for n in cone if region.members[n].role is Role.SCORES}
             for kernel in made:
                 if kernel.cone & scores and self._independent(number, kernel.ends):
                     kernel.cone |= cone
@@ -163,9 +163,8 @@ class _Search:
             useless = [region.cells[name].number for name in stored]
             for number, member in members.items():
                 if member.role in (Role.OUT, Role.ACROSS):
-                    cone = self._cone(region, number, stored, {})
-                    if any(members[n].role is Role.SCORES for n in cone):
-                        used |= cone
+                    if self._is_worth_it(region, number, stored):
+                        used |= self._cone(region, number, stored, {})
                     else:
                         useless.append(number)
             for name, member in region.rows.items():
@@ -180,6 +179,14 @@ class _Search:
             if more <= stored:
                 return stored
             stored |= more
+
+    def _is_worth_it(self, region: Region, end: int, stored: set[str]) -> bool:
+        """Whether a result needs scores, and something of whole rows: a table that is used at once
+        is a product of three matrices, whose rows need not come together."""
+        cone = [region.members[n] for n in self._cone(region, end, stored, {})]
+        return any(member.role is Role.SCORES for member in cone) and any(
+            member.role is Role.ROWS and member.stage.reduce for member in cone
+        )
 
     def _cone(
         self, region: Region, end: int, stored: set[str], owner: dict[str, _Kernel]

@@ -29,6 +29,7 @@ from picograd.schedule.stages import Draft
 from picograd.schedule.walk import accesses, indices, stage_accesses
 
 ROWS = 16  # at least, in a table
+LARGEST = 1 << 19  # elements of the columns' factor, which is packed for each batch element
 
 
 class Role(Enum):
@@ -107,6 +108,7 @@ def grow(table: Table, drafts: Sequence[Draft], made: Sequence[int]) -> tuple[Re
     `made` are the numbers of drafts that are contractions.
     """
     region, wanted = Region(table), set[int]()
+    results: dict[str, Stage] = {}
     scores = set(made)
     for number, draft in enumerate(drafts):
         if not plain(draft):
@@ -118,11 +120,30 @@ def grow(table: Table, drafts: Sequence[Draft], made: Sequence[int]) -> tuple[Re
             member = _reader(region, number, draft)
         if member is not None:
             region.add(member, draft.target)
+            if member.role is Role.OUT:
+                results[draft.target] = member.stage
+        elif after := _follows(draft, results, table):
+            wanted |= after
         elif reads := _positions(region, draft):
             found = set[int]().union(*(cuts(draft.stage, index) for index in reads))
             wanted |= {cut for cut in found if ROWS * extent(table.column) <= cut < table.size}
     _add_sources(region, drafts)
     return region, wanted - {stride for _, stride in table.axes}
+
+
+def _follows(draft: Draft, results: dict[str, Stage], table: Table) -> set[int]:
+    """The strides of the table at which a draft cuts a result for the rows that it reads."""
+    found: set[int] = set()
+    for access in stage_accesses(draft.stage):
+        made = results.get(access.buffer)
+        if made is None:
+            continue
+        line = made.store.coefficient(table.row)  # of the result
+        if line > 0:
+            strides = {cut for cut in cuts(draft.stage, access.index) if cut % line == 0}
+            found |= {cut // line * extent(table.column) for cut in strides}
+    least = ROWS * extent(table.column)
+    return {cut for cut in found if least <= cut < table.size}
 
 
 def _add_sources(region: Region, drafts: Sequence[Draft]) -> None:
@@ -161,6 +182,9 @@ def _scores(number: int, stage: Stage, table: Table) -> Member | None:
     left, right = (variables(arg) for arg in stage.value.args)
     if table.row not in left:
         left, right = right, left
+    depth = prod(extent(axis) for axis in stage.reduce)
+    if depth > extent(table.column) or depth * extent(table.column) > LARGEST:
+        return None
     apart = table.row in left and table.column in right
     if not apart or table.row in right or table.column in left or len(stage.reduce) != 1:
         return None

@@ -1,0 +1,92 @@
+"""Which programs compute attention by blocks of rows, and what they store."""
+
+from __future__ import annotations
+
+import pytest
+
+import picograd
+from picograd.schedule.kernel import Space
+from tests.schedule.attention import (
+    SPELLINGS,
+    causal,
+    inputs,
+    panels,
+    plain,
+    program_of,
+    with_gradients,
+)
+
+SHAPES = ((2, 2, 64, 8), (2, 2, 72, 8), (2, 2, 72, 8))
+TABLE = 2 * 2 * 64 * 72
+
+
+def largest(program) -> int:
+    """The most elements of any memory that a kernel names, but for its own scratch."""
+    return max(
+        memory.size
+        for step in program.steps
+        for memory in step.kernel.memories
+        if memory.space is Space.ARGUMENT
+    )
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_forward_is_one_kernel_without_a_table(spelling: str) -> None:
+    leaves = [leaf.detach() for leaf in inputs(*SHAPES)]
+    program = program_of([SPELLINGS[spelling](*leaves)])
+    assert len(panels(program)) == 1
+    assert panels(program)[0].name.startswith(("attention_", "panels_"))
+    assert largest(program) < TABLE
+
+
+@pytest.mark.parametrize("spelling", ["plain", "causal", "window", "normalised"])
+def test_backward_is_one_more_and_stores_no_table(spelling: str) -> None:
+    leaves = inputs(*SHAPES)
+    program = program_of(with_gradients(SPELLINGS[spelling](*leaves), leaves))
+    assert [kernel.name.split("_4x")[0] for kernel in panels(program)] == [
+        "attention" if spelling != "normalised" else "panels",
+        "attention_back",
+    ]
+    assert largest(program) < TABLE
+
+
+def test_shared_heads_and_permuted_results() -> None:
+    q, k, v = inputs((2, 3, 64, 8), (2, 1, 72, 8), (2, 1, 72, 8))
+    merged = plain(q, k, v).transpose(1, 2).reshape(2, 64, 24)
+    program = program_of([merged.detach()])
+    assert [len(step.kernel.domain) for step in program.steps] == [2]
+    assert len(panels(program)) == 1
+
+
+def test_dropout_draws_its_numbers_in_the_kernel() -> None:
+    leaves = inputs(*SHAPES)
+    function = picograd.nn.functional.scaled_dot_product_attention
+    result = function(*leaves, dropout_p=0.5)
+    program = program_of(with_gradients(result, leaves))
+    assert len(panels(program)) == 2
+    assert largest(program) < TABLE
+
+
+def test_weights_that_are_wanted_are_stored_once() -> None:
+    q, k, v = (leaf.detach() for leaf in inputs(*SHAPES))
+    weights = (q @ k.transpose(-2, -1)).softmax(-1)
+    program = program_of([weights @ v, weights])
+    assert not panels(program)
+
+
+@pytest.mark.parametrize("shape", [(4, 12, 8), (2, 64, 80)])
+def test_small_and_deep_products_are_left_alone(shape: tuple[int, ...]) -> None:
+    leaves = [leaf.detach() for leaf in inputs(shape, shape, shape)]
+    assert not panels(program_of([plain(*leaves)]))
+
+
+def test_two_layers_have_two_kernels() -> None:
+    q, k, v = (leaf.detach() for leaf in inputs(*SHAPES))
+    once = causal(q, k, v)
+    program = program_of([causal(once.tanh(), k, v)])
+    assert len(panels(program)) == 2
+
+
+def test_a_perceptron_is_not_attention() -> None:
+    x, up, down = (leaf.detach() for leaf in inputs((256, 16), (16, 64), (64, 16)))
+    assert not panels(program_of([picograd.nn.functional.gelu(x @ up) @ down]))
