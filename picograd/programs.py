@@ -8,7 +8,8 @@ values to run it with. A graph is served, in this order, by
 3. a new program: for its own sizes when these are the first of the kind, for many sizes from then
    on (`PICOGRAD_ELASTIC=0` forbids it), where the graph has such a program.
 
-Sizes that come back again and again get a program of their own in the end: it needs no masks.
+Sizes that come back again and again, or several times on end, get a program of their own: it needs
+no masks.
 
 >>> statistics.programs_compiled >= 0
 True
@@ -34,8 +35,8 @@ from picograd.runtime.device import Executable
 if TYPE_CHECKING:
     from picograd.graph.elastic.build import Recipe
 
-# A program for many sizes is left for one of the very size after this many runs.
-RUNS_BEFORE_OWN = 64
+# A program for many sizes is left for one of the very size after this many runs, or runs on end.
+RUNS_BEFORE_OWN, RUNS_ON_END = 64, 3
 # A kind whose graph has no program for many sizes is tried this often (sizes may be unlucky).
 ATTEMPTS = 2
 
@@ -84,6 +85,8 @@ class _Kind:
     seen: list[tuple[Sizes, list[int]]] = field(default_factory=list)
     variants: list[tuple[Variant, Recipe]] = field(default_factory=list)
     runs: dict[Sizes, int] = field(default_factory=dict)
+    last: Sizes | None = None  # the sizes of the last run, and how often they came on end
+    streak: int = 0
     attempts: int = 0
 
 
@@ -115,7 +118,9 @@ def get(graph: Graph) -> tuple[Variant, list[int]]:
         return _compile_own(graph), structure.cells
     variant, recipe = found
     runs = kind.runs[sizes] = kind.runs.get(sizes, 0) + 1
-    if runs > RUNS_BEFORE_OWN:
+    kind.streak = kind.streak + 1 if kind.last == sizes else 1
+    kind.last = sizes
+    if runs > RUNS_BEFORE_OWN or kind.streak > RUNS_ON_END:
         return _compile_own(graph), structure.cells
     fit = recipe.fit(sizes)
     assert fit is not None

@@ -129,9 +129,19 @@ def test_sizes_that_stay_get_a_program_of_their_own() -> None:
     for length in (2, 3, 5):
         _part(length)[0].sum().item()
     engine.statistics.reset()
-    for _ in range(200):
+    for _ in range(5):
         _part(7)[0].sum().item()
     assert engine.statistics.programs_compiled == 1
+
+
+def test_sizes_that_take_turns_get_programs_of_their_own_later() -> None:
+    for length in (2, 3, 5):
+        _part(length)[0].sum().item()
+    engine.statistics.reset()
+    for runs in range(70):
+        for length in (6, 7):
+            _part(length)[0].sum().item()
+        assert engine.statistics.programs_compiled == (0 if runs < 64 else 2)
 
 
 def test_nothing_at_all_among_other_sizes() -> None:

@@ -10,6 +10,7 @@ import pytest
 from picograd.codegen import loops
 from picograd.codegen.contraction import tiles
 from picograd.codegen.contraction.lower import lower_contraction
+from picograd.codegen.dependence import roots
 from picograd.codegen.evaluate import evaluate
 from picograd.codegen.target import AVX2, AVX512, NEON, SCALAR, Target
 from picograd.codegen.verify import verify
@@ -186,6 +187,29 @@ def test_few_rows_stream_a_large_factor(rows: int, threads: int) -> None:
         assert any(isinstance(s, loops.Prefetch) for s in found) == (rows > 1)
         assert not any(memory.name == "right" for memory in function.memories)
         check(case, target)
+
+
+@pytest.mark.parametrize("target", ["avx512", "avx2", "neon"])
+@pytest.mark.parametrize("equation", ["mk,nk->mn", "km,nk->mn", "nk,mk->mn", "bmk,bkn->bmn"])
+@pytest.mark.parametrize("few, depth", [(2, 261), (3, 256), (6, 257)])
+def test_few_lines_are_dot_products(equation: str, target: str, few: int, depth: int) -> None:
+    few = min(few, 3) if target == "neon" else few
+    rows, columns = (few, 21) if "nk" in equation else (21, few)
+    extents = {"b": 2, "m": rows, "n": columns, "k": depth}
+    case = contractions.product(equation, extents)
+    function = lower_contraction(case.kernel, TARGETS[target])
+    assert function is not None
+    values = (v for s in loops.statements(function.phases[0].body) for v in roots(s))
+    assert any(isinstance(value, loops.Fold) for value in values)
+    check(case, TARGETS[target])
+
+
+def test_dot_products_of_other_types_and_their_epilogues() -> None:
+    extents = {"m": 3, "n": 18, "k": 515}
+    for dtype in (float64, int32, float16, bfloat16):
+        check(contractions.product("mk,nk->mn", extents, dtype), AVX512)
+    check(contractions.linear(extents), AVX512)
+    check(contractions.linear(extents, "mk,nk->mn", float16), AVX512)
 
 
 def test_matrices_of_a_batch_are_asked_for_ahead() -> None:

@@ -35,7 +35,7 @@ that that it shares with its neighbour are computed twice and stored once.
 from __future__ import annotations
 
 from picograd.codegen import loops
-from picograd.codegen.contraction import axes
+from picograd.codegen.contraction import axes, dots
 from picograd.codegen.contraction.axes import Contraction
 from picograd.codegen.contraction.epilogue import destination, finish
 from picograd.codegen.contraction.frame import Frame
@@ -73,7 +73,15 @@ def lower_contraction(kernel: Kernel, target: Target) -> loops.Function | None:
     found = axes.analyse(kernel, target)
     if found is None or not worthwhile(found, kernel.pattern, target):
         return None
-    tiles = choose(
+    tiles = _tiles(found, target)
+    return _Nest(kernel, found, tiles, target).function()
+
+
+def _tiles(found: Contraction, target: Target) -> Tiles:
+    """The sizes of its loops."""
+    if dots.suits(found, target):
+        return dots.choose(found, target)
+    return choose(
         found.batch.extent,
         found.rows.extent,
         found.columns.extent,
@@ -83,7 +91,6 @@ def lower_contraction(kernel: Kernel, target: Target) -> loops.Function | None:
         packs_right(found, target),
         streams(found, target),
     )
-    return _Nest(kernel, found, tiles, target).function()
 
 
 def worthwhile(found: Contraction, pattern: Pattern, target: Target) -> bool:
@@ -94,6 +101,8 @@ def worthwhile(found: Contraction, pattern: Pattern, target: Target) -> bool:
         return True
     if pattern is not Pattern.CONTRACTION or min(rows, columns) < 2 or depth < 2:
         return False
+    if dots.suits(found, target):
+        return True
     along_depth = unit(found.left, found.depth) and unit(found.right, found.depth)
     if columns < FEW_COLUMNS and along_depth and depth >= 64:
         return False
@@ -184,10 +193,11 @@ class _Nest:
         named, left_panel = self._local("panel", row_tile, first, tiles.block_rows)
         column = of(column_tile) * tiles.width
         place = Tile(of(row_tile), row, column, skipped, left_panel, right_panel)
+        sum_products = dots.accumulate if tiles.along else accumulate
         inner = (
             *statements,
             *(named if self.left.index is None else ()),
-            *accumulate(frame, self.left, self.right, place, self.sums),
+            *sum_products(frame, self.left, self.right, place, self.sums),
             *finish(frame, self.kernel, place, self.sums),
         )
         rows = loops.For(row_tile, first, end, inner)

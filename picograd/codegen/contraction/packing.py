@@ -17,10 +17,11 @@ Packing is where elementwise producers of a factor are evaluated.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from picograd.codegen import loops
-from picograd.codegen.contraction.axes import Contraction, Group
+from picograd.codegen.contraction.axes import Contraction, Group, Values
 from picograd.codegen.contraction.expressions import accesses, walk
 from picograd.codegen.contraction.frame import Frame, inside, lane_index
 from picograd.codegen.contraction.tiles import LINE, Tiles, ceil_div, round_up
@@ -104,6 +105,9 @@ def _collide(step: int, lines: int, target: Target) -> bool:
 def right_operand(frame: Frame) -> Operand:
     """The right factor in place, or memory for the panels of one task."""
     found, tiles = frame.contraction, frame.tiles
+    if tiles.along:
+        count = min(tiles.width, found.columns.extent)
+        return _lines_operand(frame, "right", found.right, found.columns, count)
     if not packs_right(found, frame.target):
         assert isinstance(found.right, Access)
         return Operand(frame.memories[found.right.buffer], found.right.index)
@@ -117,6 +121,8 @@ def right_operand(frame: Frame) -> Operand:
 def left_operand(frame: Frame) -> Operand:
     """The left factor in place, or memory for the panels of one row block."""
     found, tiles = frame.contraction, frame.tiles
+    if tiles.along:
+        return _lines_operand(frame, "left", found.left, found.rows, tiles.height)
     steps = plain(found.left, found.rows, found.depth, found.accumulator)
     size = found.accumulator.itemsize
     near = steps is not None and not _collide(steps[0] * size, tiles.height, frame.target)
@@ -131,6 +137,23 @@ def left_operand(frame: Frame) -> Operand:
         panel = tiles.height * line
     memory = frame.allocate("left", found.accumulator, tiles.block_rows * panel, Home.SCRATCH)
     return Operand(memory, None, panel, line, depth)
+
+
+def _lines_operand(frame: Frame, name: str, factor: Expr, lines: Group, count: int) -> Operand:
+    """A factor that is read along k: in place where it is contiguous (and, if all of it is read
+    by every tile, its lines stay apart in the cache), else copied."""
+    found, lanes = frame.contraction, frame.tiles.along
+    read = list(accesses(factor))
+    near = len(read) == 1 and read[0].mask.always and found.depth.step(read[0].index) == 1
+    if near and lines.extent <= count:
+        step = lines.step(read[0].index) or 0
+        near = not _collide(step * read[0].dtype.itemsize, count, frame.target)
+    if near:
+        return Operand(frame.memories[read[0].buffer], read[0].index)
+    line = round_up(found.depth.extent, lanes) + lanes
+    blocks = ceil_div(lines.extent, count) if name == "left" else 1
+    memory = frame.allocate(name, found.accumulator, blocks * count * line, Home.SCRATCH)
+    return Operand(memory, None, count * line, line, 1)
 
 
 def _panel_width(height: int, lanes: int) -> tuple[int, int]:
@@ -165,6 +188,14 @@ def pack_right(frame: Frame, operand: Operand, panels: Panels) -> tuple[Statemen
     cache lines are open at a time.
     """
     found, tiles = frame.contraction, frame.tiles
+    if tiles.along:
+        count = min(tiles.width, found.columns.extent)
+
+        def place(line: Index, depth: Index) -> Values:
+            return frame.at(column=panels.line + line, depth=depth)
+
+        lines = _pack_lines(frame, operand, found.right, count, panels.panel, place)
+        return (panels.each(lines),)
     k, lane = Var("kp", 0, tiles.depth - 1), lane_index(tiles.lanes)
     named, depth = frame.depth_at(of(k))
 
@@ -251,20 +282,36 @@ def _pack_columns(frame: Frame, operand: Operand, panels: Panels) -> tuple[State
 
 def _pack_rows(frame: Frame, operand: Operand, row: Index, panel: Index) -> tuple[Statement, ...]:
     """For each row vectors along k; the last one may reach into the next depth block."""
+    found = frame.contraction
+
+    def place(line: Index, depth: Index) -> Values:
+        return frame.at(row=row + line, depth=depth)
+
+    return _pack_lines(frame, operand, found.left, frame.tiles.height, panel, place)
+
+
+def _pack_lines(
+    frame: Frame,
+    operand: Operand,
+    factor: Expr,
+    count: int,
+    panel: Index,
+    place: Callable[[Index, Index], Values],
+) -> tuple[Statement, ...]:
+    """For each of some lines vectors along k; the last one may reach into the next depth block."""
     found, tiles = frame.contraction, frame.tiles
-    lanes = tiles.lanes
-    line = Var("ra", 0, tiles.height - 1)
+    lanes = tiles.along or tiles.lanes
+    line = Var("ra", 0, count - 1)
     chunk = Var("ka", 0, ceil_div(tiles.depth, lanes) - 1)
     named, first = frame.depth_at(of(chunk) * lanes)
     depth = first + lane_index(lanes)
     edge = inside(depth, found.depth.extent)
-    values = frame.at(row=row + of(line), depth=depth)
-    statements, value = frame.evaluate(found.left, values, edge, lanes)
+    statements, value = frame.evaluate(factor, place(of(line), depth), edge, lanes)
     offset = of(chunk) * lanes + lane_index(lanes)
     store = loops.Store(operand.memory, operand.position(panel, of(line), offset), value)
-    count = (frame.length + (lanes - 1)) // lanes
-    inner = each(chunk, count, (*named, *statements, store))
-    return (each(line, constant(tiles.height), (inner,)),)
+    length = (frame.length + (lanes - 1)) // lanes
+    inner = each(chunk, length, (*named, *statements, store))
+    return (each(line, constant(count), (inner,)),)
 
 
 def each(var: Var, end: Index, body: tuple[Statement, ...]) -> loops.For:

@@ -33,6 +33,7 @@ class Tiles:
     row_blocks                 blocks of rows in all (a multiple of row_parts): the rows of one
                                block over one depth block stay in the second-level cache
     streamed                   the right factor is read once, in place, from main memory
+    along                      lanes along k of a tile of dot products (see `dots`), else 0
     """
 
     lanes: int
@@ -46,6 +47,7 @@ class Tiles:
     column_parts: int
     row_blocks: int
     streamed: bool = False
+    along: int = 0
 
     @property
     def width(self) -> int:
@@ -136,7 +138,9 @@ def _streamed(
     """
     accumulators, widest = REGISTER_TILES[target.registers >= 32]
     widest = 2 * widest if rows == 1 else widest
-    vectors = max(1, min(widest, accumulators // rows, ceil_div(columns, lanes)))
+    row_tiles = ceil_div(rows, accumulators)
+    height = ceil_div(rows, row_tiles)
+    vectors = min(widest, accumulators // height, ceil_div(columns, lanes))
     lines = ceil_div(vectors * lanes * itemsize, LINE)
     depth_blocks = ceil_div(depth, max(4, LINES_AHEAD // lines))
     column_tiles = ceil_div(columns, vectors * lanes)
@@ -146,9 +150,9 @@ def _streamed(
     return Tiles(
         lanes,
         vectors,
-        rows,
+        height,
         ceil_div(depth, depth_blocks),
-        1,
+        row_tiles,
         column_tiles,
         depth_blocks,
         1,
