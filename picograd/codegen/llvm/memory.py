@@ -13,10 +13,15 @@ from picograd.codegen.llvm.builder import Builder
 from picograd.codegen.llvm.index import Indices
 from picograd.codegen.llvm.types import literal, register, splat, stored, suffix, vector
 from picograd.codegen.loops import Home, Load, Memory
+from picograd.dtypes import DType
 from picograd.graph.index import Index, Var
 from picograd.graph.mask import Mask
 
-ZEROS = "picograd_zeros"  # 16 bytes that a masked-off element is read from
+ZEROS = "picograd_zeros"  # what masked-off elements are read from
+ZEROS_BYTES = 256  # the longest vector
+# How far outside of a memory a masked-off vector may be read, in bytes: what lies further may not
+# be mapped, and x86 takes a thousand cycles to find that all lanes are masked off.
+NEAR = 4096
 
 
 class Memories:
@@ -59,14 +64,26 @@ class Memories:
                 value = self._load_same(load)
             else:
                 value = self._load_vector(load, parts.shared, parts.stride)
-        return self._loaded(memory, value, lanes)
+        return self._loaded(memory.dtype, value, lanes)
 
-    def _loaded(self, memory: Memory, value: str, lanes: int) -> str:
+    def _loaded(self, dtype: DType, value: str, lanes: int) -> str:
         """From the type in memory to the type in registers."""
-        if not memory.dtype.is_bool:
+        if not dtype.is_bool:
             return value
         kind = vector("i8", lanes)
         return self.builder.emit(f"icmp ne {kind} {value}, {splat('i8', '0', lanes)}", value)
+
+    def or_zeros(self, condition: str, pointer: str) -> str:
+        """A pointer where a one-lane condition holds, else one to zeros."""
+        self.zeros = True
+        text = f"select i1 {condition}, ptr {pointer}, ptr @{ZEROS}"
+        return self.builder.emit_address(text, condition, pointer)
+
+    def neighbours(self, dtype: DType, pointer: str, lanes: int, written: bool) -> str:
+        """The register of `lanes` elements from a pointer on, as their dtype has it."""
+        kind = vector(stored(dtype), lanes)
+        text = f"load {kind}, ptr {pointer}, align {dtype.itemsize}"
+        return self._loaded(dtype, self.builder.emit_load(text, written, pointer), lanes)
 
     def _load_one(self, memory: Memory, index: Index, mask: str) -> str:
         element = stored(memory.dtype)
@@ -74,9 +91,7 @@ class Memories:
             return "0" if memory.dtype.is_bool else literal(0, memory.dtype)
         pointer = self.indices.address(self.base(memory), element, index)
         if mask != "true":
-            self.zeros = True
-            text = f"select i1 {mask}, ptr {pointer}, ptr @{ZEROS}"
-            pointer = self.builder.emit_address(text, mask, pointer)
+            pointer = self.or_zeros(mask, pointer)
         align = memory.dtype.itemsize
         text = f"load {element}, ptr {pointer}, align {align}"
         return self.builder.emit_load(text, memory.written, pointer)
@@ -110,13 +125,18 @@ class Memories:
         first = shared if stride == 1 else shared + (1 - lanes)
         pointer = self.indices.address(self.base(memory), element, first)
         kind, align = vector(element, lanes), memory.dtype.itemsize
-        mask = self.indices.mask(load.mask, lanes)
-        if load.mask.always:
+        single, several = self.indices.mask_parts(load.mask, lanes)
+        if several is None and single == "false":
+            return "zeroinitializer"
+        if several is not None and single == "true" and self._is_far(memory, first, lanes):
+            single = self._any(several, lanes)
+        if single != "true":
+            pointer = self.or_zeros(single, pointer)
+        if several is None:
             text = f"load {kind}, ptr {pointer}, align {align}"
             value = builder.emit_load(text, memory.written, pointer)
         else:
-            if stride == -1:
-                mask = self._reverse("i1", lanes, mask)
+            mask = several if stride == 1 else self._reverse("i1", lanes, several)
             name = f"llvm.masked.load.{suffix(element, lanes)}.p0"
             masks = vector("i1", lanes)
             builder.declare(name, kind, f"ptr, {masks}, {kind}")
@@ -124,6 +144,12 @@ class Memories:
             text += f"{kind} zeroinitializer)"
             value = builder.emit_load(text, memory.written, pointer, mask)
         return value if stride == 1 else self._reverse(element, lanes, value)
+
+    def _is_far(self, memory: Memory, first: Index, lanes: int) -> bool:
+        """Whether vectors that are masked off may lie far outside of the memory."""
+        low, high = first.bounds()
+        outside = max(-low, high + lanes - memory.size)
+        return outside * memory.dtype.itemsize > NEAR
 
     def _reverse(self, element: str, lanes: int, value: str) -> str:
         if not value.startswith("%"):

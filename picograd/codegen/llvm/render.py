@@ -22,8 +22,9 @@ from collections.abc import Iterable
 
 from picograd.codegen.llvm.builder import Builder
 from picograd.codegen.llvm.cast import cast
+from picograd.codegen.llvm.choice import choose, is_choice
 from picograd.codegen.llvm.index import Indices
-from picograd.codegen.llvm.memory import ZEROS, Memories
+from picograd.codegen.llvm.memory import ZEROS, ZEROS_BYTES, Memories
 from picograd.codegen.llvm.ops import compute, fold, high_product, multiply_add
 from picograd.codegen.llvm.types import literal, register, vector
 from picograd.codegen.loops import (
@@ -83,7 +84,9 @@ def render_module(functions: Iterable[Function], target: Target) -> str:
             zeros |= renderer.memories.zeros
     definitions += declarations.values()
     if zeros:
-        definitions.append(f"@{ZEROS} = private constant [2 x i64] zeroinitializer, align 16")
+        definitions.append(
+            f"@{ZEROS} = private constant [{ZEROS_BYTES} x i8] zeroinitializer, align 64"
+        )
     if streamed:
         definitions.append("!0 = !{i32 1}")
     return "\n".join(definitions) + "\n"
@@ -105,6 +108,7 @@ class PhaseRenderer:
         self.memories = Memories(self.builder, self.indices, is_x86(target))
         self.names: dict[str, tuple[str, DType, int]] = {}  # name -> register, dtype, lanes
         self.known: dict[int, str] = {}  # id of a value of this statement -> its register
+        self.no_choice: set[int] = set()  # ids of those that `choose` found to be none
 
     def render(self, name: str) -> str:
         """The text of the phase's function."""
@@ -127,6 +131,7 @@ class PhaseRenderer:
     def body(self, body: tuple[Statement, ...]) -> None:
         for statement in body:
             self.known.clear()
+            self.no_choice.clear()
             self.statement(statement)
 
     def statement(self, statement: Statement) -> None:
@@ -276,6 +281,11 @@ class PhaseRenderer:
             if id(current) in known:
                 stack.pop()
                 continue
+            if is_choice(current) and id(current) not in self.no_choice:
+                found = choose(self.memories, current, self.no_choice)
+                if found is not None:
+                    known[id(current)] = found
+                    continue
             waiting = [child for child in children(current) if id(child) not in known]
             if waiting:
                 stack.extend(waiting)
