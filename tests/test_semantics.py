@@ -8,6 +8,7 @@ NaN, printing, memory shared with NumPy, copies, hooks. Long tables of small cas
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 from itertools import product
 
@@ -28,7 +29,7 @@ DTYPES = (*INTEGERS, "bool", "float16", "bfloat16", "float32", "float64", "compl
 @pytest.fixture
 def interpreted():
     before = picograd.get_default_device()
-    picograd.set_default_device("numpy")
+    picograd.set_default_device(os.environ.get("DEVICE", "numpy"))
     yield
     picograd.set_default_device(before)
 

@@ -17,7 +17,7 @@ from picograd import env
 from picograd.runtime import device as devices
 
 # Torch's devices that a program may name, compare with and ask about; no tensor can be there.
-ELSEWHERE = frozenset(("cuda", "meta", "mps", "xpu", "hpu", "mtia", "vulkan", "xla"))
+ELSEWHERE = frozenset(("meta", "mps", "xpu", "hpu", "mtia", "vulkan", "xla"))
 
 
 class device:
@@ -51,7 +51,7 @@ class device:
             made.type, made.index = name, index
             return made
         devices.check(name)
-        if index not in (None, 0):
+        if index not in (None, 0) and name != "cuda":
             raise RuntimeError(f"{name} device index must be -1 or zero, got {index}")
         made = object.__new__(cls)
         made.type, made.index = name, index
@@ -103,18 +103,36 @@ def _known_device(name: str) -> str:
 def _present(chosen: device) -> str:
     """The graph's name of a device that tensors can be on."""
     if chosen.type in ELSEWHERE:
-        # For CUDA the exception type of a torch that was built for the CPU.
-        kind = AssertionError if chosen.type == "cuda" else NotImplementedError
-        raise kind(
+        raise NotImplementedError(
             f"picograd has no {chosen.type.upper()} device yet; move the program to one of "
             + ", ".join(devices.names())
         )
+    if chosen.type == "cuda":
+        _check_cuda(chosen.index)
     return chosen.type
+
+
+def _check_cuda(index: int | None) -> None:
+    """Raises what torch raises where there is no GPU, or none of that number."""
+    from picograd.runtime import cuda
+
+    reason = cuda.why_not()
+    if reason is not None:
+        raise AssertionError(f"Torch not compiled with CUDA enabled: {reason}")
+    if index not in (None, 0):
+        raise RuntimeError(
+            f"CUDA error: invalid device ordinal. picograd uses one GPU, cuda:0, not cuda:{index}."
+        )
+
+
+def device_of(name: str) -> device:
+    """The device of a tensor, from the graph's name of it: a GPU has a number."""
+    return device(name, 0) if name == "cuda" else device(name)
 
 
 def get_default_device() -> device:
     """The device of tensors that are made without one."""
-    return device(_default())
+    return device_of(_default())
 
 
 def set_default_device(device: str | _Device | None) -> None:

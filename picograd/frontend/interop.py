@@ -191,7 +191,7 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
     if not isinstance(ndarray, np.ndarray):
         raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
     check_array(ndarray)
-    return _sharing(ndarray, device_name(None))
+    return _sharing(ndarray, _host())
 
 
 @operation(method=False)
@@ -227,8 +227,14 @@ def frombuffer(
             f"not be greater than actual buffer length ({size} bytes)"
         )
     raw = np.frombuffer(buffer, np.uint8, number * item, offset)
-    result = _sharing(raw.view(dtype.numpy), device_name(None))
+    result = _sharing(raw.view(dtype.numpy), _host())
     return result.requires_grad_() if requires_grad else result
+
+
+def _host() -> str:
+    """The default device if its memory is the host's, else the CPU."""
+    chosen = device_name(None)
+    return "cpu" if chosen == "cuda" else chosen
 
 
 def _sharing(array: np.ndarray, place: str) -> Tensor:

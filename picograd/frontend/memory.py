@@ -103,7 +103,7 @@ def layout(self: Tensor) -> str:
 @attribute
 def is_cuda(self: Tensor) -> bool:
     """Whether the tensor is on an NVIDIA GPU."""
-    return False
+    return self._storage.node.device == "cuda"
 
 
 @attribute
@@ -232,6 +232,13 @@ def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
         )
     if self.dtype.name == "bfloat16":
         raise TypeError("Got unsupported ScalarType BFloat16")
+    if self._storage.node.device == "cuda":
+        if not force:
+            raise TypeError(
+                f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to "
+                "copy the tensor to host memory first."
+            )
+        return host_array(self).copy()
     array = self._storage.export(self._shape, self.stride(), self._offset)
     return array.view(self.dtype.numpy) if array.dtype != self.dtype.numpy else array
 
@@ -240,7 +247,7 @@ def array_protocol(
     self: Tensor, dtype: np.dtype | None = None, copy: bool | None = None
 ) -> np.ndarray:
     """`np.array(x)` and `np.asarray(x)`."""
-    array = numpy(self)
+    array = self.numpy()
     if dtype is not None and array.dtype != dtype:
         return array.astype(dtype)
     return array.copy() if copy else array
@@ -429,7 +436,7 @@ def to(self: Tensor, *args: object, **kwargs: object) -> Tensor:
             device = argument
     result = self
     if device is not None:
-        place = device_name(cast("str", device))
+        place = device_name(f"cuda:{device}" if type(device) is int else cast("str", device))
         if place != self._storage.node.device:
             result = _moved(self, place)
     if dtype is not None:
@@ -473,8 +480,8 @@ def cpu(self: Tensor) -> Tensor:
 
 @operation(function=False)
 def cuda(self: Tensor, device: object = None, non_blocking: bool = False) -> Tensor:
-    """Not there yet: raises AssertionError, as torch without CUDA does."""
-    return to(self, "cuda")
+    """The tensor on the GPU. Raises AssertionError, as torch does, where there is none."""
+    return to(self, "cuda" if device is None else device)
 
 
 @operation(function=False)

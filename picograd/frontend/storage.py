@@ -73,7 +73,7 @@ class Storage:
         if id(self) in _pinned and self.is_pinned():
             engine.realize([node])
             memory = cast("Buffer", self.node.buffer)
-            np.copyto(memory.array, cast("Buffer", node.buffer).array)
+            memory.copy_from(cast("Buffer", node.buffer))
             self.node = leaf(memory, self.node.shape)
             return
         self.node = node
@@ -138,7 +138,7 @@ class Storage:
             shared = _buffer_references(self) > _BUFFER_ALONE + 1  # `memory` is one more
             if shared or _references(self) > _ALONE or not memory.exclusive():
                 memory = buffers.empty(memory.dtype, memory.size, memory.device)
-                np.copyto(memory.array, cast("Buffer", self.node.buffer).array)
+                memory.copy_from(cast("Buffer", self.node.buffer))
             self.node = leaf(memory, self.node.shape)
             self._exports = None
         return memory
@@ -226,7 +226,7 @@ def any_pinned(storages: Iterable[Storage]) -> bool:
 def copied(array: np.ndarray, device: str) -> Node:
     """The node of new memory that holds a copy of an array."""
     memory = buffers.empty(from_numpy(array.dtype), array.size, device)
-    np.copyto(memory.array.reshape(array.shape), array)
+    memory.write(array)
     return leaf(memory, array.shape)
 
 
@@ -244,5 +244,5 @@ def settle(node: Node, storages: Sequence[Storage]) -> None:
     memory = cast("Buffer", node.buffer)
     if any(storage.node.buffer is memory for storage in storages):
         own = buffers.empty(memory.dtype, memory.size, memory.device)
-        np.copyto(own.array, memory.array)
+        own.copy_from(memory)
         node.buffer = own

@@ -24,7 +24,7 @@ from picograd import engine
 from picograd.dtypes import DType
 from picograd.frontend import storage as storages
 from picograd.frontend import tape, view, watching
-from picograd.frontend.device import Size, device
+from picograd.frontend.device import Size, device, device_of
 from picograd.frontend.grad_mode import state
 from picograd.frontend.storage import Storage
 from picograd.frontend.tape import AccumulateGrad, Edge, GradNode, IdentityGrad, Meta
@@ -442,7 +442,7 @@ class Tensor:
     @property
     def device(self) -> device:
         """Where the tensor's memory is."""
-        return device(self._storage.node.device)
+        return device_of(self._storage.node.device)
 
     @property
     def _version(self) -> int:

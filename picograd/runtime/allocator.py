@@ -115,7 +115,7 @@ class Allocator:
                 self._free.move_to_end(capacity)
                 return Block(chunks.pop(), size, self)
         try:
-            chunk = _map(capacity)
+            chunk = self.obtain(capacity)
         except (MemoryError, OSError, ValueError, OverflowError):
             chunk = self._retry(capacity, size)
         return Block(chunk, size, self)
@@ -178,14 +178,24 @@ class Allocator:
         """Ask the system once more, with nothing held back in the cache."""
         self.empty_cache()
         try:
-            return _map(capacity)
+            return self.obtain(capacity)
         except (MemoryError, OSError, ValueError, OverflowError) as error:
             with self._lock:
                 self._allocated -= capacity
-            raise RuntimeError(
-                f"DefaultCPUAllocator: can't allocate memory: you tried to allocate {size} bytes "
-                f"({self.allocated} are in use). Use smaller tensors or delete some."
-            ) from error
+            raise self.refuse(size) from error
+
+    # --- where the memory comes from: another kind of memory overrides these ------------------
+
+    def obtain(self, capacity: int) -> Chunk:
+        """Memory of the system. Raises MemoryError or its like when there is none."""
+        return _map(capacity)
+
+    def refuse(self, size: int) -> RuntimeError:
+        """What to raise when a request can't be served."""
+        return RuntimeError(
+            f"DefaultCPUAllocator: can't allocate memory: you tried to allocate {size} bytes "
+            f"({self.allocated} are in use). Use smaller tensors or delete some."
+        )
 
 
 def _map(capacity: int) -> Chunk:

@@ -56,6 +56,14 @@ class Buffer:
             self._array = memory.view(self.dtype.numpy)
         return self._array
 
+    def write(self, array: np.ndarray) -> None:
+        """Replace the contents by those of an array with as many elements."""
+        np.copyto(self.array, array.reshape(-1))
+
+    def copy_from(self, other: Buffer) -> None:
+        """Replace the contents by those of a buffer of the same dtype and size."""
+        self.write(other.array)
+
     def exclusive(self) -> bool:
         """True when nobody else sees the memory: it is picograd's own, and no NumPy array over it
         is alive outside. Only then may a program write into it in place of making a copy."""
@@ -78,18 +86,26 @@ _ALONE = _count_alone()
 
 
 def empty(dtype: DType, size: int, device: str = "cpu") -> Buffer:
-    """A new buffer in host memory with unspecified contents, 64-byte aligned."""
+    """A new buffer with unspecified contents, 64-byte aligned."""
+    if device == "cuda":
+        from picograd.runtime.cuda import memory
+
+        return memory.empty(dtype, size)
     block = HOST.allocate(size * dtype.itemsize)
     return Buffer(dtype, size, device, block.address, block)
 
 
 def from_array(array: np.ndarray, device: str = "cpu") -> Buffer:
-    """A buffer over the memory of a C-contiguous array; nothing is copied.
+    """A buffer over the memory of a C-contiguous array; nothing is copied but to a GPU.
 
     Raises ValueError when the array is not C-contiguous or not writeable, because writes through
     the buffer must reach the array, and TypeError for element types that no tensor can hold.
     """
     dtype = from_numpy(array.dtype)
+    if device == "cuda":
+        copied = empty(dtype, array.size, device)
+        copied.write(array)
+        return copied
     if not array.flags.c_contiguous or not array.flags.writeable:
         raise ValueError(
             f"only a C-contiguous and writeable array can be shared, and this one of shape "

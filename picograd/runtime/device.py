@@ -6,7 +6,7 @@ one row to `_MODULES`; its module is imported when the device is first used.
 >>> get("cpu").name
 'cpu'
 >>> names()
-('cpu', 'numpy', 'null')
+('cpu', 'numpy', 'null', 'cuda')
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ _MODULES = {
     "cpu": "picograd.runtime.cpu",
     "numpy": "picograd.runtime.numpy",
     "null": "picograd.runtime.null",
+    "cuda": "picograd.runtime.cuda",
 }
 _devices: dict[str, Device] = {}
 _lock = threading.RLock()

@@ -53,7 +53,7 @@ class LoadedStorage:
 
     def _read(self, shape: tuple[int, ...]) -> Tensor:
         memory = buffers.empty(self.dtype, self.length, self.device)
-        np.copyto(memory.array, self._contents())
+        memory.write(self._contents())
         return wrap(leaf(memory, shape))
 
     def tensor(
@@ -103,7 +103,7 @@ class LoadedStorage:
             )
         array = strided(self._contents(), size, strides, offset)
         memory = buffers.empty(self.dtype, count, self.device)
-        np.copyto(memory.array.reshape(size), array)
+        memory.write(array)
         return wrap(leaf(memory, size))
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from picograd import env
 from picograd.graph.interpret import evaluate_node, interpret
 from picograd.graph.meaning_structure import Bindings
 from picograd.graph.node import Node, make, topological
@@ -20,9 +21,13 @@ from tests.fuzz.complex_bounds import magnitude
 from tests.fuzz.parts import Case
 
 
-def compare(case: Case, device_name: str = "cpu") -> str | None:
-    """None when compiled and interpreted agree, else what differs."""
-    inputs = [from_array(np.array(array, order="C", copy=True)) for array in case.arrays]
+def compare(case: Case) -> str | None:
+    """None when what the device DEVICE (the CPU by default) computes and the interpreter agree,
+    else what differs."""
+    device_name = env.DEVICE.get()
+    inputs = [
+        from_array(np.array(array, order="C", copy=True), device_name) for array in case.arrays
+    ]
     try:
         wanted = interpret(case.outputs, dict(enumerate(case.arrays)), case.numbers)
     except IndexError:

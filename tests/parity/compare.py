@@ -6,6 +6,7 @@ each of the two libraries gives as plain data, and `difference`, what differs, i
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Callable, Iterator
 
@@ -78,6 +79,6 @@ def cases(row: Row) -> Iterator[tuple[str, str]]:
 def reference_device() -> Iterator[None]:
     """Tensors live on the device that says what is right."""
     before = picograd.get_default_device()
-    picograd.set_default_device("numpy")
+    picograd.set_default_device(os.environ.get("DEVICE", "numpy"))
     yield
     picograd.set_default_device(before)

@@ -42,6 +42,7 @@ PRELUDE = r"""// Helpers of generated kernels. Compile with --fmad=false: nodes 
 #define PG_INFINITY __int_as_float(0x7f800000)
 #define PG_NAN __int_as_float(0x7fffffff)
 
+#ifdef __CUDACC__  // other compilers bring these two
 __device__ inline float pg_from_half(unsigned short bits) {
     float value;
     asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
@@ -52,6 +53,7 @@ __device__ inline unsigned short pg_to_half(float value) {
     asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(value));
     return bits;
 }
+#endif
 __device__ inline float pg_from_bfloat(unsigned short bits) {
     return __uint_as_float((unsigned int)bits << 16);
 }

@@ -13,6 +13,9 @@ extern "C" __global__ void nothing_0(int* status, char* workspace, char* scratch
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
+
 from picograd.codegen import lower
 from picograd.codegen.cuda import ops as cuda_ops
 from picograd.codegen.cuda.ops import FORMS, PRELUDE, loaded, memory_type, register_type, stored
@@ -43,6 +46,8 @@ from picograd.codegen.loops import (
     children,
 )
 from picograd.codegen.passes.map_to_grid import map_to_grid
+from picograd.codegen.passes.split_complex import split_complex
+from picograd.codegen.show import show
 from picograd.dtypes import DType, float64
 from picograd.errors import InternalError
 from picograd.graph.index import FloorDiv, Index, Mod, Param, Var
@@ -58,13 +63,30 @@ def cuda_source(kernel: Kernel) -> str:
 
 def cuda_kernel(kernel: Kernel) -> str:
     """A kernel of the schedule as CUDA C that follows the prelude."""
-    return render_cuda(map_to_grid(lower.lower(kernel)))
+    return render_cuda(grid_function(kernel))
+
+
+def grid_function(kernel: Kernel) -> Function:
+    """A kernel as loops over blocks and threads; its name ends in a hash of its text."""
+    function = map_to_grid(split_complex(lower.lower(kernel)))
+    digest = hashlib.sha256(show(function).encode()).hexdigest()
+    return replace(function, name=f"{kernel.name}_{digest[:12]}")
 
 
 def render_cuda(function: Function) -> str:
     """One `__global__` function a phase, without the prelude."""
     phases = [_Phase(function, number).text() for number in range(len(function.phases))]
     return "\n".join(phases)
+
+
+def grid_of(phase: Phase) -> tuple[int, int]:
+    """The blocks, and the threads of each, that a mapped phase is launched with."""
+    sizes = {Kind.BLOCK: 1, Kind.THREAD: 1}
+    body = phase.body
+    while len(body) == 1 and isinstance(body[0], For) and body[0].kind in sizes:
+        sizes[body[0].kind] = body[0].end.constant
+        body = body[0].body
+    return sizes[Kind.BLOCK], sizes[Kind.THREAD]
 
 
 def kernel_head(function: Function, number: int) -> str:

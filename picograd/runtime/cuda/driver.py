@@ -1,0 +1,128 @@
+"""The GPU of this process: pycuda's context, one stream, errors, and an orderly end.
+
+In: the wish to use the GPU, from the other modules of this package. Out: `get()`, the `Driver`.
+Contexts are current for a thread, so whatever calls CUDA does so within `with driver:`. The
+context is the device's primary one, which PyTorch and CuPy share; all work goes to one
+non-blocking stream, in order.
+
+>>> get.cache_info().currsize <= 1
+True
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections.abc import Callable
+from functools import lru_cache
+from types import ModuleType
+from typing import Any
+
+
+class Unavailable(RuntimeError):
+    """There is no usable GPU; the message says what to do."""
+
+
+class Driver:
+    """pycuda, its context, its stream. `at_end` holds what is to be called before the context
+    goes."""
+
+    def __init__(self, cuda: ModuleType) -> None:
+        self.cuda: Any = cuda
+        self.device: Any = cuda.Device(0)
+        self.at_end: list[Callable[[], None]] = []
+        self.process = os.getpid()
+        self._context: Any = self.device.retain_primary_context()
+        self._local = threading.local()
+        self._non_blocking = 1  # pycuda has no name for CU_STREAM_NON_BLOCKING
+        with self:
+            self.stream: Any = cuda.Stream(self._non_blocking)
+        major, minor = self.device.compute_capability()
+        self.architecture = f"sm_{major}{minor}"
+        atexit.register(self._end)
+
+    def __enter__(self) -> Driver:
+        """Make the context current for this thread."""
+        if os.getpid() != self.process:
+            raise RuntimeError(
+                "Cannot re-initialize CUDA in forked subprocess. To use CUDA with "
+                "multiprocessing, you must use the 'spawn' start method."
+            )
+        depth = getattr(self._local, "depth", 0)
+        if depth == 0:
+            self._context.push()
+        self._local.depth = depth + 1
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._local.depth -= 1
+        if self._local.depth == 0:
+            self._context.pop()
+
+    def synchronize(self) -> None:
+        """Wait for all work on the stream. Raises RuntimeError when a kernel failed."""
+        with self:
+            try:
+                self.stream.synchronize()
+            except self.cuda.Error as error:
+                raise failed(error) from error
+
+    def _end(self) -> None:
+        """Let go of everything in CUDA while its context still lives: pycuda aborts otherwise."""
+        if os.getpid() != self.process:
+            return
+        with self:
+            for action in self.at_end:
+                action()
+            self.stream = None
+
+
+def failed(error: Exception) -> RuntimeError:
+    """A failure of the driver as the error that PyTorch raises for it."""
+    return RuntimeError(
+        f"CUDA error: {error}. Kernels run after the call that launched them; to see which one "
+        "failed, run again with DEBUG=2, which waits for each."
+    )
+
+
+@lru_cache(maxsize=1)
+def get() -> Driver:
+    """The driver, opened once. Raises `Unavailable` where there is no GPU."""
+    try:
+        import pycuda.driver as cuda
+    except ImportError as error:
+        raise Unavailable(_explain_import(error)) from None
+    try:
+        cuda.init()
+        count = cuda.Device.count()
+    except cuda.Error as error:
+        raise Unavailable(
+            f"CUDA could not be started ({error}): is an NVIDIA GPU present, and its driver loaded "
+            "(nvidia-smi)?"
+        ) from None
+    if not count:
+        raise Unavailable("the CUDA driver sees no GPU (is CUDA_VISIBLE_DEVICES empty?)")
+    return Driver(cuda)
+
+
+def _explain_import(error: ImportError) -> str:
+    text = str(error)
+    if "libcuda" in text:
+        return f"no CUDA driver is installed ({text}): install NVIDIA's driver"
+    if "undefined symbol" in text or "version" in text:
+        return (
+            f"pycuda was built for another driver ({text}): upgrade NVIDIA's driver, or reinstall "
+            "pycuda with the CUDA headers of this one (pip install --no-binary pycuda pycuda)"
+        )
+    return f"pycuda is not installed ({text}): pip install 'picograd[cuda]'"
+
+
+@lru_cache(maxsize=1)
+def why_not() -> str | None:
+    """Why there is no GPU, or None where there is one."""
+    try:
+        get()
+    except Unavailable as error:
+        return str(error)
+    return None

@@ -1,0 +1,105 @@
+"""Device memory: blocks that are kept for reuse, and buffers in it.
+
+In: sizes, and arrays to copy. Out: `DeviceBuffer`, what a tensor on "cuda" holds. All kernels and
+copies go to one stream in order, so memory that a dying buffer gives back may be handed out again
+at once: whoever gets it writes after the last one has read. Copies to the host wait.
+
+>>> DeviceBuffer.__mro__[1].__name__
+'Buffer'
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from picograd.dtypes import DType
+from picograd.runtime.allocator import Allocator, Block, Chunk
+from picograd.runtime.buffer import Buffer
+from picograd.runtime.cuda import driver
+
+
+class DeviceAllocator(Allocator):
+    """Free lists of device memory. Only `allocate` and `empty_cache` free any: they run with the
+    context current, unlike a dying block."""
+
+    def release(self, chunk: Chunk) -> None:
+        self._returned.append(chunk)
+
+    def obtain(self, capacity: int) -> Chunk:
+        cuda = driver.get().cuda
+        try:
+            memory = cuda.mem_alloc(capacity)
+        except cuda.MemoryError as error:
+            raise MemoryError(str(error)) from None
+        return Chunk(int(memory), capacity, memory)
+
+    def refuse(self, size: int) -> RuntimeError:
+        free, total = driver.get().cuda.mem_get_info()
+        return RuntimeError(
+            f"CUDA out of memory. Tried to allocate {size} bytes; the GPU has {total}, of which "
+            f"{free} are free; picograd's tensors hold {self.allocated}. Use smaller tensors or "
+            "delete some."
+        )
+
+
+@lru_cache(maxsize=1)
+def allocator() -> DeviceAllocator:
+    """The allocator of the device."""
+    opened = driver.get()
+    made = DeviceAllocator(limit=1 << 62)
+    opened.at_end.append(made.empty_cache)
+    return made
+
+
+def allocate(size: int) -> Block:
+    """Device memory, not cleared. Raises RuntimeError when there is none."""
+    with driver.get():
+        return allocator().allocate(size)
+
+
+class DeviceBuffer(Buffer):
+    """A buffer in device memory. `array` is a copy of its contents, which nobody can write to."""
+
+    __slots__ = ()
+
+    @property
+    def array(self) -> np.ndarray:
+        opened = driver.get()
+        contents = np.empty(self.size, self.dtype.numpy)
+        if self.size:
+            with opened:
+                try:
+                    raw = contents.view(np.uint8)
+                    opened.cuda.memcpy_dtoh_async(raw, self.address, opened.stream)
+                    opened.stream.synchronize()
+                except opened.cuda.Error as error:
+                    raise driver.failed(error) from error
+        contents.flags.writeable = False
+        return contents
+
+    def write(self, array: np.ndarray) -> None:
+        """Replace the contents. The array is free again when this returns."""
+        opened = driver.get()
+        contents = np.ascontiguousarray(array, self.dtype.numpy).reshape(-1)
+        if contents.size:
+            with opened:
+                # From pageable memory: the driver has read it when the call returns.
+                opened.cuda.memcpy_htod_async(self.address, contents.view(np.uint8), opened.stream)
+
+    def copy_from(self, other: Buffer) -> None:
+        if not isinstance(other, DeviceBuffer):
+            self.write(other.array)
+        elif self.size:
+            opened = driver.get()
+            with opened:
+                opened.cuda.memcpy_dtod_async(
+                    self.address, other.address, self.nbytes, opened.stream
+                )
+
+
+def empty(dtype: DType, size: int) -> DeviceBuffer:
+    """A new buffer with unspecified contents."""
+    block = allocate(max(size * dtype.itemsize, 1))
+    return DeviceBuffer(dtype, size, "cuda", block.address, block)
