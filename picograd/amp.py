@@ -1,8 +1,8 @@
 """Mixed precision: `autocast`, a mode in which products compute in fewer bits, and `GradScaler`.
 
 In: torch's arguments. Out: the mode of `frontend/autocasting.py`, which says what changes; casts of
-parameters are not cached, since they become a part of the kernel that reads them. Only tensors of
-the CPU can be asked for: for CUDA both warn and do nothing, as in a torch that finds none.
+parameters are not cached, since they become a part of the kernel that reads them. Where there is no
+GPU, both warn and do nothing for CUDA, as in a torch that finds none.
 
 >>> import picograd
 >>> linear = picograd.nn.Linear(2, 1)
@@ -21,11 +21,13 @@ from typing import Any
 from picograd.dtypes import DType, bfloat16, float16
 from picograd.frontend.autocasting import set_target, state
 from picograd.frontend.device import device as Device
+from picograd.runtime.cuda import why_not
 from picograd.scaling import GradScaler as GradScaler
 
 __all__ = ["GradScaler", "autocast", "custom_bwd", "custom_fwd", "is_autocast_available"]
 
 # What each of torch's devices lowers to.
+_HERE = ("cpu", "cuda")  # where tensors can be
 _DTYPES = {"cpu": bfloat16, "cuda": float16, "xpu": float16, "mps": float16, "hpu": bfloat16}
 
 
@@ -58,12 +60,12 @@ class autocast:
         self._before: list[tuple[DType | None, DType, bool]] = []
 
     def _is_possible(self) -> bool:
-        if self.device == "cuda":
+        if self.device == "cuda" and why_not() is not None:
             warnings.warn(
                 "CUDA is not available or torch_xla is imported. Disabling autocast.", stacklevel=3
             )
             return False
-        if self.device != "cpu":
+        if self.device not in _HERE:
             raise RuntimeError(
                 f"autocast: there are no tensors on {self.device!r} here; use device_type='cpu'"
             )
@@ -78,7 +80,7 @@ class autocast:
 
     def __enter__(self) -> autocast:
         self._before.append((state.target, state.dtype, state.cached))
-        if self.device == "cpu":
+        if self.device in _HERE:
             set_target(self.fast_dtype if self._enabled else None)
             state.dtype, state.cached = self.fast_dtype, self._cache_enabled
         return self

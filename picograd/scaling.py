@@ -19,6 +19,7 @@ from typing import Any
 
 from picograd.frontend.grad_mode import no_grad
 from picograd.frontend.tensor import Tensor
+from picograd.runtime.cuda import why_not
 
 # What has been done with an optimiser's gradients since the last `update`.
 _UNSCALED, _STEPPED = "unscaled", "stepped"
@@ -38,7 +39,7 @@ class GradScaler:
     ) -> None:
         self._device = device
         self._enabled = enabled
-        if enabled and device == "cuda":
+        if enabled and device == "cuda" and why_not() is not None:
             warnings.warn(
                 "torch.cuda.amp.GradScaler is enabled, but CUDA is not available.  Disabling.",
                 stacklevel=2,

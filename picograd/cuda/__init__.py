@@ -1,86 +1,224 @@
-"""What programs ask about GPUs, answered for a build that computes on the CPU.
+"""`torch.cuda`: the GPU, or truthful answers where there is none.
 
-In: nothing. Out: `is_available()` is False, counts are 0, seeds are accepted, and whatever needs a
-device says that there is none, with torch's exception type.
+In: questions, and waits. Out: what the driver says. Without a GPU `is_available()` is False, counts
+are 0, seeds are accepted, and whatever needs a device says why there is none, with torch's
+exception type. All of picograd's work goes to one stream of one GPU; other streams are accepted
+and are that one.
 
->>> is_available(), device_count()
-(False, 0)
+>>> device_count() == int(is_available())
+True
 """
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
+from picograd import engine
 from picograd.cuda import amp as amp
+from picograd.frontend import random
+from picograd.frontend.device import device as Device
+from picograd.runtime import cuda as runtime
+from picograd.runtime.cuda import driver, memory
 
 __all__ = [
-    "BFloat16Tensor", "BoolTensor", "ByteTensor", "CharTensor", "DoubleTensor", "Event",
-    "FloatTensor", "HalfTensor", "IntTensor", "LongTensor", "ShortTensor", "Stream", "amp",
-    "current_device", "current_stream", "device_count", "empty_cache",
-    "get_device_capability", "get_device_name", "get_device_properties", "get_rng_state",
-    "get_rng_state_all", "is_available",
-    "is_bf16_supported", "is_initialized", "manual_seed", "manual_seed_all",
-    "max_memory_allocated", "max_memory_reserved", "memory_allocated", "memory_reserved",
-    "reset_peak_memory_stats", "set_device", "set_rng_state",
-    "set_rng_state_all", "stream", "synchronize",
+    "BFloat16Tensor",
+    "BoolTensor",
+    "ByteTensor",
+    "CharTensor",
+    "DoubleTensor",
+    "Event",
+    "FloatTensor",
+    "HalfTensor",
+    "IntTensor",
+    "LongTensor",
+    "ShortTensor",
+    "Stream",
+    "amp",
+    "current_device",
+    "current_stream",
+    "device_count",
+    "empty_cache",
+    "get_device_capability",
+    "get_device_name",
+    "get_device_properties",
+    "get_rng_state",
+    "get_rng_state_all",
+    "is_available",
+    "is_bf16_supported",
+    "is_initialized",
+    "manual_seed",
+    "manual_seed_all",
+    "max_memory_allocated",
+    "max_memory_reserved",
+    "mem_get_info",
+    "memory_allocated",
+    "memory_reserved",
+    "reset_peak_memory_stats",
+    "set_device",
+    "set_rng_state",
+    "set_rng_state_all",
+    "stream",
+    "synchronize",
 ]  # fmt: skip
 
 
 def is_available() -> bool:
     """Whether tensors can live on a GPU."""
-    return False
+    return runtime.why_not() is None
 
 
 def is_initialized() -> bool:
-    """Whether a GPU is in use."""
-    return False
+    """Whether the GPU is in use."""
+    return driver.get.cache_info().currsize > 0
+
+
+def init() -> None:
+    """Start to use the GPU; the first tensor there does it too."""
+    _opened()
+
+
+def _opened() -> driver.Driver:
+    """The driver. Raises AssertionError where there is no GPU, as torch without CUDA does."""
+    reason = runtime.why_not()
+    if reason is not None:
+        raise AssertionError(
+            f"Torch not compiled with CUDA enabled: {reason}. "
+            "Ask `torch.cuda.is_available()` first."
+        )
+    return driver.get()
 
 
 def is_bf16_supported(including_emulation: bool = True) -> bool:
-    """Whether the GPU computes in bfloat16."""
-    return False
+    """Whether the GPU computes in bfloat16: kernels convert it where the GPU has no such type."""
+    return is_available()
 
 
 def device_count() -> int:
-    """How many GPUs there are."""
+    """How many GPUs picograd uses: one where there is any."""
+    return int(is_available())
+
+
+def current_device() -> int:
+    """The number of the GPU in use."""
+    _opened()
     return 0
 
 
-def manual_seed(seed: int) -> None:
-    """Seed the GPU's generator: without a GPU, nothing."""
+def set_device(device: Any) -> None:
+    """Choose the GPU. Raises RuntimeError for any but the first."""
+    _opened()
+    number = device if isinstance(device, int) else Device(device).index
+    if number not in (None, 0, -1):
+        raise RuntimeError(
+            f"CUDA error: invalid device ordinal: picograd uses cuda:0, not {device}"
+        )
 
 
-def manual_seed_all(seed: int) -> None:
-    """Seed all GPUs' generators: without a GPU, nothing."""
+def synchronize(device: Any = None) -> None:
+    """Compute what is pending and wait until the GPU has done all that it was given."""
+    opened = _opened()
+    engine.realize_pending()
+    opened.synchronize()
 
 
-def empty_cache() -> None:
-    """Give unused memory back: without a GPU, nothing."""
+# --- what the GPU is ------------------------------------------------------------------------------
 
 
-def reset_peak_memory_stats(device: Any = None) -> None:
-    """Forget the peak: without a GPU, nothing."""
+def get_device_name(device: Any = None) -> str:
+    """The GPU's name, as the driver has it."""
+    return _opened().device.name()
 
 
-def _zero(device: Any = None) -> int:
-    """Bytes: without a GPU, 0."""
-    return 0
+def get_device_capability(device: Any = None) -> tuple[int, int]:
+    """The GPU's compute capability: (major, minor)."""
+    return _opened().device.compute_capability()
 
 
-memory_allocated = max_memory_allocated = memory_reserved = max_memory_reserved = _zero
-
-
-def _none(*args: Any, **kwargs: Any) -> NoReturn:
-    """Needs a GPU. Raises AssertionError, as torch does in a build without CUDA."""
-    raise AssertionError(
-        "Torch not compiled with CUDA enabled: picograd runs on the CPU here. "
-        "Ask `torch.cuda.is_available()` first."
+def get_device_properties(device: Any = None) -> SimpleNamespace:
+    """Name, compute capability, memory in bytes, and the sizes that kernels are made for."""
+    found = _opened().device
+    kinds = driver.get().cuda.device_attribute
+    major, minor = found.compute_capability()
+    return SimpleNamespace(
+        name=found.name(),
+        major=major,
+        minor=minor,
+        total_memory=found.total_memory(),
+        multi_processor_count=found.get_attribute(kinds.MULTIPROCESSOR_COUNT),
+        warp_size=found.get_attribute(kinds.WARP_SIZE),
+        max_threads_per_multi_processor=found.get_attribute(kinds.MAX_THREADS_PER_MULTIPROCESSOR),
+        shared_memory_per_block=found.get_attribute(kinds.MAX_SHARED_MEMORY_PER_BLOCK),
     )
 
 
+# --- memory ---------------------------------------------------------------------------------------
+
+
+def memory_allocated(device: Any = None) -> int:
+    """The bytes of the GPU's memory that tensors hold."""
+    return memory.allocator().allocated if is_initialized() else 0
+
+
+def max_memory_allocated(device: Any = None) -> int:
+    """The most bytes that tensors and running programs held at once."""
+    return memory.allocator().peak if is_initialized() else 0
+
+
+def memory_reserved(device: Any = None) -> int:
+    """The bytes that picograd holds, those kept for reuse included."""
+    return memory.allocator().reserved if is_initialized() else 0
+
+
+max_memory_reserved = memory_reserved
+
+
+def reset_peak_memory_stats(device: Any = None) -> None:
+    """Begin to look for the peak anew."""
+    if is_initialized():
+        memory.allocator().reset_peak()
+
+
+def mem_get_info(device: Any = None) -> tuple[int, int]:
+    """The free bytes of the GPU's memory and all of them."""
+    with _opened() as opened:
+        return opened.cuda.mem_get_info()
+
+
+def empty_cache() -> None:
+    """Give memory that is kept for reuse back to the driver."""
+    if is_initialized():
+        with driver.get():
+            memory.allocator().empty_cache()
+
+
+# --- random numbers: one generator serves all devices ---------------------------------------------
+
+
+def manual_seed(seed: int) -> None:
+    """Seed the GPU's generator, which is the CPU's: without a GPU, nothing."""
+    if is_available():
+        random.manual_seed(seed)
+
+
+manual_seed_all = manual_seed
+
+
+def get_rng_state(device: Any = None) -> Any:
+    """The state of the generator."""
+    _opened()
+    return random.get_rng_state()
+
+
+def set_rng_state(new_state: Any, device: Any = None) -> None:
+    """Restore what `get_rng_state` gave."""
+    _opened()
+    random.set_rng_state(new_state)
+
+
 def get_rng_state_all() -> list[Any]:
-    """The states of all GPUs' generators: without a GPU, none."""
-    return []
+    """The state of each GPU's generator: without a GPU, none."""
+    return [get_rng_state()] if is_available() else []
 
 
 def set_rng_state_all(new_states: Any) -> None:
@@ -89,23 +227,89 @@ def set_rng_state_all(new_states: Any) -> None:
         set_rng_state(state)
 
 
-get_rng_state = set_rng_state = _none
-set_device = current_device = synchronize = current_stream = stream = _none
-get_device_name = get_device_properties = get_device_capability = _none
-
-
-class Event:
-    """A point in a GPU's time."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        _none()
+# --- streams and events ---------------------------------------------------------------------------
 
 
 class Stream:
-    """A GPU's queue."""
+    """A queue of work: whatever its name, the one of this process."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        _none()
+    def __init__(self, device: Any = None, priority: int = 0, **kwargs: Any) -> None:
+        self.device = Device("cuda", 0)
+        self.cuda_stream: int = _opened().stream.handle
+
+    def synchronize(self) -> None:
+        """Wait for all work."""
+        synchronize()
+
+    def query(self) -> bool:
+        """Whether all work is done."""
+        with _opened() as opened:
+            return opened.stream.is_done()
+
+    def wait_stream(self, stream: Stream) -> None:
+        """Nothing: work is done in the order in which it was given."""
+
+    def wait_event(self, event: Event) -> None:
+        """Nothing: work is done in the order in which it was given."""
+
+    def record_event(self, event: Event | None = None) -> Event:
+        """An event behind all work so far."""
+        made = event or Event()
+        made.record(self)
+        return made
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Work goes on in the same stream."""
+
+
+def current_stream(device: Any = None) -> Stream:
+    """The stream in use."""
+    return Stream()
+
+
+default_stream = current_stream
+
+
+def stream(stream: Stream | None) -> Stream:
+    """`with stream(s):` gives work to a stream."""
+    return stream or Stream()
+
+
+class Event:
+    """A point in the GPU's time. `enable_timing` as torch has it; times are always taken."""
+
+    def __init__(
+        self, enable_timing: bool = False, blocking: bool = False, interprocess: bool = False
+    ) -> None:
+        with _opened() as opened:
+            self._event = opened.cuda.Event()
+
+    def record(self, stream: Stream | None = None) -> None:
+        """Mark the point behind all work so far: what is pending is given to the GPU first."""
+        engine.realize_pending()
+        with _opened() as opened:
+            self._event.record(opened.stream)
+
+    def synchronize(self) -> None:
+        """Wait until the point is reached."""
+        with _opened():
+            self._event.synchronize()
+
+    def wait(self, stream: Stream | None = None) -> None:
+        """Nothing: work is done in the order in which it was given."""
+
+    def query(self) -> bool:
+        """Whether the point is reached."""
+        with _opened():
+            return self._event.query()
+
+    def elapsed_time(self, end_event: Event) -> float:
+        """The milliseconds from this point to another."""
+        with _opened():
+            return end_event._event.time_since(self._event)
 
 
 class _Unavailable(type):

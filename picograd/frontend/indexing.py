@@ -45,7 +45,7 @@ def known_range(index: Tensor) -> tuple[int, int] | None:
     node = index.node
     if isinstance(node.attr, IotaAttr):
         return (0, node.attr.extent - 1)
-    if node.buffer is None or node.size > SMALL or not node.size:
+    if node.buffer is None or node.size > SMALL or not node.size or node.device == "cuda":
         return (0, -1) if not node.size else None
     array = values(index)
     return int(array.min()), int(array.max())

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from picograd import engine
 from picograd.frontend.limits import finfo, iinfo
+from picograd.runtime import device
 
 
 def synchronize() -> None:
@@ -20,6 +21,7 @@ def synchronize() -> None:
     this before you stop the clock (torch has `torch.cuda.synchronize` for the same reason).
     """
     engine.realize_pending()
+    device.synchronize()
 
 
 def set_num_threads(count: int) -> None:

@@ -94,6 +94,14 @@ def check(name: str) -> str:
     return name
 
 
+def synchronize() -> None:
+    """Wait for the devices in use that work behind their callers' backs."""
+    if "cuda" in _devices:
+        from picograd.runtime.cuda import driver
+
+        driver.get().synchronize()
+
+
 def get(name: str) -> Device:
     """The device of a name. Raises RuntimeError, naming the known ones, for any other."""
     device = _devices.get(name)

@@ -28,6 +28,7 @@ from typing import IO, Any, cast
 import numpy as np
 
 from picograd.frontend.device import device, device_name
+from picograd.runtime.cuda import why_not
 from picograd.serialization import machine, names
 from picograd.serialization.archive import ALIGNMENT, Archive, Writer
 from picograd.serialization.names import (
@@ -199,7 +200,7 @@ class _Storages:
             answer = cast("Callable[..., Any]", wanted)(storage, location)
             if answer is not None:
                 return device_name(getattr(answer, "device", answer))
-        if location.startswith("cuda"):
+        if location.startswith("cuda") and why_not() is not None:
             raise RuntimeError(
                 "Attempting to deserialize object on a CUDA device but torch.cuda.is_available() "
                 "is False. If you are running on a CPU-only machine, please use torch.load with "

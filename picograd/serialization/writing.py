@@ -73,7 +73,8 @@ class SavedStorage:
         typed = self.dtype in STORAGES
         kind = STORAGES[self.dtype] if typed else UNTYPED_STORAGE
         length = self.bytes // self.dtype.itemsize if typed else self.bytes
-        return ("storage", kind, self.key, "cpu", length)
+        place = "cuda:0" if self.storage.node.device == "cuda" else "cpu"
+        return ("storage", kind, self.key, place, length)
 
 
 class Pickler(pickle._Pickler):
@@ -116,7 +117,7 @@ class Pickler(pickle._Pickler):
         if isinstance(obj, Size):
             return SIZE, (tuple(obj),)
         if isinstance(obj, device):
-            return DEVICE, ("cpu",)
+            return DEVICE, (str(obj) if obj.type == "cuda" else "cpu",)
         if type(obj) is StateDict:  # torch has no class for it
             return OrderedDict, (), dict(obj.__dict__) or None, None, iter(obj.items())
         return NotImplemented

@@ -92,7 +92,5 @@ def _with_nvcc(nvcc: str, source: str, architecture: str) -> bytes:
         command = [nvcc, "-cubin", f"-arch={architecture}", *OPTIONS, "-o", str(cubin), str(text)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise InternalError(
-                f"generated CUDA C does not compile:\n{done.stderr}\n{source}"
-            )
+            raise InternalError(f"generated CUDA C does not compile:\n{done.stderr}\n{source}")
         return cubin.read_bytes()

@@ -45,7 +45,9 @@ class _Launch:
         most = max((phase.blocks * phase.threads for phase in kernel.phases), default=0)
         self.scratch = kernel.scratch * most
 
-    def pack(self, addresses: Sequence[int], values: Sequence[int], private: Sequence[int]) -> bytes:
+    def pack(
+        self, addresses: Sequence[int], values: Sequence[int], private: Sequence[int]
+    ) -> bytes:
         """The parameters: a number is the low bytes of its 8-byte cell."""
         arguments = [addresses[slot] for slot in self.step.slots]
         numbers = [
@@ -90,9 +92,7 @@ class CudaExecutable:
                     raise driver.failed(error) from error
         return self._results(inputs, made)
 
-    def _addresses(
-        self, inputs: Sequence[Buffer], made: Sequence[Buffer], arena: int
-    ) -> list[int]:
+    def _addresses(self, inputs: Sequence[Buffer], made: Sequence[Buffer], arena: int) -> list[int]:
         """The address of every slot of the program."""
         fresh = iter(made)
         addresses = []

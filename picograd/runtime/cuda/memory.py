@@ -24,8 +24,21 @@ class DeviceAllocator(Allocator):
     """Free lists of device memory. Only `allocate` and `empty_cache` free any: they run with the
     context current, unlike a dying block."""
 
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.peak = 0  # the most bytes in live blocks
+
+    def allocate(self, size: int) -> Block:
+        block = super().allocate(size)
+        self.peak = max(self.peak, self._allocated)
+        return block
+
     def release(self, chunk: Chunk) -> None:
         self._returned.append(chunk)
+
+    def reset_peak(self) -> None:
+        """Begin to look for the peak anew."""
+        self.peak = self.allocated
 
     def obtain(self, capacity: int) -> Chunk:
         cuda = driver.get().cuda
