@@ -27,8 +27,12 @@ from picograd.scaling import GradScaler as GradScaler
 __all__ = ["GradScaler", "autocast", "custom_bwd", "custom_fwd", "is_autocast_available"]
 
 # What each of torch's devices lowers to.
-_HERE = ("cpu", "cuda")  # where tensors can be
 _DTYPES = {"cpu": bfloat16, "cuda": float16, "xpu": float16, "mps": float16, "hpu": bfloat16}
+
+
+def _is_here(kind: str) -> bool:
+    """Whether tensors can be on a device."""
+    return kind == "cpu" or (kind == "cuda" and why_not() is None)
 
 
 def _kind(device_type: str) -> str:
@@ -60,12 +64,12 @@ class autocast:
         self._before: list[tuple[DType | None, DType, bool]] = []
 
     def _is_possible(self) -> bool:
-        if self.device == "cuda" and why_not() is not None:
+        if self.device == "cuda" and not _is_here("cuda"):
             warnings.warn(
                 "CUDA is not available or torch_xla is imported. Disabling autocast.", stacklevel=3
             )
             return False
-        if self.device not in _HERE:
+        if not _is_here(self.device):
             raise RuntimeError(
                 f"autocast: there are no tensors on {self.device!r} here; use device_type='cpu'"
             )
@@ -80,7 +84,7 @@ class autocast:
 
     def __enter__(self) -> autocast:
         self._before.append((state.target, state.dtype, state.cached))
-        if self.device in _HERE:
+        if _is_here(self.device):
             set_target(self.fast_dtype if self._enabled else None)
             state.dtype, state.cached = self.fast_dtype, self._cache_enabled
         return self
@@ -103,7 +107,7 @@ class autocast:
 
 def is_autocast_enabled(device_type: str = "cuda") -> bool:
     """Whether the mode is on for a device: without an argument for CUDA, as in torch."""
-    return state.target is not None and Device(device_type).type == "cpu"
+    return state.target is not None and _is_here(Device(device_type).type)
 
 
 def is_autocast_cpu_enabled() -> bool:
@@ -119,7 +123,8 @@ def is_autocast_cache_enabled() -> bool:
 def get_autocast_dtype(device_type: str) -> DType:
     """The dtype that products are computed in where the mode is on."""
     kind = _kind(device_type)
-    return state.dtype if kind == "cpu" else _DTYPES[kind]
+    on = state.target is not None and _is_here(kind)
+    return state.dtype if kind == "cpu" or on else _DTYPES[kind]
 
 
 def get_autocast_cpu_dtype() -> DType:
@@ -129,7 +134,7 @@ def get_autocast_cpu_dtype() -> DType:
 
 def get_autocast_gpu_dtype() -> DType:
     """The same for CUDA."""
-    return _DTYPES["cuda"]
+    return get_autocast_dtype("cuda")
 
 
 def set_autocast_enabled(device_type: str | bool, enabled: bool | None = None) -> None:

@@ -61,7 +61,7 @@ def test_writes() -> None:
 def test_an_index_outside_changes_nothing() -> None:
     x = torch.arange(3.0, device="cuda")
     places = torch.tensor([0, 5], device="cuda")
-    with pytest.raises(IndexError, match="out of range|out of bounds"):
+    with pytest.raises(IndexError, match=r"out of (range|bounds)"):
         x[places].sum().item()
     x.index_add_(0, places, torch.ones(2, device="cuda"))
     with pytest.raises(IndexError):
@@ -100,7 +100,7 @@ def test_memory_is_counted_and_kept() -> None:
 
 def test_out_of_memory_and_on() -> None:
     _, total = torch.cuda.mem_get_info()
-    with pytest.raises(RuntimeError, match="CUDA out of memory. Tried to allocate"):
+    with pytest.raises(RuntimeError, match="CUDA out of memory"):
         torch.rand(total // 4 + 1024, device="cuda").exp().tolist()
     assert torch.ones(2, device="cuda").sum().item() == 2
 
