@@ -1,7 +1,8 @@
 """Move memories of a function to other homes.
 
 In: statements, and which memory takes which one's place. Out: the statements with their loads and
-stores changed. Called by passes that let other threads see what was private.
+stores changed. Called by passes that let other threads see what was private. A memory that holds
+several copies of what it replaces comes with the index at which the copy in question begins.
 """
 
 from __future__ import annotations
@@ -26,40 +27,50 @@ from picograd.codegen.loops import (
     Value,
     Wide,
 )
+from picograd.graph.index import ZERO, Index
+
+Places = Mapping[Memory, tuple[Memory, Index]]
 
 
-def replace_memories(body: Body, mapping: Mapping[Memory, Memory]) -> Body:
-    """The body with other memories in its loads and stores."""
+def replace_memories(
+    body: Body, mapping: Mapping[Memory, Memory], starts: Mapping[Memory, Index] | None = None
+) -> Body:
+    """The body with other memories in its loads and stores; `starts`: where their parts begin."""
+    placed = {old: (new, (starts or {}).get(old, ZERO)) for old, new in mapping.items()}
+    return _body(body, placed)
+
+
+def _body(body: Body, mapping: Places) -> Body:
     return tuple(_statement(statement, mapping) for statement in body)
 
 
-def _statement(statement: Statement, mapping: Mapping[Memory, Memory]) -> Statement:
+def _statement(statement: Statement, mapping: Places) -> Statement:
     match statement:
         case For():
             carried = tuple(
                 replace(c, init=_value(c.init, mapping), next=_value(c.next, mapping))
                 for c in statement.carried
             )
-            return replace(
-                statement, body=replace_memories(statement.body, mapping), carried=carried
-            )
+            return replace(statement, body=_body(statement.body, mapping), carried=carried)
         case If():
-            return replace(statement, body=replace_memories(statement.body, mapping))
+            return replace(statement, body=_body(statement.body, mapping))
         case Let():
             return replace(statement, value=_value(statement.value, mapping))
         case Store():
-            memory = mapping.get(statement.memory, statement.memory)
-            return replace(statement, memory=memory, value=_value(statement.value, mapping))
+            memory, start = mapping.get(statement.memory, (statement.memory, ZERO))
+            value = _value(statement.value, mapping)
+            return replace(statement, memory=memory, index=statement.index + start, value=value)
         case Fail():
             return Fail(_value(statement.condition, mapping))
         case _:
             return statement
 
 
-def _value(value: Value, mapping: Mapping[Memory, Memory]) -> Value:
+def _value(value: Value, mapping: Places) -> Value:
     match value:
         case Load():
-            return replace(value, memory=mapping.get(value.memory, value.memory))
+            memory, start = mapping.get(value.memory, (value.memory, ZERO))
+            return replace(value, memory=memory, index=value.index + start)
         case Alu():
             return replace(value, args=tuple(_value(arg, mapping) for arg in value.args))
         case MulAdd():

@@ -123,3 +123,18 @@ def test_kernels_of_the_whole_suite(part: int) -> None:
         # Kernels of equal name differ in content: number them.
         texts[path.name] = text.replace("__global__ void ", f"__global__ void k{path.stem}_")
     compile_all(list(texts.values()))
+
+
+def test_rows_are_shared_by_threads() -> None:
+    """A row of a softmax goes to a block; columns go to a block side by side."""
+    (text,) = kernels_of([softmax()])
+    assert "blockIdx.x" in text and "__syncthreads()" in text and "__shared__ float" in text
+    columns = make(Op.REDUCE, (leaf(0, (512, 4096)),), ReduceAttr(C.SUM, (0,)))
+    (text,) = kernels_of([columns])
+    assert "% 32u" in text and "__syncthreads()" in text
+
+
+def test_short_rows_have_a_thread_each() -> None:
+    total = make(Op.REDUCE, (leaf(0, (4096, 8)),), ReduceAttr(C.SUM, (1,)))
+    (text,) = kernels_of([total])
+    assert "__syncthreads()" not in text

@@ -18,6 +18,7 @@ from dataclasses import replace
 
 from picograd.codegen import lower
 from picograd.codegen.cuda import ops as cuda_ops
+from picograd.codegen.cuda.index import condition, identifier, index, integer_type
 from picograd.codegen.cuda.ops import FORMS, PRELUDE, loaded, memory_type, register_type, stored
 from picograd.codegen.loops import (
     Alu,
@@ -50,8 +51,6 @@ from picograd.codegen.passes.split_complex import split_complex
 from picograd.codegen.show import show
 from picograd.dtypes import DType, float64
 from picograd.errors import InternalError
-from picograd.graph.index import FloorDiv, Index, Mod, Param, Var
-from picograd.graph.mask import Mask
 from picograd.graph.ops import Op
 from picograd.schedule.kernel import Kernel
 
@@ -99,39 +98,6 @@ def kernel_head(function: Function, number: int) -> str:
     parameters += [f"{memory_type(dtype)} p{slot}" for slot, dtype in enumerate(function.scalars)]
     parameters += ["int* status", "char* workspace", "char* scratch"]
     return f'extern "C" __global__ void {function.name}_{number}({", ".join(parameters)})'
-
-
-def index(value: Index) -> str:
-    """An index in 64-bit arithmetic."""
-    parts = []
-    for atom, coefficient in value.terms:
-        text = _atom(atom)
-        parts.append(text if coefficient == 1 else f"{text} * {coefficient}LL")
-    if value.constant or not parts:
-        parts.append(f"{value.constant}LL")
-    return parts[0] if len(parts) == 1 else f"({' + '.join(parts)})"
-
-
-def identifier(name: str) -> str:
-    """A name of the loop IR as one of C."""
-    return name.replace(".", "_")
-
-
-def _atom(atom: Var | Param | FloorDiv | Mod) -> str:
-    if isinstance(atom, FloorDiv):
-        return f"pg_floordiv({index(atom.numerator)}, {atom.divisor}LL)"
-    if isinstance(atom, Mod):
-        return f"pg_mod({index(atom.numerator)}, {atom.divisor}LL)"
-    return (
-        f"(long long){identifier(atom.name)}"
-        if isinstance(atom, Var)
-        else f"(long long)p{atom.slot}"
-    )
-
-
-def condition(mask: Mask) -> str:
-    """A mask as a C condition."""
-    return " && ".join(f"{index(constraint)} >= 0" for constraint in mask.constraints) or "true"
 
 
 def literal(value: int | float | bool, dtype: DType) -> str:
@@ -249,8 +215,8 @@ class _Phase:
             start = self._value(carried.init)
             self._line(f"{register_type(carried.dtype)} {identifier(carried.name)} = {start};")
         head = (
-            f"for (long long {name} = {index(loop.begin)}; {name} < {index(loop.end)}; "
-            f"{name} += {loop.step}) {{"
+            f"for ({integer_type(loop.var)} {name} = {index(loop.begin)}; "
+            f"{name} < {index(loop.end)}; {name} += {loop.step}) {{"
         )
         self._line(head)
         self.depth += 1
@@ -276,11 +242,17 @@ class _Phase:
             self._line(f"{identifier(each.name)} = {value};")
 
     def _let(self, let: Let) -> None:
-        value = self._value(let.value)
-        kind = "long long" if let.var is not None else register_type(let.value.dtype)
-        self._line(f"const {kind} {identifier(let.name)} = {value};")
-        if let.var is not None and let.var.name != let.name:
-            self._line(f"const long long {identifier(let.var.name)} = {identifier(let.name)};")
+        name = identifier(let.name)
+        if let.var is None:
+            value = self._value(let.value)
+            self._line(f"const {register_type(let.value.dtype)} {name} = {value};")
+            return
+        kind = integer_type(let.var)
+        of_index = isinstance(let.value, IndexValue)
+        value = index(let.value.index) if of_index else self._value(let.value)
+        self._line(f"const {kind} {name} = {value};")
+        if let.var.name != let.name:
+            self._line(f"const {kind} {identifier(let.var.name)} = {name};")
 
     def _store(self, store: Store) -> None:
         guard = "" if store.mask.always else f"if ({condition(store.mask)}) "

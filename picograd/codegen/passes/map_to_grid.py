@@ -1,9 +1,10 @@
 """Map independent loops to the blocks and threads of a GPU.
 
 In: a plain nest. Out: the same phases; where a phase is one nest of independent loops, these are a
-BLOCK loop around a THREAD loop, one iteration of the joined loops a thread, guarded where the last
-block is not full. A phase of several parts, which may depend on each other, stays serial: one
-thread runs it. Used by the CUDA backend in place of the CPU's passes.
+BLOCK loop around a THREAD loop. Where an iteration of the joined loops is long, several threads
+share it (`passes/cooperate.py`); else each has one thread, guarded where the last block is not
+full. A phase of several parts, which may depend on each other, stays serial: one thread runs it.
+Used by the CUDA backend in place of the CPU's passes.
 """
 
 from __future__ import annotations
@@ -11,16 +12,20 @@ from __future__ import annotations
 from dataclasses import replace
 from math import prod
 
+from picograd.codegen.dependence import memories_read, memories_written
 from picograd.codegen.loops import (
     For,
     Function,
+    Home,
     If,
     IndexValue,
     Kind,
     Let,
+    Memory,
     Phase,
     Statement,
 )
+from picograd.codegen.passes.cooperate import cooperate
 from picograd.dtypes import int64
 from picograd.graph.index import Var, constant, delinearize, of
 from picograd.graph.mask import Mask
@@ -29,8 +34,26 @@ THREADS = 128
 
 
 def map_to_grid(function: Function) -> Function:
-    """Every phase that is one independent nest with blocks of at most `THREADS` threads."""
-    return replace(function, phases=tuple(map(_map_phase, function.phases)))
+    """Every phase over blocks of threads, where its loops are independent."""
+    phases: list[Phase] = []
+    for phase in function.phases:
+        shared = cooperate(function, phase, _independent(phase.body))
+        if shared is not None:
+            function, phase = shared
+        else:
+            phase = _map_phase(phase)
+        phases.append(phase)
+    return _without_idle_memories(replace(function, phases=tuple(phases)))
+
+
+def _without_idle_memories(function: Function) -> Function:
+    """The function without the threads' scratch that nobody uses any more."""
+    used: set[Memory] = set()
+    for phase in function.phases:
+        used |= memories_read(phase.body) | memories_written(phase.body)
+    kept = tuple(m for m in function.memories if m.home is not Home.SCRATCH or m in used)
+    scratch = function.scratch if any(m.home is Home.SCRATCH for m in kept) else 0
+    return replace(function, memories=kept, scratch=scratch)
 
 
 def _independent(body: tuple[Statement, ...]) -> list[For]:
