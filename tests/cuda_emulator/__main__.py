@@ -79,6 +79,7 @@ def main() -> int:
         return subprocess.run(options.command, env=found, check=False).returncode
     tests = ["tests"] if options.all else QUICK if options.quick else PART
     command = [sys.executable, "-m", "pytest", "-n", "2", "-k", NOT_FOR_GPU]
+    command += ["--ignore", "tests/cuda"]  # loads NVIDIA's compiler, where the emulator's should be
     command += ["--fuzz", "40" if options.quick else "100", *tests]
     orders = [os.environ["EMULATOR_ORDER"]] if "EMULATOR_ORDER" in os.environ else ["0", "1"]
     for order in orders:
