@@ -76,7 +76,7 @@ def two_gathers() -> list[Node]:
 
 def test_two_bound_indices_have_two_names() -> None:
     (text,) = kernels_of(two_gathers())
-    names = re.findall(r"const long long (g\d+) =", text)
+    names = re.findall(r"const (?:int|long long) (g\d+) =", text)
     assert len(names) == len(set(names)) == 2, text
 
 
