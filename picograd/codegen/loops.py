@@ -222,7 +222,7 @@ Value = (
 
 class Kind(Enum):
     """How a loop runs. VECTOR and UNROLL are requests that passes carry out; renderers see only
-    SERIAL loops (and, on a GPU, BLOCK and THREAD)."""
+    SERIAL loops (and, on a GPU, BLOCK, THREAD and UNROLL, which its compiler carries out)."""
 
     SERIAL = auto()
     VECTOR = auto()

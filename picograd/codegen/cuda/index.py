@@ -7,6 +7,8 @@ have no 64-bit integer units, and a division takes tens of instructions more.
 >>> i = Var("i0", 0, 99)
 >>> index(of(i) * 4 + 1), index(of(i) // 3), index(of(i) * (1 << 40))
 ('(i0 * 4 + 1)', '(int)((unsigned)i0 / 3u)', '(long long)i0 * 1099511627776LL')
+>>> condition(Mask().require(50 - of(i) * 2))
+'i0 <= 25'
 """
 
 from __future__ import annotations
@@ -44,7 +46,18 @@ def index(value: Index) -> str:
 
 def condition(mask: Mask) -> str:
     """A mask as a C condition."""
-    return " && ".join(f"{index(constraint)} >= 0" for constraint in mask.constraints) or "true"
+    return " && ".join(map(_comparison, mask.constraints)) or "true"
+
+
+def _comparison(constraint: Index) -> str:
+    """`constraint >= 0`, without negative factors."""
+    if not is_narrow(constraint):
+        return f"{index(constraint)} >= 0"
+    less = Index(tuple((atom, -c) for atom, c in constraint.terms if c < 0), 0)
+    more = constraint + less
+    if more.is_constant:
+        return f"{index(less)} <= {more.constant}"
+    return f"{index(more)} >= {index(less)}"
 
 
 def is_narrow(value: Index) -> bool:

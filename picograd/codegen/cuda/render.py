@@ -17,6 +17,7 @@ import hashlib
 from dataclasses import replace
 
 from picograd.codegen import lower
+from picograd.codegen.contraction.grid import lower_to_grid
 from picograd.codegen.cuda import ops as cuda_ops
 from picograd.codegen.cuda.index import condition, identifier, index, integer_type
 from picograd.codegen.cuda.ops import FORMS, PRELUDE, loaded, memory_type, register_type, stored
@@ -52,7 +53,7 @@ from picograd.codegen.show import show
 from picograd.dtypes import DType, float64
 from picograd.errors import InternalError
 from picograd.graph.ops import Op
-from picograd.schedule.kernel import Kernel
+from picograd.schedule.kernel import Kernel, Pattern
 
 
 def cuda_source(kernel: Kernel) -> str:
@@ -67,7 +68,11 @@ def cuda_kernel(kernel: Kernel) -> str:
 
 def grid_function(kernel: Kernel) -> Function:
     """A kernel as loops over blocks and threads; its name ends in a hash of its text."""
-    function = map_to_grid(split_complex(lower.lower(kernel)))
+    function = None
+    if kernel.pattern is Pattern.CONTRACTION:
+        function = lower_to_grid(kernel)
+    if function is None:
+        function = map_to_grid(split_complex(lower.lower(kernel)))
     digest = hashlib.sha256(show(function).encode()).hexdigest()
     return replace(function, name=f"{kernel.name}_{digest[:12]}")
 
@@ -162,7 +167,8 @@ class _Phase:
             start = f"{thread} * {self.function.scratch}LL + {memory.offset}LL"
             self._line(f"{kind}* {memory.name} = ({kind}*)(scratch + {start});")
         elif memory.home is Home.SHARED:
-            self._line(f"__shared__ {kind} {memory.name}[{memory.size}];")
+            # Aligned, so that the compiler may join neighbouring elements.
+            self._line(f"__shared__ __align__(16) {kind} {memory.name}[{memory.size}];")
 
     def _line(self, text: str) -> None:
         self.lines.append("    " * self.depth + text)
@@ -218,6 +224,8 @@ class _Phase:
             f"for ({integer_type(loop.var)} {name} = {index(loop.begin)}; "
             f"{name} < {index(loop.end)}; {name} += {loop.step}) {{"
         )
+        if loop.kind is Kind.UNROLL:
+            self._line("#pragma unroll")
         self._line(head)
         self.depth += 1
         self.scopes.append({})
@@ -248,8 +256,10 @@ class _Phase:
             self._line(f"const {register_type(let.value.dtype)} {name} = {value};")
             return
         kind = integer_type(let.var)
-        of_index = isinstance(let.value, IndexValue)
-        value = index(let.value.index) if of_index else self._value(let.value)
+        if isinstance(let.value, IndexValue):
+            value = index(let.value.index)  # in as few bits as its parts need
+        else:
+            value = self._value(let.value)
         self._line(f"const {kind} {name} = {value};")
         if let.var.name != let.name:
             self._line(f"const {kind} {identifier(let.var.name)} = {name};")
