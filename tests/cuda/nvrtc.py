@@ -20,8 +20,9 @@ def library() -> ctypes.CDLL | None:
     return None
 
 
-def compile_source(source: str, architecture: str) -> tuple[int, str]:
-    """The size of the cubin (0 when compilation failed) and the compiler's log."""
+def compile_source(source: str, architecture: str, *more: str) -> tuple[int, str]:
+    """The size of the cubin (0 when compilation failed) and the compiler's log, which with
+    "--ptxas-options=-v" has the resources of each kernel."""
     nvrtc = library()
     assert nvrtc is not None
     program = ctypes.c_void_p()
@@ -29,6 +30,7 @@ def compile_source(source: str, architecture: str) -> tuple[int, str]:
     code = nvrtc.nvrtcCreateProgram(ctypes.byref(program), text, b"kernels.cu", 0, None, None)
     assert code == 0, f"nvrtcCreateProgram: {code}"
     options = [f"--gpu-architecture={architecture}".encode(), b"--fmad=false", b"--std=c++17"]
+    options += [option.encode() for option in more]
     failed = nvrtc.nvrtcCompileProgram(
         program, len(options), (ctypes.c_char_p * len(options))(*options)
     )

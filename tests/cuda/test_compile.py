@@ -16,7 +16,7 @@ from picograd import dtypes
 from picograd.codegen.cuda.ops import FORMS, PRELUDE
 from picograd.codegen.cuda.render import cuda_kernel, cuda_source
 from picograd.graph.node import Node, make
-from picograd.graph.ops import ELEMENTWISE, GatherAttr, Op, ReduceAttr, ShapeAttr
+from picograd.graph.ops import ELEMENTWISE, AxesAttr, GatherAttr, Op, ReduceAttr, ShapeAttr
 from picograd.graph.ops import Combiner as C
 from picograd.schedule.plan import plan
 from tests.cuda import nvrtc
@@ -128,7 +128,7 @@ def test_kernels_of_the_whole_suite(part: int) -> None:
 def test_rows_are_shared_by_threads() -> None:
     """A row of a softmax goes to a block; columns go to a block side by side."""
     (text,) = kernels_of([softmax()])
-    assert "blockIdx.x" in text and "__syncthreads()" in text and "__shared__ float" in text
+    assert "blockIdx.x" in text and "__syncthreads()" in text and "__shared__ " in text
     columns = make(Op.REDUCE, (leaf(0, (512, 4096)),), ReduceAttr(C.SUM, (0,)))
     (text,) = kernels_of([columns])
     assert "% 32u" in text and "__syncthreads()" in text
@@ -138,3 +138,25 @@ def test_short_rows_have_a_thread_each() -> None:
     total = make(Op.REDUCE, (leaf(0, (4096, 8)),), ReduceAttr(C.SUM, (1,)))
     (text,) = kernels_of([total])
     assert "__syncthreads()" not in text
+
+
+def square(size: int, dtype: dtypes.DType) -> Node:
+    a = make(Op.RESHAPE, (leaf(0, (size, size), dtype),), ShapeAttr((size, 1, size)))
+    turned = make(Op.PERMUTE, (leaf(1, (size, size), dtype),), AxesAttr((1, 0)))
+    b = make(Op.RESHAPE, (turned,), ShapeAttr((1, size, size)))
+    product = make(Op.MUL, (expand(a, (size,) * 3), expand(b, (size,) * 3)))
+    return make(Op.REDUCE, (product,), ReduceAttr(C.SUM, (2,)))
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
+def test_a_tile_fits_registers_and_shared_memory(architecture: str) -> None:
+    """64 results a thread, none of them in memory; two blocks on a multiprocessor."""
+    (text,) = kernels_of([square(4096, dtypes.float32)])
+    size, log = nvrtc.compile_source(f"{PRELUDE}\n{text}", architecture, "--ptxas-options=-v")
+    assert size, log
+    assert "0 bytes spill stores, 0 bytes spill loads" in log
+    (registers,) = map(int, re.findall(r"Used (\d+) registers", log))
+    (shared,) = map(int, re.findall(r"(\d+) bytes smem", log))
+    assert registers <= 168 and shared <= 48 << 10
+    assert text.count("fmaf(") == 64
