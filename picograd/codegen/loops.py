@@ -6,7 +6,7 @@ The grammar, on one screen:
 
     function  = memories, scalars, phase*                  phases run one after another (a barrier)
     phase     = parallel variable (or none), body          iterations are independent
-    statement = For | Let | Store | If | Fail | Prefetch | Barrier
+    statement = For | Let | Store | If | Fail | Prefetch | Barrier | Mma
     value     = Literal | Argument | Ref | Load | IndexValue | Predicate | Alu | MulAdd
               | Broadcast | Shuffle | Fold
 
@@ -313,7 +313,25 @@ class Barrier:
     """All threads of a GPU block meet here."""
 
 
-Statement = For | Let | Store | If | Fail | Prefetch | Barrier
+@dataclass(frozen=True, slots=True)
+class Mma:
+    """The 32 threads of a warp multiply a 16 x 16 by a 16 x 8 tile of `dtype` (16-bit floats) and
+    add to 16 x 8 sums of float32, on a GPU's tensor cores (PTX: mma.sync.m16n8k16).
+
+    Each thread gives four pairs of the left tile, two of the right (uint32, the lower k in the low
+    half) and four sums, and gets four new ones under the names `results`. With g = lane / 4 and
+    t = lane % 4 its pairs are left[g, 2t], left[g + 8, 2t], left[g, 2t + 8], left[g + 8, 2t + 8];
+    right[2t, g], right[2t + 8, g]; its sums [g, 2t], [g, 2t + 1], [g + 8, 2t], [g + 8, 2t + 1].
+    """
+
+    results: tuple[str, str, str, str]
+    left: tuple[Value, Value, Value, Value]
+    right: tuple[Value, Value]
+    sums: tuple[Value, Value, Value, Value]
+    dtype: DType
+
+
+Statement = For | Let | Store | If | Fail | Prefetch | Barrier | Mma
 
 
 @dataclass(frozen=True, slots=True)

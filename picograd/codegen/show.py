@@ -27,6 +27,7 @@ from picograd.codegen.loops import (
     Let,
     Literal,
     Load,
+    Mma,
     MulAdd,
     Phase,
     Predicate,
@@ -98,6 +99,12 @@ def lines(body: tuple[Statement, ...], depth: int) -> list[str]:
                 text.append(f"{pad}prefetch {memory.name}[{index}]{' to write' * write}")
             case Barrier():
                 text.append(f"{pad}barrier")
+            case Mma():
+                parts = (statement.left, statement.right, statement.sums)
+                left, right, sums = (", ".join(map(value, part)) for part in parts)
+                names = ", ".join(statement.results)
+                kind = statement.dtype.name
+                text.append(f"{pad}{names} = mma_{kind}([{left}], [{right}], [{sums}])")
             case _:  # statements of other passes print as themselves
                 text.append(f"{pad}{statement}")
     return text

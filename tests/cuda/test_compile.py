@@ -41,9 +41,10 @@ def compile_all(kernels: list[str], architecture: str = "sm_80") -> None:
         assert size, log
 
 
-def kernels_of(outputs: list[Node]) -> list[str]:
+def kernels_of(outputs: list[Node], architecture: int = 80) -> list[str]:
     """The CUDA C of a graph's kernels; names are made distinct, since they share a file."""
-    return [cuda_kernel(kernel) for kernel in dict.fromkeys(s.kernel for s in plan(outputs).steps)]
+    kernels = dict.fromkeys(step.kernel for step in plan(outputs).steps)
+    return [cuda_kernel(kernel, architecture) for kernel in kernels]
 
 
 def reduced(x: Node, combiner: C) -> Node:
@@ -97,7 +98,7 @@ def test_source_is_readable() -> None:
 def test_softmax_and_matmul(architecture: str) -> None:
     texts = kernels_of([softmax()])
     for dtype in (dtypes.float32, dtypes.float16, dtypes.bfloat16, dtypes.int32):
-        texts += kernels_of([matmul(dtype)])
+        texts += kernels_of([matmul(dtype)], int(architecture.removeprefix("sm_")))
     texts += kernels_of(two_gathers())
     for text in texts:
         compile_all([text], architecture)
@@ -160,3 +161,15 @@ def test_a_tile_fits_registers_and_shared_memory(architecture: str) -> None:
     (shared,) = map(int, re.findall(r"(\d+) bytes smem", log))
     assert registers <= 168 and shared <= 48 << 10
     assert text.count("fmaf(") == 64
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("dtype", [dtypes.float16, dtypes.bfloat16], ids=str)
+def test_sixteen_bit_products_go_to_tensor_cores(dtype: dtypes.DType) -> None:
+    (text,) = kernels_of([square(4096, dtype)])
+    assert text.count("pg_mma_") == 32 and "fmaf(" not in text  # 4 x 4 products, two steps of k
+    size, log = nvrtc.compile_source(f"{PRELUDE}\n{text}", "sm_90", "--ptxas-options=-v")
+    assert size, log
+    assert "0 bytes spill stores, 0 bytes spill loads" in log
+    (older,) = kernels_of([square(4096, dtype)], 75)
+    assert "pg_mma_" not in older

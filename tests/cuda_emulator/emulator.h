@@ -386,3 +386,34 @@ static inline float pg_from_half(unsigned short bits) {
 static inline unsigned short pg_to_half(float value) {
     return emulator_bits<unsigned short>((_Float16)value);
 }
+
+// mma.sync.m16n8k16: the lanes publish their pairs; each computes its own four sums.
+template <class Convert>
+static void emulator_mma(float (&sums)[4], const unsigned (&left)[4], const unsigned (&right)[2],
+                         Convert convert) {
+    static unsigned lefts[emulator::WARP][emulator::WARP][4];
+    static unsigned rights[emulator::WARP][emulator::WARP][2];
+    const int warp = emulator::current->warp(), lane = emulator::current->lane();
+    std::memcpy(lefts[warp][lane], left, sizeof left);
+    std::memcpy(rights[warp][lane], right, sizeof right);
+    emulator::synchronise_warp(0xffffffffu, __LINE__);
+    for (int own = 0; own < 4; own++) {
+        const int row = lane / 4 + own / 2 * 8, column = lane % 4 * 2 + own % 2;
+        for (int k = 0; k < 16; k++) {
+            const int upper = k / 8, pair = k % 8 / 2, half = k % 2 * 16;
+            const unsigned x = lefts[warp][row % 8 * 4 + pair][row / 8 + 2 * upper] >> half;
+            const unsigned y = rights[warp][column * 4 + pair][upper] >> half;
+            sums[own] += convert((unsigned short)x) * convert((unsigned short)y);
+        }
+    }
+    emulator::synchronise_warp(0xffffffffu, __LINE__);
+}
+#define EMULATOR_MMA(name, convert)                                                              \
+    static inline void name(float& d0, float& d1, float& d2, float& d3, unsigned a0, unsigned a1, \
+                            unsigned a2, unsigned a3, unsigned b0, unsigned b1) {                \
+        float sums[4] = {d0, d1, d2, d3};                                                        \
+        emulator_mma(sums, {a0, a1, a2, a3}, {b0, b1}, convert);                                 \
+        d0 = sums[0], d1 = sums[1], d2 = sums[2], d3 = sums[3];                                  \
+    }
+EMULATOR_MMA(pg_mma_half, pg_from_half)
+EMULATOR_MMA(pg_mma_bfloat, [](unsigned short bits) { return __uint_as_float((unsigned)bits << 16); })

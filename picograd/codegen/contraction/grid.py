@@ -84,7 +84,7 @@ def lower_to_grid(kernel: Kernel) -> Function | None:
     found = analyse(kernel, SCALAR)
     if found is None or min(_extents(found)) < LEAST or not _is_simple(found):
         return None
-    return _Grid(kernel, found, *_tile(found)).function()
+    return Grid(kernel, found, *_tile(found)).function()
 
 
 def _extents(found: Contraction) -> tuple[int, int, int]:
@@ -113,7 +113,7 @@ def _tile(found: Contraction) -> tuple[int, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Factor:
+class Factor:
     """A factor on its way into shared memory: `lines` rows or columns by `DEPTH` k, twice."""
 
     name: str
@@ -141,15 +141,17 @@ class _Factor:
         return turn % 2 * (DEPTH * pitch) + k * pitch + line
 
 
-class _Grid:
-    """Builds the loops of one kernel."""
+class Grid:
+    """Builds the loops of one kernel. `contraction.tensor_cores` has another way to sum."""
+
+    depth = DEPTH  # k of a depth tile
 
     def __init__(self, kernel: Kernel, found: Contraction, rows: int, columns: int) -> None:
         self.kernel, self.found, self.rows, self.columns = kernel, found, rows, columns
         self.dtype = found.accumulator
         self.names = Names()
         self.thread = Var("thread_number", 0, THREADS - 1)
-        self.turn = Var("depth_tile", 0, ceil_div(found.depth.extent, DEPTH) - 1)
+        self.turn = Var("depth_tile", 0, ceil_div(found.depth.extent, self.depth) - 1)
         stored = {stage.target for stage in kernel.stages}
         self.memories = {
             m.name: Memory(
@@ -172,11 +174,11 @@ class _Grid:
         size = self.staged * ACROSS * columns
         self.results = Memory("results", self.dtype, size, Home.SHARED, written=True)
 
-    def _factor(self, name: str, expr: Expr, group: Group, lines: int, start: Index) -> _Factor:
+    def _factor(self, name: str, expr: Expr, group: Group, lines: int, start: Index) -> Factor:
         size = 2 * DEPTH * (lines + PAD)
         memory = Memory(f"{name}_tile", self.dtype, size, Home.SHARED, written=True)
         along = unit(expr, self.found.depth) > unit(expr, group)
-        return _Factor(name, expr, group, lines, start, memory, along)
+        return Factor(name, expr, group, lines, start, memory, along)
 
     def function(self) -> Function:
         """One phase: a block for each tile of each batch element."""
@@ -258,7 +260,7 @@ class _Grid:
         together = min(TOGETHER, count)
         return number // together * (ACROSS * together) + own * together + number % together
 
-    def _load(self, factor: _Factor, number: int, turn: Index) -> tuple[Statements, Value]:
+    def _load(self, factor: Factor, number: int, turn: Index) -> tuple[Statements, Value]:
         """Element `number` of a thread of depth tile `turn`; zero beyond the last k."""
         line, k = factor.place(of(self.thread) + number * THREADS)
         lines = factor.group.extent
@@ -295,7 +297,7 @@ class _Grid:
         found = self.found
         point = Var("point", 0, self.results.size - 1)
         line, column = of(point) // self.columns, of(point) % self.columns
-        local = self._line(line // ACROSS + start, line % ACROSS, self.high)
+        local = self._staged_row(start, line)
         rows = ceil_div(found.rows.extent, self.rows) * self.rows
         columns = ceil_div(found.columns.extent, self.columns) * self.columns
         named, row = self._name("row", self.row + local, rows - 1)
@@ -305,6 +307,10 @@ class _Grid:
         guarded = body if edge.always else (If(edge, body),)
         statements = (named, also, *guarded)
         return For(point, of(self.thread), constant(self.results.size), statements, THREADS)
+
+    def _staged_row(self, start: int, line: Index) -> Index:
+        """The row of the tile that is line `line` of the results in shared memory."""
+        return self._line(line // ACROSS + start, line % ACROSS, self.high)
 
     def _stages(self, total: Value, row: Index, column: Index) -> Statements:
         found = self.found

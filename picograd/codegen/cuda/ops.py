@@ -42,7 +42,7 @@ PRELUDE = r"""// Helpers of generated kernels. Compile with --fmad=false: nodes 
 #define PG_INFINITY __int_as_float(0x7f800000)
 #define PG_NAN __int_as_float(0x7fffffff)
 
-#ifdef __CUDACC__  // other compilers bring these two
+#ifdef __CUDACC__  // other compilers bring these themselves
 __device__ inline float pg_from_half(unsigned short bits) {
     float value;
     asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
@@ -53,6 +53,19 @@ __device__ inline unsigned short pg_to_half(float value) {
     asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(value));
     return bits;
 }
+#define PG_MMA(name, type)                                                                  \
+    __device__ inline void name(float& d0, float& d1, float& d2, float& d3, unsigned a0,       \
+                                unsigned a1, unsigned a2, unsigned a3, unsigned b0,            \
+                                unsigned b1) {                                                 \
+        asm("mma.sync.aligned.m16n8k16.row.col.f32." type "." type                             \
+            ".f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"                       \
+            : "+f"(d0), "+f"(d1), "+f"(d2), "+f"(d3)                                           \
+            : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));                           \
+    }
+#if __CUDA_ARCH__ >= 800
+PG_MMA(pg_mma_bfloat, "bf16")
+PG_MMA(pg_mma_half, "f16")
+#endif
 #endif
 __device__ inline float pg_from_bfloat(unsigned short bits) {
     return __uint_as_float((unsigned int)bits << 16);

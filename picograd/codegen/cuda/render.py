@@ -18,9 +18,18 @@ from dataclasses import replace
 
 from picograd.codegen import lower
 from picograd.codegen.contraction.grid import lower_to_grid
+from picograd.codegen.contraction.tensor_cores import lower_to_tensor_cores
 from picograd.codegen.cuda import ops as cuda_ops
 from picograd.codegen.cuda.index import condition, identifier, index, integer_type
-from picograd.codegen.cuda.ops import FORMS, PRELUDE, loaded, memory_type, register_type, stored
+from picograd.codegen.cuda.ops import (
+    FORMS,
+    NARROW,
+    PRELUDE,
+    loaded,
+    memory_type,
+    register_type,
+    stored,
+)
 from picograd.codegen.loops import (
     Alu,
     Argument,
@@ -37,6 +46,7 @@ from picograd.codegen.loops import (
     Literal,
     Load,
     Memory,
+    Mma,
     MulAdd,
     Phase,
     Predicate,
@@ -55,21 +65,26 @@ from picograd.errors import InternalError
 from picograd.graph.ops import Op
 from picograd.schedule.kernel import Kernel, Pattern
 
+TENSOR_CORES = 80  # the compute capability, times ten, whose products of 16-bit floats are used
 
-def cuda_source(kernel: Kernel) -> str:
+
+def cuda_source(kernel: Kernel, architecture: int = TENSOR_CORES) -> str:
     """A kernel of the schedule as a complete CUDA C file."""
-    return PRELUDE + "\n" + cuda_kernel(kernel)
+    return PRELUDE + "\n" + cuda_kernel(kernel, architecture)
 
 
-def cuda_kernel(kernel: Kernel) -> str:
+def cuda_kernel(kernel: Kernel, architecture: int = TENSOR_CORES) -> str:
     """A kernel of the schedule as CUDA C that follows the prelude."""
-    return render_cuda(grid_function(kernel))
+    return render_cuda(grid_function(kernel, architecture))
 
 
-def grid_function(kernel: Kernel) -> Function:
-    """A kernel as loops over blocks and threads; its name ends in a hash of its text."""
+def grid_function(kernel: Kernel, architecture: int = TENSOR_CORES) -> Function:
+    """A kernel as loops over blocks and threads, for GPUs of a compute capability (80: 8.0) and
+    above; its name ends in a hash of its text."""
     function = None
-    if kernel.pattern is Pattern.CONTRACTION:
+    if kernel.pattern is Pattern.CONTRACTION and architecture >= TENSOR_CORES:
+        function = lower_to_tensor_cores(kernel)
+    if kernel.pattern is Pattern.CONTRACTION and function is None:
         function = lower_to_grid(kernel)
     if function is None:
         function = map_to_grid(split_complex(lower.lower(kernel)))
@@ -194,6 +209,8 @@ class _Phase:
                     self._line(f"if ({self._value(statement.condition)}) *status = 1;")
                 case Barrier():
                     self._line("__syncthreads();")
+                case Mma():
+                    self._multiply(statement)
             self._forget()
 
     def _forget(self) -> None:
@@ -268,6 +285,13 @@ class _Phase:
         guard = "" if store.mask.always else f"if ({condition(store.mask)}) "
         value = stored(store.memory.dtype, self._value(store.value))
         self._line(f"{guard}{store.memory.name}[{index(store.index)}] = {value};")
+
+    def _multiply(self, product: Mma) -> None:
+        names = [identifier(name) for name in product.results]
+        for name, value in zip(names, product.sums, strict=True):
+            self._line(f"float {name} = {self._value(value)};")
+        pairs = [self._value(value) for value in (*product.left, *product.right)]
+        self._line(f"pg_mma_{NARROW[product.dtype]}({', '.join([*names, *pairs])});")
 
     # --- values --------------------------------------------------------------------------------
 

@@ -39,7 +39,8 @@ class Driver:
         with self:
             self.stream: Any = cuda.Stream(self._non_blocking)
         major, minor = self.device.compute_capability()
-        self.architecture = f"sm_{major}{minor}"
+        self.capability = 10 * major + minor
+        self.architecture = f"sm_{self.capability}"
         atexit.register(self._end)
 
     def __enter__(self) -> Driver:

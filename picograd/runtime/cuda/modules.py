@@ -61,12 +61,12 @@ def compile_kernels(
 
 
 def _compile(kernels: list[Kernel], observer: Observer | None) -> None:
-    functions = [grid_function(kernel) for kernel in kernels]
+    opened = driver.get()
+    functions = [grid_function(kernel, opened.capability) for kernel in kernels]
     distinct = {function.name: render_cuda(function) for function in functions}
     if observer is not None:
         for kernel, function in zip(kernels, functions, strict=True):
             observer.saw_source(kernel, distinct[function.name])
-    opened = driver.get()
     cubin = compile_source("\n".join([PRELUDE, *distinct.values()]), opened.architecture)
     with opened:
         module = opened.cuda.module_from_buffer(cubin)
