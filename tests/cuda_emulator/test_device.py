@@ -204,3 +204,11 @@ def test_larger_than_a_block() -> None:
     a, b = rng.standard_normal((65, 129)), rng.standard_normal((129, 33))
     got = torch.tensor(a, device="cuda") @ torch.tensor(b, device="cuda")
     assert np.allclose(got.cpu().numpy(), a @ b)
+
+
+def test_order_is_the_host_s_work() -> None:
+    x = torch.tensor([[3.0, 1.0, 2.0], [5.0, 9.0, 4.0]], device="cuda")
+    values, places = x.sort(-1, descending=True)
+    assert values.is_cuda and values.tolist() == [[3, 2, 1], [9, 5, 4]]
+    assert places.is_cuda and places.tolist() == [[0, 2, 1], [1, 0, 2]]
+    assert x.median(-1).values.tolist() == [2, 5] and x[x > 3].tolist() == [5, 9, 4]
