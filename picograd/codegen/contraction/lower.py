@@ -46,6 +46,7 @@ from picograd.codegen.contraction.packing import (
     left_operand,
     pack_left,
     pack_right,
+    packs_left,
     packs_right,
     right_operand,
     streams,
@@ -89,6 +90,7 @@ def _tiles(found: Contraction, target: Target) -> Tiles:
         found.accumulator,
         target,
         packs_right(found, target),
+        packs_left(found),
         streams(found, target),
     )
 

@@ -34,6 +34,8 @@ from picograd.schedule.kernel import Access, Expr
 
 # With at most this many rows the right factor is read so rarely that packing costs as much.
 FEW_ROWS = 16
+# So many k ahead a factor is asked for that is packed k by k.
+STEPS_AHEAD = 8
 # Lines of the first-level cache that share one place, at least.
 WAYS = 8
 # Up to this depth a left factor that is strided along k stays in the first-level cache.
@@ -87,6 +89,12 @@ def packs_right(found: Contraction, target: Target) -> bool:
     return span > target.l2 // 2
 
 
+def packs_left(found: Contraction) -> bool:
+    """Whether the left factor has to be packed, whatever the tile is."""
+    steps = plain(found.left, found.rows, found.depth, found.accumulator)
+    return steps is None or (abs(steps[1]) > 1 and found.depth.extent > SHALLOW)
+
+
 def streams(found: Contraction, target: Target) -> bool:
     """Whether the right factor is so large, and the rows are so few, that reading it is what
     takes the time."""
@@ -126,7 +134,7 @@ def left_operand(frame: Frame) -> Operand:
     steps = plain(found.left, found.rows, found.depth, found.accumulator)
     size = found.accumulator.itemsize
     near = steps is not None and not _collide(steps[0] * size, tiles.height, frame.target)
-    if steps is not None and near and (abs(steps[1]) <= 1 or found.depth.extent <= SHALLOW):
+    if near and not packs_left(found):
         assert isinstance(found.left, Access)
         return Operand(frame.memories[found.left.buffer], found.left.index)
     if unit(found.left, found.rows) > unit(found.left, found.depth):
@@ -277,6 +285,10 @@ def _pack_columns(frame: Frame, operand: Operand, panels: Panels) -> tuple[State
         statements, value = frame.evaluate(found.left, values, edge, lanes)
         position = operand.position(panels.panel, offset, of(k))
         body += (*statements, loops.Store(operand.memory, position, value))
+    if isinstance(found.left, Access):  # every k is elsewhere: ask for those to come
+        later = frame.at(row=panels.line, depth=frame.begin + of(k) + STEPS_AHEAD)
+        index = found.left.index.substitute(later)
+        body += (loops.Prefetch(frame.memories[found.left.buffer], index),)
     return (each(k, frame.length, (*named, panels.each(body))),)
 
 

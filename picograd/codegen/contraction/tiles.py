@@ -93,6 +93,7 @@ def choose(
     dtype: DType,
     target: Target,
     packs_right: bool,
+    packs_left: bool = False,
     streams: bool = False,
 ) -> Tiles:
     """The tiles of a contraction of these extents."""
@@ -104,7 +105,11 @@ def choose(
     depth_blocks = _depth_blocks(depth, height, vectors * lanes, dtype.itemsize, target)
     length = ceil_div(depth, depth_blocks)
     row_parts, column_parts = _parts(
-        batch, row_tiles, column_tiles, tile_work(height, vectors, depth), target, packs_right
+        batch * row_tiles * column_tiles * tile_work(height, vectors, depth),
+        (batch, row_tiles, column_tiles),
+        target,
+        packs_left,
+        packs_right,
     )
     block_tiles = max(1, (target.l2 // 5) // (height * length * dtype.itemsize))
     row_blocks = ceil_div(ceil_div(row_tiles, row_parts), block_tiles) * row_parts
@@ -204,22 +209,29 @@ def tile_work(height: int, vectors: int, depth: int) -> float:
 
 
 def _parts(
-    batch: int,
-    row_tiles: int,
-    column_tiles: int,
     work: float,
+    extents: tuple[int, int, int],
     target: Target,
+    packs_left: bool,
     packs_right: bool,
 ) -> tuple[int, int]:
-    """How many parts M and N are cut into: columns first, since they share nothing when packed."""
-    total = batch * row_tiles * column_tiles * work
-    wanted = max(1, min(int(total / TASK_NANOSECONDS), TASKS_PER_THREAD * target.threads))
+    """How many parts M and N are cut into, from the time of all and the numbers of matrices, row
+    tiles and column tiles.
+
+    Parts of the columns pack the left factor again, parts of the rows the right one: that is worth
+    it to keep all threads busy, or where a part has many tiles.
+    """
+    batch, row_tiles, column_tiles = extents
+    wanted = max(1, min(int(work / TASK_NANOSECONDS), TASKS_PER_THREAD * target.threads))
+    if packs_left and not packs_right:
+        row_parts = min(row_tiles, ceil_div(wanted, batch))
+        return row_parts, min(column_tiles, ceil_div(wanted, batch * row_parts))
+    if packs_left:
+        wanted = min(wanted, 2 * target.threads)
     column_parts = min(column_tiles, ceil_div(wanted, batch))
     found = batch * column_parts
     if not packs_right:
         return min(row_tiles, ceil_div(wanted, found)), column_parts
-    # Every part of the rows packs the right factor again: worth it to keep all threads busy, or
-    # where a part has many rows.
     enough = min(wanted, 2 * target.threads)
     least = 16 if found >= target.threads else 3
     return min(max(1, row_tiles // least), ceil_div(enough, found)), column_parts
