@@ -75,8 +75,9 @@ def round_up(number: int, multiple: int) -> int:
 
 # A task shorter than this is not worth another thread.
 TASK_NANOSECONDS = 20_000
-# Cache lines of the right factor that are read side by side.
-LINES_AHEAD = 48
+# Cache lines of the right factor that are read side by side: with several rows (where the next
+# ones are asked for), and with one.
+LINES_AHEAD, LINES_ALONE = 48, 32
 # Bytes of a cache line, and of a page of memory.
 LINE, PAGE = 64, 4096
 # Accumulators and the most vectors of a register tile, with 16 and with 32 registers.
@@ -139,18 +140,18 @@ def _streamed(
     """All rows in one tile, and blocks of k so short that the lines of all their rows, read side
     by side from left to right, stay in the first-level cache until they are used.
 
-    Parts of the columns are about a page wide: pages are expensive to find.
+    Parts of the columns are several pages wide: long reads are the fast ones.
     """
     accumulators, widest = REGISTER_TILES[target.registers >= 32]
-    widest = 2 * widest if rows == 1 else widest
     row_tiles = ceil_div(rows, accumulators)
     height = ceil_div(rows, row_tiles)
     vectors = min(widest, accumulators // height, ceil_div(columns, lanes))
     lines = ceil_div(vectors * lanes * itemsize, LINE)
-    depth_blocks = ceil_div(depth, max(4, LINES_AHEAD // lines))
+    ahead = LINES_AHEAD if rows > 1 else LINES_ALONE
+    depth_blocks = ceil_div(depth, max(4, ahead // lines))
     column_tiles = ceil_div(columns, vectors * lanes)
-    pages = ceil_div(columns * itemsize, PAGE)
-    wanted = min(max(pages, target.threads), TASKS_PER_THREAD * target.threads)
+    wanted = columns * itemsize // (4 * PAGE)
+    wanted = min(max(wanted, target.threads), TASKS_PER_THREAD * target.threads)
     parts = min(column_tiles, ceil_div(wanted, batch))
     return Tiles(
         lanes,
