@@ -140,7 +140,8 @@ class Alu:
 
 @dataclass(frozen=True, slots=True)
 class MulAdd:
-    """`a * b + c`, rounded once (fused) for floats: contraction accumulators only."""
+    """`a * b + c`, rounded once for floats where the machine has such an instruction: contraction
+    accumulators only."""
 
     a: Value
     b: Value

@@ -98,7 +98,7 @@ CPU_TARGET = Variable(
     "host",
     str,
     "the processor to generate code for: host, or a preset of codegen.target (avx512, avx2, "
-    "scalar) that the host can run",
+    "sse2, scalar) that the host can run",
 )
 
 VARIABLES: tuple[Variable[DebugSetting] | Variable[str] | Variable[int], ...] = (

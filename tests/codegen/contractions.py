@@ -267,12 +267,20 @@ def size(case: Case) -> int:
 # --- running them as machine code -----------------------------------------------------------------
 
 
-def run(function: Function, target: Target, arrays: Sequence[np.ndarray], parts: int = 1) -> None:
-    """Compile a function without scalars and run it, each phase in `parts` pieces, last first."""
+def run(
+    function: Function,
+    target: Target,
+    arrays: Sequence[np.ndarray],
+    parts: int = 1,
+    cpu: str | None = None,
+) -> None:
+    """Compile a function without scalars and run it, each phase in `parts` pieces, last first.
+
+    `cpu` restricts the instructions to those of one of LLVM's CPUs."""
     from picograd.codegen.llvm.render import render
     from picograd.runtime.jit import compile_ir
 
-    library = compile_ir(render(function, target))
+    library = compile_ir(render(function, target), cpu)
     kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 3, ctypes.c_int64, ctypes.c_int64)
     buffers = (ctypes.c_void_p * len(arrays))(*[array.ctypes.data for array in arrays])
     workspace, scratch = aligned(function.workspace), aligned(function.scratch)

@@ -334,15 +334,15 @@ def compute(
 
 
 def multiply_add(lanes: Lanes, x: str, y: str, z: str) -> str:
-    """`x*y + z`: fused for floats (float16 and bfloat16 within float32)."""
+    """`x*y + z`: fused for floats where the machine can (float16 and bfloat16 within float32)."""
     builder, dtype = lanes.builder, lanes.dtype
     if not dtype.is_float:
         add, multiply = ("or", "and") if dtype.is_bool else ("add", "mul")
         return lanes.two(add, lanes.two(multiply, x, y), z)
     if dtype not in NARROW:
-        return lanes.fma(x, y, z)
+        return lanes.intrinsic("fmuladd", x, y, z)
     wide = [widen(builder, operand, dtype, lanes.lanes) for operand in (x, y, z)]
-    return narrow(builder, lanes.to(float32).fma(*wide), dtype, lanes.lanes)
+    return narrow(builder, lanes.to(float32).intrinsic("fmuladd", *wide), dtype, lanes.lanes)
 
 
 def high_product(builder: Builder, x: str, y: str, lanes: int) -> str:
