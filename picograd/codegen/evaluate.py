@@ -42,6 +42,7 @@ from picograd.codegen.loops import (
     Load,
     Memory,
     MulAdd,
+    MulAddPairs,
     Phase,
     Predicate,
     Prefetch,
@@ -51,6 +52,7 @@ from picograd.codegen.loops import (
     Store,
     Value,
     Wide,
+    children,
 )
 from picograd.dtypes import DType
 from picograd.graph.index import FloorDiv, Index, Mod, Param, Var
@@ -184,6 +186,9 @@ class _State:
             case MulAdd():
                 a, b, c = (self.value(part).astype(np.float64) for part in _three(value))
                 return (a * b + c).astype(value.dtype.numpy)
+            case MulAddPairs():
+                a, b, c = (self.value(part).astype(np.float64) for part in children(value))
+                return ((a * b).reshape(-1, 2).sum(1) + c).astype(np.float32)
             case Wide():
                 product = self.value(value.a).astype(np.uint64) * self.value(value.b)
                 return (product >> np.uint64(32)).astype(np.uint32)

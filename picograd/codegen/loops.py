@@ -8,7 +8,7 @@ The grammar, on one screen:
     phase     = parallel variable (or none), body          iterations are independent
     statement = For | Let | Store | If | Fail | Prefetch | Barrier | Mma
     value     = Literal | Argument | Ref | Load | IndexValue | Predicate | Alu | MulAdd
-              | Broadcast | Shuffle | Fold
+              | MulAddPairs | Wide | Broadcast | Shuffle | Fold
 
 A value has a dtype and a number of lanes. Lanes come from *lane variables*: `Var(..., lanes=W)`
 stands for 0..W-1 in the W lanes of a vector, so `Load(x, i*16 + l)` with a lane variable `l` of 16
@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from picograd.dtypes import DType, bool_
+from picograd.dtypes import DType, bool_, float32
 from picograd.graph.index import Index, Var
 from picograd.graph.mask import EVERYWHERE, Mask
 from picograd.graph.ops import Combiner, Op
@@ -151,6 +151,21 @@ class MulAdd:
 
 
 @dataclass(frozen=True, slots=True)
+class MulAddPairs:
+    """`a[2*l] * b[2*l] + a[2*l + 1] * b[2*l + 1] + c[l]` in every lane l: `a` and `b` are bfloat16
+    in twice the lanes, `c` and the result float32. It rounds as the machine does."""
+
+    a: Value
+    b: Value
+    c: Value
+    lanes: int
+
+    @property
+    def dtype(self) -> DType:
+        return float32
+
+
+@dataclass(frozen=True, slots=True)
 class Wide:
     """The high 32 bits of the product of two uint32 values (Philox)."""
 
@@ -211,6 +226,7 @@ Value = (
     | Predicate
     | Alu
     | MulAdd
+    | MulAddPairs
     | Wide
     | Broadcast
     | Shuffle
@@ -366,7 +382,7 @@ def children(value: Value) -> tuple[Value, ...]:
     match value:
         case Alu():
             return value.args
-        case MulAdd():
+        case MulAdd() | MulAddPairs():
             return (value.a, value.b, value.c)
         case Wide():
             return (value.a, value.b)

@@ -29,6 +29,7 @@ from picograd.codegen.loops import (
     Load,
     Mma,
     MulAdd,
+    MulAddPairs,
     Phase,
     Predicate,
     Prefetch,
@@ -134,6 +135,8 @@ def value(root: Value) -> str:
             return f"{name}({', '.join(value(arg) for arg in root.args)})"
         case MulAdd():
             return f"fma({value(root.a)}, {value(root.b)}, {value(root.c)})"
+        case MulAddPairs():
+            return f"pairs({value(root.a)}, {value(root.b)}, {value(root.c)})"
         case Wide():
             return f"mulhigh({value(root.a)}, {value(root.b)})"
         case Broadcast():

@@ -35,6 +35,7 @@ from picograd.codegen.loops import (
     Load,
     Memory,
     MulAdd,
+    MulAddPairs,
     Phase,
     Predicate,
     Prefetch,
@@ -46,7 +47,7 @@ from picograd.codegen.loops import (
     Wide,
     children,
 )
-from picograd.dtypes import DType, bool_
+from picograd.dtypes import DType, bfloat16, bool_
 from picograd.errors import InternalError
 from picograd.graph.index import Index, Param, Var
 from picograd.graph.mask import Mask
@@ -183,6 +184,10 @@ class _Checker:
             case MulAdd():
                 for part in children(value):
                     self.expect(part, value.dtype, value.lanes)
+            case MulAddPairs():
+                self.expect(value.a, bfloat16, 2 * value.lanes)
+                self.expect(value.b, bfloat16, 2 * value.lanes)
+                self.expect(value.c, value.dtype, value.lanes)
             case Wide():
                 for part in children(value):
                     self.expect(part, value.dtype, value.lanes)

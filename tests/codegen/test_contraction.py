@@ -10,7 +10,7 @@ import pytest
 from picograd.codegen import loops
 from picograd.codegen.contraction import tiles
 from picograd.codegen.contraction.lower import lower_contraction
-from picograd.codegen.dependence import roots
+from picograd.codegen.dependence import roots, walk
 from picograd.codegen.evaluate import evaluate
 from picograd.codegen.target import AVX2, AVX512, NEON, SCALAR, Target
 from picograd.codegen.verify import verify
@@ -53,6 +53,23 @@ def test_dtypes(dtype: DType) -> None:
 @pytest.mark.parametrize("dtype", [float16, bfloat16], ids=lambda dtype: dtype.name)
 def test_half_precision_is_summed_in_float32(dtype: DType) -> None:
     check(contractions.product("mk,nk->mn", {"m": 9, "n": 33, "k": 24}, dtype), AVX512)
+
+
+PAIRS = replace(AVX512, features="+avx512bf16")
+
+
+@pytest.mark.parametrize("depth", [24, 35])
+@pytest.mark.parametrize("equation", ["mk,kn->mn", "km,nk->mn", "mk,nk->nm", "km,kn->mn"])
+def test_bfloat16_by_pairs(equation: str, depth: int) -> None:
+    extents = {"m": 9, "n": 35, "k": depth}
+    for target in (PAIRS, replace(PAIRS, l1=800, l2=9000)):
+        case = contractions.product(equation, extents, bfloat16)
+        function = lower_contraction(case.kernel, target)
+        assert function is not None
+        values = (v for s in loops_of(function) for v in walk(roots(s)))
+        assert any(isinstance(value, loops.MulAddPairs) for value in values)
+        check(case, target)
+    check(contractions.linear(extents, equation.replace("nm", "mn"), bfloat16), PAIRS)
 
 
 @pytest.mark.parametrize(

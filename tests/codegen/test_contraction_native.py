@@ -11,6 +11,7 @@ from picograd.codegen.contraction.lower import lower_contraction
 from picograd.codegen.target import AVX2, AVX512, Target
 from picograd.codegen.verify import verify
 from picograd.dtypes import DType, bfloat16, float16, float32, float64, int32, int64
+from picograd.runtime.jit import host_cpu
 from tests.codegen import contractions
 from tests.codegen.contractions import Case
 
@@ -62,6 +63,15 @@ def test_a_right_factor_beyond_the_cache_is_packed() -> None:
 )
 def test_dtypes(dtype: DType) -> None:
     check(contractions.product("mk,nk->mn", {"m": 33, "n": 67, "k": 31}, dtype), AVX512)
+
+
+@pytest.mark.skipif("+avx512bf16" not in host_cpu()[1].split(","), reason="no such instruction")
+@pytest.mark.parametrize("equation", ["mk,kn->mn", "km,nk->mn", "mk,nk->nm", "bmk,bkn->bmn"])
+def test_bfloat16_by_pairs(equation: str) -> None:
+    target = replace(AVX512, features="+avx512bf16")
+    for depth in (300, 1601):
+        extents = {"b": 2, "m": 131, "n": 200, "k": depth}
+        check(contractions.product(equation, extents, bfloat16), target, 3)
 
 
 def test_epilogues() -> None:

@@ -34,8 +34,10 @@ that that it shares with its neighbour are computed twice and stored once.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from picograd.codegen import loops
-from picograd.codegen.contraction import axes, dots
+from picograd.codegen.contraction import axes, dots, packing, pairs
 from picograd.codegen.contraction.axes import Contraction
 from picograd.codegen.contraction.epilogue import destination, finish
 from picograd.codegen.contraction.frame import Frame
@@ -43,17 +45,13 @@ from picograd.codegen.contraction.microkernel import accumulate
 from picograd.codegen.contraction.packing import (
     Operand,
     Panels,
-    left_operand,
-    pack_left,
-    pack_right,
     packs_left,
     packs_right,
-    right_operand,
     streams,
     unit,
 )
 from picograd.codegen.contraction.places import Destination, Tile
-from picograd.codegen.contraction.tiles import Tiles, choose, tile_work
+from picograd.codegen.contraction.tiles import Tiles, ceil_div, choose, tile_work
 from picograd.codegen.loops import Statement
 from picograd.codegen.target import Target
 from picograd.dtypes import int64
@@ -82,6 +80,20 @@ def _tiles(found: Contraction, target: Target) -> Tiles:
     """The sizes of its loops."""
     if dots.suits(found, target):
         return dots.choose(found, target)
+    if pairs.suits(found, target):
+        return replace(
+            choose(
+                found.batch.extent,
+                found.rows.extent,
+                found.columns.extent,
+                ceil_div(found.depth.extent, 2),
+                found.accumulator,
+                target,
+                packs_right=True,
+                packs_left=pairs.packs_left(found),
+            ),
+            pairs=True,
+        )
     return choose(
         found.batch.extent,
         found.rows.extent,
@@ -117,8 +129,10 @@ class _Nest:
     def __init__(self, kernel: Kernel, found: Contraction, tiles: Tiles, target: Target) -> None:
         self.kernel, self.found, self.tiles = kernel, found, tiles
         self.frame = Frame(kernel, found, tiles, target)
-        self.right: Operand = right_operand(self.frame)
-        self.left: Operand = left_operand(self.frame)
+        self.packing = pairs if tiles.pairs else packing
+        self.steps = ceil_div(found.depth.extent, 2) if tiles.pairs else found.depth.extent
+        self.right: Operand = self.packing.right_operand(self.frame)
+        self.left: Operand = self.packing.left_operand(self.frame)
         self.sums: Destination = destination(self.frame)
 
     def function(self) -> loops.Function:
@@ -131,7 +145,7 @@ class _Nest:
         row_part = task // tiles.column_parts % tiles.row_parts
         body = self._depth_blocks(row_part, task % tiles.column_parts)
         work = tiles.row_tiles * tiles.column_tiles * found.batch.extent / tasks
-        work *= tile_work(tiles.height, tiles.vectors, found.depth.extent)
+        work *= tile_work(tiles.height, tiles.vectors, self.steps)
         phase = loops.Phase(var if tasks > 1 else None, constant(tasks), body, work)
         memories = tuple(frame.memories.values())
         return loops.Function(
@@ -145,7 +159,7 @@ class _Nest:
 
     def _depth_blocks(self, row_part: Index, column_part: Index) -> tuple[Statement, ...]:
         tiles, frame = self.tiles, self.frame
-        count, extent = tiles.depth_blocks, self.found.depth.extent
+        count, extent = tiles.depth_blocks, self.steps
         var = Var("block", 0, count - 1)
         block = of(var) if count > 1 else ZERO
         frame.block, frame.begin = block, block * extent // count
@@ -185,7 +199,7 @@ class _Nest:
             statements, row, _ = self._row(tile)
             named, panel = self._local("panel", tile, first, tiles.block_rows)
             panels = Panels(tile, first, end, statements + named, row, panel)
-            body = pack_left(frame, self.left, panels)
+            body = self.packing.pack_left(frame, self.left, panels)
         column_tile, row_tile = (
             Var("j", 0, tiles.column_tiles - 1),
             Var("i", 0, tiles.row_tiles - 1),
@@ -210,7 +224,7 @@ class _Nest:
         """Fill the panels of column tiles."""
         named, panel = self._local("panel", tile, first, self.tiles.part_columns)
         panels = Panels(tile, first, end, named, of(tile) * self.tiles.width, panel)
-        return pack_right(self.frame, self.right, panels)
+        return self.packing.pack_right(self.frame, self.right, panels)
 
     def _local(
         self, stem: str, tile: Var, first: Index, count: int

@@ -14,7 +14,7 @@ stores only, which are outside the loop over k.
 from __future__ import annotations
 
 from picograd.codegen import loops
-from picograd.codegen.contraction import prefetch
+from picograd.codegen.contraction import pairs, prefetch
 from picograd.codegen.contraction.frame import Frame, lane_index
 from picograd.codegen.contraction.packing import Operand
 from picograd.codegen.contraction.places import Destination, Tile
@@ -41,12 +41,15 @@ def accumulate(
             accumulator = loops.Ref(name, dtype, lanes)
             factors = loops.Ref(f"x{r}", dtype, lanes), loops.Ref(f"y{v}", dtype, lanes)
             product = loops.MulAdd(*factors, accumulator, dtype, lanes)
+            if tiles.pairs:
+                product = pairs.product(r, v, accumulator)
             init = _start(frame, destination, position, edge)
             carried.append(loops.Carried(name, dtype, init, product, lanes))
             mask = edge if destination.index is None else owned & edge
             stores.append(loops.Store(destination.memory, position, accumulator, mask))
     k = Var("k", 0, tiles.depth - 1)
-    body = _factors(frame, left, right, tile, of(k))
+    name_factors = pairs.factors if tiles.pairs else _factors
+    body = name_factors(frame, left, right, tile, of(k))
     body += prefetch.factors(frame, left, right, tile, of(k))
     loop = loops.For(k, ZERO, frame.length, body, carried=tuple(carried))
     return (*prefetch.sums(frame, destination, tile), loop, *stores)

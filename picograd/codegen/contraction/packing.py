@@ -11,7 +11,7 @@ depth block. Called by `lower`.
 
 Packing is where elementwise producers of a factor are evaluated.
 
->>> _panel_width(6, 16), _panel_width(12, 8)  # vectors that hold 6 or 12 rows
+>>> panel_width(6, 16), panel_width(12, 8)  # vectors that hold 6 or 12 rows
 ((8, 8), (8, 16))
 """
 
@@ -103,7 +103,7 @@ def streams(found: Contraction, target: Target) -> bool:
     return large and found.rows.extent <= FEW_ROWS and not packs_right(found, target)
 
 
-def _collide(step: int, lines: int, target: Target) -> bool:
+def collide(step: int, lines: int, target: Target) -> bool:
     """Whether lines that are `step` bytes apart displace each other in the first-level cache."""
     sets = max(1, target.l1 // (WAYS * LINE))
     places = [line * step // LINE % sets for line in range(lines)]
@@ -133,12 +133,12 @@ def left_operand(frame: Frame) -> Operand:
         return _lines_operand(frame, "left", found.left, found.rows, tiles.height)
     steps = plain(found.left, found.rows, found.depth, found.accumulator)
     size = found.accumulator.itemsize
-    near = steps is not None and not _collide(steps[0] * size, tiles.height, frame.target)
+    near = steps is not None and not collide(steps[0] * size, tiles.height, frame.target)
     if near and not packs_left(found):
         assert isinstance(found.left, Access)
         return Operand(frame.memories[found.left.buffer], found.left.index)
     if unit(found.left, found.rows) > unit(found.left, found.depth):
-        line, depth = 1, _panel_width(tiles.height, tiles.lanes)[1]
+        line, depth = 1, panel_width(tiles.height, tiles.lanes)[1]
         panel = tiles.depth * depth + tiles.lanes  # panels begin at different places in a cache
     else:
         line, depth = round_up(tiles.depth, tiles.lanes) + tiles.lanes, 1
@@ -155,7 +155,7 @@ def _lines_operand(frame: Frame, name: str, factor: Expr, lines: Group, count: i
     near = len(read) == 1 and read[0].mask.always and found.depth.step(read[0].index) == 1
     if near and lines.extent <= count:
         step = lines.step(read[0].index) or 0
-        near = not _collide(step * read[0].dtype.itemsize, count, frame.target)
+        near = not collide(step * read[0].dtype.itemsize, count, frame.target)
     if near:
         return Operand(frame.memories[read[0].buffer], read[0].index)
     line = round_up(found.depth.extent, lanes) + lanes
@@ -164,7 +164,7 @@ def _lines_operand(frame: Frame, name: str, factor: Expr, lines: Group, count: i
     return Operand(memory, None, count * line, line, 1)
 
 
-def _panel_width(height: int, lanes: int) -> tuple[int, int]:
+def panel_width(height: int, lanes: int) -> tuple[int, int]:
     """(vector width, panel width) that hold one k of `height` rows."""
     narrow = 1
     while narrow < min(height, lanes):
@@ -274,7 +274,7 @@ def pack_left(frame: Frame, operand: Operand, panels: Panels) -> tuple[Statement
 def _pack_columns(frame: Frame, operand: Operand, panels: Panels) -> tuple[Statement, ...]:
     """For each k, one after the other, a vector of rows of each panel."""
     found, tiles = frame.contraction, frame.tiles
-    lanes, width = _panel_width(tiles.height, tiles.lanes)
+    lanes, width = panel_width(tiles.height, tiles.lanes)
     k = Var("ka", 0, tiles.depth - 1)
     named, depth = frame.depth_at(of(k))
     body: tuple[Statement, ...] = ()

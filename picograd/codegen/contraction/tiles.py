@@ -34,6 +34,7 @@ class Tiles:
                                block over one depth block stay in the second-level cache
     streamed                   the right factor is read once, in place, from main memory
     along                      lanes along k of a tile of dot products (see `dots`), else 0
+    pairs                      whether a step of k (also in `depth`) is a pair (see `pairs`)
     """
 
     lanes: int
@@ -48,6 +49,7 @@ class Tiles:
     row_blocks: int
     streamed: bool = False
     along: int = 0
+    pairs: bool = False
 
     @property
     def width(self) -> int:

@@ -21,14 +21,18 @@ from picograd.codegen import loops
 from picograd.codegen.loops import Ref, Statement
 
 
-def transpose(rows: Sequence[Ref], stem: str) -> tuple[tuple[Statement, ...], list[Ref]]:
-    """The columns of a block whose rows are given, and the statements that make them."""
+def transpose(
+    rows: Sequence[Ref], stem: str, group: int = 1
+) -> tuple[tuple[Statement, ...], list[Ref]]:
+    """The columns of a block whose rows are given, and the statements that make them. Elements
+    are groups of so many lanes."""
     size = len(rows)
-    if size & (size - 1) or any(row.lanes != size for row in rows):
+    if size & (size - 1) or any(row.lanes != size * group for row in rows):
         raise ValueError(f"{size} rows of {rows[0].lanes} lanes are no square block")
     half = size // 2
-    low = tuple(lane // 2 + lane % 2 * size for lane in range(size))
-    high = tuple(lane + half for lane in low)
+    places = tuple(lane // 2 + lane % 2 * size for lane in range(size))
+    low = tuple(place * group + lane for place in places for lane in range(group))
+    high = tuple(lane + half * group for lane in low)
     statements: list[Statement] = []
     block = list(rows)
     for number in range(size.bit_length() - 1):
@@ -37,6 +41,6 @@ def transpose(rows: Sequence[Ref], stem: str) -> tuple[tuple[Statement, ...], li
             pair = block[index // 2], block[index // 2 + half]
             name = f"{stem}{number}_{index}"
             statements.append(loops.Let(name, loops.Shuffle(*pair, high if index % 2 else low)))
-            mixed.append(Ref(name, rows[0].dtype, size))
+            mixed.append(Ref(name, rows[0].dtype, size * group))
         block = mixed
     return tuple(statements), block

@@ -345,6 +345,15 @@ def multiply_add(lanes: Lanes, x: str, y: str, z: str) -> str:
     return narrow(builder, lanes.to(float32).intrinsic("fmuladd", *wide), dtype, lanes.lanes)
 
 
+def multiply_add_pairs(builder: Builder, lanes: int, c: str, a: str, b: str) -> str:
+    """`c` plus the products of pairs of bfloat16, by x86's instruction."""
+    name, kind = "llvm.x86.avx512bf16.dpbf16ps.512", f"<{lanes} x float>"
+    pairs = f"<{2 * lanes} x bfloat>"
+    builder.declare(name, kind, f"{kind}, {pairs}, {pairs}")
+    a, b = (builder.emit(f"bitcast <{2 * lanes} x i16> {x} to {pairs}", x) for x in (a, b))
+    return builder.emit(f"call {kind} @{name}({kind} {c}, {pairs} {a}, {pairs} {b})", c, a, b)
+
+
 def high_product(builder: Builder, x: str, y: str, lanes: int) -> str:
     """The high 32 bits of a product of two uint32. Machines multiply the even lanes of a vector
     into double lanes, so the odd ones are moved down and their products stay where they are."""

@@ -25,7 +25,7 @@ from picograd.codegen.llvm.cast import cast
 from picograd.codegen.llvm.choice import choose, is_choice
 from picograd.codegen.llvm.index import Indices
 from picograd.codegen.llvm.memory import ZEROS, ZEROS_BYTES, Memories
-from picograd.codegen.llvm.ops import compute, fold, high_product, multiply_add
+from picograd.codegen.llvm.ops import compute, fold, high_product, multiply_add, multiply_add_pairs
 from picograd.codegen.llvm.types import literal, register, vector
 from picograd.codegen.loops import (
     Alu,
@@ -43,6 +43,7 @@ from picograd.codegen.loops import (
     Literal,
     Load,
     MulAdd,
+    MulAddPairs,
     Phase,
     Predicate,
     Prefetch,
@@ -315,6 +316,9 @@ class PhaseRenderer:
             case MulAdd(a, b, c, dtype):
                 operands = [self._widened(argument, lanes) for argument in (a, b, c)]
                 return multiply_add(builder.lanes(dtype, lanes), *operands)
+            case MulAddPairs(a, b, c):
+                operands = [self.known[id(argument)] for argument in (c, a, b)]
+                return multiply_add_pairs(builder, lanes, *operands)
             case Load():
                 return self.memories.load(value)
             case Ref(name, dtype):
