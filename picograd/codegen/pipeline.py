@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from picograd.codegen.contraction.lower import lower_contraction
+from picograd.codegen.contraction.tiles import Tiles
 from picograd.codegen.loops import Function
 from picograd.codegen.lower import lower
 from picograd.codegen.panels.lower import lower_panels
@@ -41,13 +42,19 @@ PASSES: tuple[tuple[str, Pass], ...] = (
 )
 
 
-def compile_function(kernel: Kernel, target: Target, observer: Observer | None = None) -> Function:
+def compile_function(
+    kernel: Kernel,
+    target: Target,
+    observer: Observer | None = None,
+    tiles: Tiles | None = None,
+) -> Function:
     """The kernel as fast loops for the target; its name ends in a hash of its text.
 
     The loops are verified as lowering and as the last pass leave them. Who observes the passes
-    has them verified after each, so that a faulty one is found where it stands.
+    has them verified after each, so that a faulty one is found where it stands. `tiles` are for
+    a contraction, in place of the model's.
     """
-    function, passes = plain(kernel, target)
+    function, passes = plain(kernel, target, tiles)
     _check("lower", function, observer)
     for name, transform in passes:
         function = transform(function, target)
@@ -59,7 +66,9 @@ def compile_function(kernel: Kernel, target: Target, observer: Observer | None =
     return replace(function, name=f"{kernel.name}_{digest[:12]}")
 
 
-def plain(kernel: Kernel, target: Target) -> tuple[Function, tuple[tuple[str, Pass], ...]]:
+def plain(
+    kernel: Kernel, target: Target, tiles: Tiles | None = None
+) -> tuple[Function, tuple[tuple[str, Pass], ...]]:
     """The first form of a kernel, and the passes that it goes through: a contraction that is
     worth its own schedule comes with its loops made; everything else is a plain nest."""
     if kernel.pattern is Pattern.PANELS and target.vector_bytes >= 8:
@@ -68,7 +77,7 @@ def plain(kernel: Kernel, target: Target) -> tuple[Function, tuple[tuple[str, Pa
             return function, ()
     sums = kernel.pattern is Pattern.CONTRACTION or kernel.stages[0].combiner is Combiner.SUM
     if sums and target.vector_bytes >= 8:
-        function = lower_contraction(kernel, target)
+        function = lower_contraction(kernel, target, tiles)
         if function is not None:
             return function, ()
     return lower(kernel), PASSES

@@ -93,6 +93,13 @@ CACHE = Variable(
     str,
     "the folder that keeps compiled programs for the next process; 0: none",
 )
+TUNE = Variable(
+    "TUNE",
+    "0",
+    int,
+    "1: search for the best tiles of every new contraction; later runs find them in tune.jsonl in "
+    "the cache folder",
+)
 CPU_TARGET = Variable(
     "PICOGRAD_CPU",
     "host",
@@ -109,6 +116,7 @@ VARIABLES: tuple[Variable[DebugSetting] | Variable[str] | Variable[int], ...] = 
     GRAPH_NODES,
     ELASTIC,
     CACHE,
+    TUNE,
     CPU_TARGET,
 )
 

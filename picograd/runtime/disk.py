@@ -31,6 +31,7 @@ from picograd.errors import InternalError
 from picograd.graph.index import Index
 from picograd.graph.node import Node, topological
 from picograd.graph.ops import RandomAttr, SliceAttr
+from picograd.runtime import tune
 from picograd.runtime.jit import Library, compile_ir, load_image
 from picograd.runtime.kernels import CompiledKernel, Outline
 from picograd.schedule.kernel import Kernel, Program
@@ -44,7 +45,12 @@ _libraries: weakref.WeakValueDictionary[str, Library] = weakref.WeakValueDiction
 
 def enabled() -> bool:
     """True unless the user, or the file system, forbids it."""
-    return _folder(env.CACHE.get()) is not None
+    return folder() is not None
+
+
+def folder() -> Path | None:
+    """Where files are kept."""
+    return _folder(env.CACHE.get())
 
 
 @lru_cache(maxsize=4)
@@ -83,7 +89,7 @@ def _make_room(folder: Path) -> None:
 def key(outputs: Sequence[Node], donated: Iterable[int], target: Target) -> str:
     """The name of a program on the disk."""
     number: dict[int, int] = {}
-    lines = [_version(), repr(target), repr(sorted(donated))]
+    lines = [_version(), tune.stamp(), repr(target), repr(sorted(donated))]
     for node in topological(outputs):
         number[id(node)] = len(number)
         sources = [number[id(src)] for src in node.srcs]

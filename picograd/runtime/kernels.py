@@ -21,7 +21,7 @@ from picograd.graph.index import Index
 from picograd.runtime.fork import renew_in_child
 from picograd.runtime.jit import Library, assembly, compile_ir
 from picograd.runtime.observe import Observer
-from picograd.schedule.kernel import Kernel
+from picograd.schedule.kernel import Kernel, Pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +106,16 @@ class KernelCache:
 
 def _function(kernel: Kernel, target: Target, observer: Observer | None) -> Function:
     from picograd.codegen.pipeline import compile_function
+    from picograd.runtime import tune
 
+    tiles = tune.tiles_for(kernel, target) if kernel.pattern is Pattern.CONTRACTION else None
     if observer is None:
-        return compile_function(kernel, target)
+        return compile_function(kernel, target, tiles=tiles)
     return compile_function(
-        kernel, target, lambda stage, function: observer.saw_loops(kernel, stage, function)
+        kernel,
+        target,
+        lambda stage, function: observer.saw_loops(kernel, stage, function),
+        tiles,
     )
 
 

@@ -67,17 +67,20 @@ WIDE = 256
 FEW_COLUMNS = 4
 
 
-def lower_contraction(kernel: Kernel, target: Target) -> loops.Function | None:
-    """The tiled loops of a contraction, or None where plain rows are better."""
+def lower_contraction(
+    kernel: Kernel, target: Target, tiles: Tiles | None = None
+) -> loops.Function | None:
+    """The tiled loops of a contraction, or None where plain rows are better. `tiles` replace
+    those of the model."""
     found = axes.analyse(kernel, target)
     if found is None or not worthwhile(found, kernel.pattern, target):
         return None
-    tiles = _tiles(found, target)
+    tiles = tiles or choose_tiles(found, target)
     return _Nest(kernel, found, tiles, target).function()
 
 
-def _tiles(found: Contraction, target: Target) -> Tiles:
-    """The sizes of its loops."""
+def choose_tiles(found: Contraction, target: Target) -> Tiles:
+    """The sizes of its loops, by the model of the machine."""
     if dots.suits(found, target):
         return dots.choose(found, target)
     if pairs.suits(found, target):

@@ -182,13 +182,17 @@ def register_tile(rows: int, column_vectors: int, registers: int) -> tuple[int, 
 
     The rest holds a row of the right factor and one broadcast element of the left one.
     """
-    accumulators, widest = REGISTER_TILES[registers >= 32]
+    return ranked(rows, column_vectors, *REGISTER_TILES[registers >= 32])[0]
+
+
+def ranked(rows: int, column_vectors: int, accumulators: int, widest: int) -> list[tuple[int, int]]:
+    """All (vectors, height) with so few accumulators, the most promising first."""
     tiles = [
         (vectors, height)
         for vectors in range(1, min(widest, column_vectors) + 1)
         for height in range(1, min(accumulators // vectors, 12, rows) + 1)
     ]
-    return min(tiles, key=lambda tile: _cost(*tile, rows, column_vectors))
+    return sorted(tiles, key=lambda tile: _cost(*tile, rows, column_vectors))
 
 
 def _cost(vectors: int, height: int, rows: int, column_vectors: int) -> float:
