@@ -211,7 +211,7 @@ def _result(
     for buffer, values in zip(buffers, start, strict=True):
         buffer.array[...] = values
     executable.run(buffers)
-    return [hashlib.sha256(buffer.array.view(np.uint8)).digest() for buffer in buffers]
+    return [hashlib.sha256(buffer.array.tobytes()).digest() for buffer in buffers]
 
 
 def _seconds(executable: CpuExecutable, buffers: Sequence[Buffer], best: float) -> float:

@@ -201,8 +201,8 @@ def _pair_at(frame: Frame, local: Index) -> tuple[tuple[Statement, ...], Index]:
 def product(r: int, v: int, accumulator: loops.Ref) -> Value:
     """An accumulator with one more pair of products in every lane."""
     lanes = accumulator.lanes
-    factors = (loops.Ref(name, bfloat16, 2 * lanes) for name in (f"x{r}", f"y{v}"))
-    return loops.MulAddPairs(*factors, accumulator, lanes)
+    left, right = loops.Ref(f"x{r}", bfloat16, 2 * lanes), loops.Ref(f"y{v}", bfloat16, 2 * lanes)
+    return loops.MulAddPairs(left, right, accumulator, lanes)
 
 
 def factors(
