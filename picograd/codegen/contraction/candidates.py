@@ -4,7 +4,7 @@ In: a kernel and the `Target`. Out: `Tiles`, the model's choice first. `runtime.
 verifies and times them. No choice changes a result's bits (see `tiles`), so they must agree.
 
 >>> from picograd.codegen.target import AVX512
->>> len(register_tiles(64, 8, AVX512)), register_tiles(64, 8, AVX512)[0]
+>>> len(register_tiles(96, 8, AVX512)), register_tiles(96, 8, AVX512)[0]
 (6, (4, 6))
 """
 
