@@ -107,6 +107,7 @@ def decide(order: Sequence[Node], demands: Demands) -> Choice:
     weights, long = _weights(order, demands)
     contractions = {id(node) for node in order if is_contraction(node)}
     free = _epilogues(order)
+    running = _running_sums(order)
     uses: dict[int, dict[tuple[int, int], int]] = {}
     for node in reversed(order):
         key = id(node)
@@ -125,6 +126,8 @@ def decide(order: Sequence[Node], demands: Demands) -> Choice:
             reason = "a contraction reads it many times"
         if not reason and key in free and len({root for root, _ in wanted}) > 1:
             reason = "instead of the reduction that it completes"
+        if not reason and key in running:
+            reason = "a running sum of reductions, instead of each of them"
         if not reason and node.op not in FREE:
             reason = _worth_storing(node, wanted, costs[key], weights[key])
         if reason:
@@ -159,6 +162,32 @@ def _epilogues(order: Sequence[Node]) -> set[int]:
             if consumers[id(src)] == 1 and (src.op is Op.REDUCE or id(src) in found):
                 found.add(id(node))
     return found
+
+
+def _running_sums(order: Sequence[Node]) -> set[int]:
+    """Ids of the sums of two reductions, or more, that are only added to further ones.
+
+    The gradient of a weight that is used at every time step is such a chain. Summed up at its end,
+    all its terms would be in memory at once.
+    """
+    consumers = _count_consumers(order)
+    links: set[int] = set()
+    found: set[int] = set()
+    for node in order:
+        if node.op is not Op.ADD:
+            continue
+        terms = [_arranged(src) for src in node.srcs]
+        if all(term.op is Op.REDUCE or id(term) in links for term in terms):
+            links.add(id(node))
+            found.update(id(term) for term in terms if consumers[id(term)] == 1)
+    return found & links
+
+
+def _arranged(node: Node) -> Node:
+    """The value that a node shows in another shape or order."""
+    while node.op in (Op.RESHAPE, Op.PERMUTE):
+        node = node.srcs[0]
+    return node
 
 
 def _count_consumers(order: Sequence[Node]) -> dict[int, int]:

@@ -256,3 +256,16 @@ def test_a_reduction_over_the_domain_in_another_order_keeps_its_other_axes() -> 
     turned = make(Op.PERMUTE, (scan,), AxesAttr((2, 1, 0)))
     program = check([reduce(turned)], {0: floats(5, 3, 16)})
     assert kernels(program) == 1
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_products_are_summed_up_as_they_come(turned: bool) -> None:
+    """A weight's gradient over many time steps: one term in memory at a time, not all."""
+    terms = [matmul(leaf(2 * n, 48, 32), leaf(2 * n + 1, 32, 40)) for n in range(6)]
+    total = transpose(terms[0]) if turned else terms[0]
+    for term in terms[1:]:
+        total = apply(Op.ADD, total, transpose(term) if turned else term)
+    arrays = {n: floats(48, 32) if n % 2 == 0 else floats(32, 40) for n in range(12)}
+    program = check([total], arrays)
+    assert kernels(program) == 6
+    assert program.arena <= 2 * 48 * 40 * 4
