@@ -32,7 +32,7 @@ from picograd.graph.index import Index
 from picograd.graph.node import Node, topological
 from picograd.graph.ops import RandomAttr, SliceAttr
 from picograd.runtime import tune
-from picograd.runtime.jit import Library, compile_ir, load_image
+from picograd.runtime.jit import Library, compile_ir, load_images
 from picograd.runtime.kernels import CompiledKernel, Outline
 from picograd.schedule.kernel import Kernel, Program
 
@@ -178,8 +178,8 @@ def keep(name: str, program: Program, kernels: Mapping[Kernel, CompiledKernel]) 
     for kernel in _kernels(program):
         compiled = kernels[kernel]
         library = compiled.library
-        digest = hashlib.sha256(library.image).hexdigest()[:40]
-        _write(f"{digest}.code", pickle.dumps((tuple(library.addresses), library.image), 5))
+        digest = hashlib.sha256(b"".join(library.images)).hexdigest()[:40]
+        _write(f"{digest}.code", pickle.dumps((tuple(library.addresses), library.images), 5))
         outlines.append((compiled.outline, digest))
     _write(f"{name}.program", pickle.dumps((program, outlines), 5))
 
@@ -207,7 +207,7 @@ def compiled(text: str, target: Target) -> Library:
     library = _library(digest)
     if library is None:
         library = _libraries[digest] = compile_ir(text, target.cpu, target.features)
-        _write(f"{digest}.code", pickle.dumps((tuple(library.addresses), library.image), 5))
+        _write(f"{digest}.code", pickle.dumps((tuple(library.addresses), library.images), 5))
     return library
 
 
@@ -221,9 +221,9 @@ def _library(digest: str) -> Library | None:
         content = _read(f"{digest}.code")
         if content is None:
             return None
-        symbols, image = pickle.loads(content)
+        symbols, images = pickle.loads(content)
         try:
-            library = _libraries[digest] = load_image(image, symbols)
+            library = _libraries[digest] = load_images(images, symbols)
         except InternalError:
             return None
     return library

@@ -1,8 +1,9 @@
 """LLVM IR text to addresses of machine code, and what LLVM knows of the host.
 
-In: IR text in its final form (no optimisation passes run here: the renderer wrote what it meant).
-Out: a `Library`, which keeps the code loaded, with the address of every function it defines. Used
-by `runtime.pool` for the executor and by `runtime.kernels` for kernels.
+In: IR text in its final form (no optimisation passes run here: the renderer wrote what it meant),
+of one module or of several. Out: a `Library`, which keeps the code loaded, with the address of
+every function it defines. Used by `runtime.pool` for the executor and by `runtime.kernels` for
+kernels.
 
 >>> library = compile_ir("define i64 @answer() {\\n  ret i64 42\\n}")
 >>> import ctypes
@@ -13,10 +14,12 @@ by `runtime.pool` for the executor and by `runtime.kernels` for kernels.
 from __future__ import annotations
 
 import itertools
+import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from picograd.errors import InternalError
@@ -30,12 +33,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Library:
-    """Loaded machine code: `addresses[symbol]` is valid while the library is alive. `image` is
-    the object file that it was loaded from."""
+    """Loaded machine code: `addresses[symbol]` is valid while the library is alive. `images` are
+    the object files that it was loaded from."""
 
     addresses: dict[str, int]
     tracker: ResourceTracker
-    image: bytes
+    images: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +108,68 @@ def compile_ir(text: str, cpu: str | None = None, features: str = "") -> Library
                 exports.append(function.name)
             elif function.is_declaration and not function.name.startswith("llvm."):
                 imports.append(function.name)
-        return _load(machine.emit_object(module), exports, imports)
+        return _load([machine.emit_object(module)], exports, imports)
 
 
-def load_image(image: bytes, exports: Sequence[str]) -> Library:
-    """Load an object file that `compile_ir` made, in this process or another."""
+def compile_modules(texts: Iterable[str], cpu: str, features: str) -> list[bytes]:
+    """Object files of modules whose texts may be written while this runs: LLVM, which needs no
+    Python lock, works on one while the caller's iterator makes the next."""
+    worker = _Worker(_machine(cpu, features))
+    interval = sys.getswitchinterval()
+    # LLVM is called a dozen times a module, and each time the lock has to be had back.
+    sys.setswitchinterval(min(interval, 2e-4))
+    try:
+        for text in texts:
+            worker.waiting.put(text)
+    except BaseException as error:
+        worker.failure = error
+    try:
+        return worker.finish()
+    finally:
+        sys.setswitchinterval(interval)
+
+
+class _Worker:
+    """A thread that compiles the texts of a queue, up to a None."""
+
+    def __init__(self, machine: TargetMachine) -> None:
+        self.waiting: SimpleQueue[str | None] = SimpleQueue()
+        self.failure: BaseException | None = None
+        self._machine = machine
+        self._made: list[bytes] = []
+        self._thread: threading.Thread | None = threading.Thread(target=self._run, daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError:  # no threads any more: the interpreter is about to end
+            self._thread = None
+
+    def _run(self) -> None:
+        while (text := self.waiting.get()) is not None:
+            if self.failure is not None:
+                continue
+            try:
+                with _locks.compile:
+                    self._made.append(self._machine.emit_object(_parse(text, self._machine)))
+            except BaseException as error:
+                self.failure = error
+
+    def finish(self) -> list[bytes]:
+        """What was made of all texts; raises what went wrong."""
+        self.waiting.put(None)
+        if self._thread is not None:
+            self._thread.join()
+        else:
+            self._run()
+        if self.failure is not None:
+            raise self.failure
+        return self._made
+
+
+def load_images(images: Sequence[bytes], exports: Sequence[str]) -> Library:
+    """Load object files that were made in this process or another."""
     host()
     with _locks.compile:
-        return _load(image, exports, ())
+        return _load(images, exports, ())
 
 
 def assembly(text: str, cpu: str | None = None, features: str = "") -> str:
@@ -139,10 +196,14 @@ def _parse(text: str, machine: TargetMachine) -> ModuleRef:
     return module
 
 
-def _load(image: bytes, exports: Sequence[str], imports: Sequence[str]) -> Library:
+def _load(images: Sequence[bytes], exports: Sequence[str], imports: Sequence[str]) -> Library:
+    """Link object files to one library."""
     from llvmlite import binding as llvm
 
-    builder = llvm.JITLibraryBuilder().add_object_img(image).add_current_process()
+    builder = llvm.JITLibraryBuilder()
+    for image in images:
+        builder.add_object_img(image)
+    builder.add_current_process()
     for name in exports:
         builder.export_symbol(name)
     try:
@@ -151,7 +212,7 @@ def _load(image: bytes, exports: Sequence[str], imports: Sequence[str]) -> Libra
         raise InternalError(
             f"generated code does not link ({error}); it imports {', '.join(imports) or 'nothing'}"
         ) from error
-    return Library({name: tracker[name] for name in exports}, tracker, image)
+    return Library({name: tracker[name] for name in exports}, tracker, tuple(images))
 
 
 def host_cpu() -> tuple[str, str]:

@@ -1,8 +1,9 @@
 """Kernels to machine code, each once a process.
 
 In: the kernels of a program. Out: a `CompiledKernel` for each: addresses of its phases and what
-they need to run. Kernels are canonical, so programs that share a computation share its code; the
-new ones of a program are compiled as one module, which is cheaper than one module each.
+they need to run. Kernels are canonical, so programs that share a computation share its code. Of
+the new ones of a program some at a time are one module, which is cheaper than one module each, and
+LLVM compiles it while the loops of the next are made.
 
 >>> from picograd.codegen.target import SCALAR
 >>> compile_kernels([], SCALAR)
@@ -12,16 +13,18 @@ new ones of a program are compiled as one module, which is cheaper than one modu
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from picograd.codegen.loops import Function
 from picograd.codegen.target import Target
 from picograd.graph.index import Index
 from picograd.runtime.fork import renew_in_child
-from picograd.runtime.jit import Library, assembly, compile_ir
+from picograd.runtime.jit import Library, assembly, compile_modules, load_images
 from picograd.runtime.observe import Observer
 from picograd.schedule.kernel import Kernel, Pattern
+
+MODULE = 4  # kernels that are compiled together
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +94,36 @@ class KernelCache:
             return list(dict.fromkeys(kernel for kernel, _ in self._known))
 
     def _compile(self, kernels: list[Kernel], target: Target, observer: Observer | None) -> None:
-        from picograd.codegen.llvm.render import render_module
+        outlines: list[Outline] = []
+        texts = _modules(kernels, target, observer, outlines)
+        images = compile_modules(texts, target.cpu, target.features)
+        symbols = dict.fromkeys(name for outline in outlines for name in outline.symbols)
+        library = load_images(images, list(symbols))
+        for kernel, outline in zip(kernels, outlines, strict=True):
+            self._known[kernel, target] = CompiledKernel.of(outline, library)
 
-        functions = [_function(kernel, target, observer) for kernel in kernels]
+
+def _modules(
+    kernels: list[Kernel], target: Target, observer: Observer | None, outlines: list[Outline]
+) -> Iterator[str]:
+    """The text of kernels, some to a module; appends the outline of each."""
+    from picograd.codegen.llvm.render import render_module
+
+    known: set[str] = set()
+    waiting: list[Function] = []
+    for kernel in kernels:
+        function = _function(kernel, target, observer)
+        outlines.append(Outline.of(function))
         if observer is not None:
-            for kernel, function in zip(kernels, functions, strict=True):
-                _show(kernel, function, target, observer)
-        distinct = {function.name: function for function in functions}
-        text = render_module(distinct.values(), target)
-        library = compile_ir(text, target.cpu, target.features)
-        for kernel, function in zip(kernels, functions, strict=True):
-            self._known[kernel, target] = CompiledKernel.of(Outline.of(function), library)
+            _show(kernel, function, target, observer)
+        if function.name not in known:
+            known.add(function.name)
+            waiting.append(function)
+        if len(waiting) == MODULE:
+            yield render_module(waiting, target)
+            waiting = []
+    if waiting:
+        yield render_module(waiting, target)
 
 
 def _function(kernel: Kernel, target: Target, observer: Observer | None) -> Function:
