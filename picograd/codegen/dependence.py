@@ -27,6 +27,7 @@ from picograd.codegen.loops import (
     Load,
     Memory,
     Predicate,
+    Random,
     Ref,
     Shuffle,
     Statement,
@@ -50,6 +51,7 @@ HEAVY = {
     **dict.fromkeys((Op.FLOORDIV, Op.MOD), 20.0),
     Op.POW: 50.0,
 }
+RANDOM = 100.0  # cycles of a word, or of as many as a vector has lanes
 
 
 def roots(statement: Statement) -> tuple[Value, ...]:
@@ -86,7 +88,10 @@ def operations(body: Body) -> float:
     """How much a body computes, in multiples of an addition."""
     values = all_values(body)
     return sum(
-        HEAVY.get(v.op, 1.0) if isinstance(v, Alu) else isinstance(v, Shuffle) for v in values
+        HEAVY.get(v.op, 1.0)
+        if isinstance(v, Alu)
+        else RANDOM * isinstance(v, Random) + isinstance(v, Shuffle)
+        for v in values
     )
 
 
@@ -191,7 +196,7 @@ def compute_dtypes(loop: For) -> set[DType]:
             found.add(value.dtype)
             if value.op is not Op.CAST:
                 found |= {arg.dtype for arg in value.args}
-        elif isinstance(value, IndexValue):
+        elif isinstance(value, IndexValue | Random):
             found.add(value.dtype)
         elif isinstance(value, Load):
             copied.add(value.dtype)
@@ -248,6 +253,8 @@ def _value_cycles(value: Value, var: Var | None, lanes: int) -> float:
             return HEAVY.get(value.op, 1.0) * max(1, value.lanes * value.dtype.itemsize // 64)
         case IndexValue() | Predicate() | Shuffle():
             return 1.0
+        case Random():
+            return RANDOM * max(1, value.lanes * value.dtype.itemsize // 64)
         case _:
             return 0.0
 

@@ -46,19 +46,19 @@ from picograd.codegen.loops import (
     Phase,
     Predicate,
     Prefetch,
+    Random,
     Ref,
     Shuffle,
     Statement,
     Store,
     Value,
-    Wide,
     children,
 )
 from picograd.dtypes import DType
 from picograd.graph.index import FloorDiv, Index, Mod, Param, Var
 from picograd.graph.interpret import MEANING
 from picograd.graph.mask import Mask
-from picograd.graph.meaning_structure import Bindings
+from picograd.graph.meaning_structure import Bindings, philox
 from picograd.graph.node import Node
 from picograd.graph.ops import NO_ATTR, CastAttr, Op
 
@@ -189,9 +189,11 @@ class _State:
             case MulAddPairs():
                 a, b, c = (self.value(part).astype(np.float64) for part in children(value))
                 return ((a * b).reshape(-1, 2).sum(1) + c).astype(np.float32)
-            case Wide():
-                product = self.value(value.a).astype(np.uint64) * self.value(value.b)
-                return (product >> np.uint64(32)).astype(np.uint32)
+            case Random():
+                low, high, seed, call = (self.value(part) for part in children(value))
+                position = low.astype(np.uint64) | high.astype(np.uint64) << np.uint64(32)
+                words = philox(np.atleast_1d(position), int(seed), int(call))[value.word]
+                return words.reshape(_shape(value.lanes))
             case Broadcast():
                 return np.broadcast_to(self.value(value.value), (value.lanes,))
             case Shuffle():

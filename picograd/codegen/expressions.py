@@ -25,10 +25,10 @@ from picograd.codegen.loops import (
     Let,
     Literal,
     Predicate,
+    Random,
     Ref,
     Statement,
     Value,
-    Wide,
 )
 from picograd.dtypes import DType, int64, uint32, uint64
 from picograd.graph.index import Index
@@ -82,9 +82,9 @@ class Body:
         self._names = names
         self._done: dict[int, Value] = {}
         self._depth: dict[int, int] = {}
+        self._words: dict[tuple[Index, int, int], int] = {}  # wanted of each random block
         self._uses: dict[int, int] = {}
         self._keep: list[kernel.Expr] = []  # keeps ids unique while they are keys
-        self._random: dict[tuple[Index, int, int], tuple[Value, ...]] = {}
 
     def bind(self, binds: tuple[kernel.Bind, ...]) -> None:
         """Name data-dependent indices. They are clamped: whatever the data, nothing outside is
@@ -123,7 +123,12 @@ class Body:
         self._keep.append(root)
         stack, seen = [root], set(self._done)
         while stack:
-            for part in parts(stack.pop()):
+            current = stack.pop()
+            if isinstance(current, kernel.Philox):
+                block = (current.position, current.seed, current.call)
+                count = 1 if current.word == 0 else 2 if current.word == 1 else 4
+                self._words[block] = max(count, self._words.get(block, 1))
+            for part in parts(current):
                 self._uses[id(part)] = self._uses.get(id(part), 0) + 1
                 if id(part) not in seen:
                     seen.add(id(part))
@@ -157,10 +162,10 @@ class Body:
                     return arms[1]
                 return Alu(Op.WHERE, (Predicate(mask), *arms), dtype)
             case kernel.Philox(word=word, position=position, seed=seed, call=call):
-                key = (position, seed, call)
-                if key not in self._random:
-                    self._random[key] = philox(self, position, seed, call)
-                return self._random[key][word]
+                low, high = _halves(position)
+                slots = Argument(seed, uint64), Argument(call, uint64)
+                count = self._words[position, seed, call]
+                return Random(word, low, high, *slots, count, uint32)
 
 
 def parts(expression: kernel.Expr) -> tuple[kernel.Expr, ...]:
@@ -174,46 +179,10 @@ def parts(expression: kernel.Expr) -> tuple[kernel.Expr, ...]:
             return ()
 
 
-# --- Philox4x32-10 --------------------------------------------------------------------------------
-
-MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
-WEYL = (0x9E3779B9, 0xBB67AE85)
-ROUNDS = 10
-
-
-def halves(value: Value) -> tuple[Value, Value]:
-    """The low and the high 32 bits of a uint64."""
-    high = Alu(Op.SHR, (value, Literal.of(32, uint64)), uint64)
-    return cast(value, uint32), cast(high, uint32)
-
-
-def philox(body: Body, position: Index, seed: int, call: int) -> tuple[Value, ...]:
-    """The four random words of the block with this counter, as statements of `body`."""
-    key = tuple(body.name("key", half) for half in halves(Argument(seed, uint64)))
-    count = tuple(body.name("call", half) for half in halves(Argument(call, uint64)))
+def _halves(position: Index) -> tuple[Value, Value]:
+    """The low and the high 32 bits of a position."""
     if position.bounds()[1] < 1 << 32:
-        low, high = IndexValue(position, uint32), Literal.of(0, uint32)
-    else:
-        low, high = halves(IndexValue(position, uint64))
-    words: tuple[Value, ...] = (low, high, *count)
-    for number in range(ROUNDS):
-        words = _round(body, words, key, number)
-    return tuple(word if isinstance(word, Ref) else body.name("word", word) for word in words)
-
-
-def _round(
-    body: Body, words: tuple[Value, ...], key: tuple[Value, ...], number: int
-) -> tuple[Value, ...]:
-    mixed = []
-    for half in range(2):
-        weyl = Literal.of(WEYL[half] * number & 0xFFFFFFFF, uint32)
-        round_key = Alu(Op.ADD, (key[half], weyl), uint32) if number else key[half]
-        multiplier = Literal.of(MULTIPLIERS[1 - half], uint32)
-        product = Wide(multiplier, words[2 - 2 * half], uint32)
-        keyed = Alu(Op.XOR, (words[1 + 2 * half], round_key), uint32)
-        mixed.append(body.name("mix", Alu(Op.XOR, (product, keyed), uint32)))
-    low = [
-        Alu(Op.MUL, (Literal.of(MULTIPLIERS[half], uint32), words[2 * half]), uint32)
-        for half in range(2)
-    ]
-    return (mixed[0], low[1], mixed[1], low[0])
+        return IndexValue(position, uint32), Literal.of(0, uint32)
+    whole = IndexValue(position, uint64)
+    high = Alu(Op.SHR, (whole, Literal.of(32, uint64)), uint64)
+    return cast(whole, uint32), cast(high, uint32)

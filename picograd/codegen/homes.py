@@ -22,10 +22,10 @@ from picograd.codegen.loops import (
     Load,
     Memory,
     MulAdd,
+    Random,
     Statement,
     Store,
     Value,
-    Wide,
 )
 from picograd.graph.index import ZERO, Index
 
@@ -76,8 +76,9 @@ def _value(value: Value, mapping: Places) -> Value:
         case MulAdd():
             a, b, c = (_value(part, mapping) for part in (value.a, value.b, value.c))
             return replace(value, a=a, b=b, c=c)
-        case Wide():
-            return replace(value, a=_value(value.a, mapping), b=_value(value.b, mapping))
+        case Random():
+            low, high = _value(value.low, mapping), _value(value.high, mapping)
+            return replace(value, low=low, high=high)
         case Broadcast() | Fold():
             return replace(value, value=_value(value.value, mapping))
         case _:

@@ -166,11 +166,17 @@ class MulAddPairs:
 
 
 @dataclass(frozen=True, slots=True)
-class Wide:
-    """The high 32 bits of the product of two uint32 values (Philox)."""
+class Random:
+    """Word `word` of a block of Philox4x32-10, a uint32. The block's counter is the position of an
+    element (`low` and `high` half, uint32) and `call`, its key `seed` (uint64 of one lane). `count`
+    of its words, 1, 2 or 4, are wanted of the same block."""
 
-    a: Value
-    b: Value
+    word: int
+    low: Value
+    high: Value
+    seed: Value
+    call: Value
+    count: int
     dtype: DType
     lanes: int = 1
 
@@ -227,7 +233,7 @@ Value = (
     | Alu
     | MulAdd
     | MulAddPairs
-    | Wide
+    | Random
     | Broadcast
     | Shuffle
     | Fold
@@ -384,8 +390,8 @@ def children(value: Value) -> tuple[Value, ...]:
             return value.args
         case MulAdd() | MulAddPairs():
             return (value.a, value.b, value.c)
-        case Wide():
-            return (value.a, value.b)
+        case Random():
+            return (value.low, value.high, value.seed, value.call)
         case Broadcast() | Fold():
             return (value.value,)
         case Shuffle():

@@ -41,12 +41,12 @@ from picograd.codegen.loops import (
     Load,
     MulAdd,
     Predicate,
+    Random,
     Ref,
     Shuffle,
     Statement,
     Store,
     Value,
-    Wide,
 )
 from picograd.dtypes import bool_
 from picograd.errors import InternalError
@@ -203,9 +203,9 @@ class Replicate:
             case MulAdd():
                 a, b, c = self.together((value.a, value.b, value.c), copy)
                 return MulAdd(a, b, c, value.dtype, a.lanes)
-            case Wide():
-                a, b = self.together((value.a, value.b), copy)
-                return Wide(a, b, value.dtype, a.lanes)
+            case Random():
+                low, high = self.together((value.low, value.high), copy)
+                return replace(value, low=low, high=high, lanes=low.lanes)
             case Broadcast() | Fold():
                 return replace(value, value=self.value(value.value, copy))
             case Shuffle():

@@ -33,12 +33,13 @@ from picograd.codegen.loops import (
     Phase,
     Predicate,
     Prefetch,
+    Random,
     Ref,
     Shuffle,
     Statement,
     Store,
     Value,
-    Wide,
+    children,
 )
 from picograd.graph.index import Var
 from picograd.graph.mask import Mask
@@ -137,8 +138,9 @@ def value(root: Value) -> str:
             return f"fma({value(root.a)}, {value(root.b)}, {value(root.c)})"
         case MulAddPairs():
             return f"pairs({value(root.a)}, {value(root.b)}, {value(root.c)})"
-        case Wide():
-            return f"mulhigh({value(root.a)}, {value(root.b)})"
+        case Random():
+            parts = ", ".join(value(part) for part in children(root))
+            return f"random{root.word}({parts})"
         case Broadcast():
             return f"{value(root.value)}{_lanes(root.lanes)}"
         case Shuffle():

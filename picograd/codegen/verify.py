@@ -39,15 +39,15 @@ from picograd.codegen.loops import (
     Phase,
     Predicate,
     Prefetch,
+    Random,
     Ref,
     Shuffle,
     Statement,
     Store,
     Value,
-    Wide,
     children,
 )
-from picograd.dtypes import DType, bfloat16, bool_
+from picograd.dtypes import DType, bfloat16, bool_, uint64
 from picograd.errors import InternalError
 from picograd.graph.index import Index, Param, Var
 from picograd.graph.mask import Mask
@@ -188,9 +188,11 @@ class _Checker:
                 self.expect(value.a, bfloat16, 2 * value.lanes)
                 self.expect(value.b, bfloat16, 2 * value.lanes)
                 self.expect(value.c, value.dtype, value.lanes)
-            case Wide():
-                for part in children(value):
+            case Random():
+                for part in (value.low, value.high):
                     self.expect(part, value.dtype, value.lanes)
+                for part in (value.seed, value.call):
+                    self.expect(part, uint64, 1)
             case Broadcast():
                 if value.value.lanes != 1 or value.lanes < 2:
                     raise self.fail("a broadcast is from one lane to several")

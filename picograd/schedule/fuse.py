@@ -27,15 +27,15 @@ from picograd.schedule.axes import extent, rename
 from picograd.schedule.decide import describe
 from picograd.schedule.groups import Group, value_axes
 from picograd.schedule.hazards import Order, topological
-from picograd.schedule.kernel import Compute, Decision, Stage, StageKind
+from picograd.schedule.kernel import Compute, Decision, Philox, Stage, StageKind
 from picograd.schedule.stages import Buffers, Draft
-from picograd.schedule.walk import indices, stage_accesses, weight
+from picograd.schedule.walk import indices, stage_accesses, subexpressions, weight
 
 MAX_ARGUMENTS = 32
 MAX_WEIGHT = 400  # expression nodes of a kernel
 MIN_POINTS = 16  # fewer domain points than this are run in parallel badly
 SMALL_WORK = 1 << 15  # loop iterations for which that does not matter
-SIDE_BY_SIDE = 1 << 16  # elements up to which unrelated stages are worth one launch
+SIDE_BY_SIDE = 1 << 12  # elements up to which unrelated stages are worth one launch
 NEIGHBOURS = 4  # how many groups of each sort are tried
 
 
@@ -157,12 +157,18 @@ def _candidates(state: _Fusion, number: int, draft: Draft) -> Iterator[int]:
     shared = [group for name in names for group in state.readers.get(name, [])[-NEIGHBOURS:]]
     size = prod(extent(var) for var in draft.stage.inner)
     similar: list[int] = []
-    if draft.stage.kind is StageKind.MAP and size <= SIDE_BY_SIDE:
+    if draft.stage.kind is StageKind.MAP and size <= SIDE_BY_SIDE and not _is_random(draft):
         similar = state.by_size.get(size, [])[-NEIGHBOURS:]
     for group in (*reversed(writers), *reversed(shared), *reversed(similar)):
         if group not in seen:
             seen.add(group)
             yield group
+
+
+def _is_random(draft: Draft) -> bool:
+    """Random numbers take so long that a launch for two of them saves nothing, and the kernels of
+    equal shapes are compiled once when they stay apart."""
+    return any(isinstance(part, Philox) for part in subexpressions(draft.stage.value))
 
 
 def _record(state: _Fusion, number: int, draft: Draft, chosen: int, before: set[int]) -> None:

@@ -15,16 +15,18 @@ from picograd.codegen.loops import (
     Fold,
     Function,
     Home,
+    Literal,
     Load,
     Memory,
     MulAdd,
     Phase,
+    Random,
     Store,
     Value,
-    Wide,
 )
-from picograd.dtypes import ALL, DType, bfloat16, bool_, float16, float32, float64, uint32
+from picograd.dtypes import ALL, DType, bfloat16, bool_, float16, float32, float64, uint32, uint64
 from picograd.graph.index import Var, constant, of
+from picograd.graph.meaning_structure import philox
 from picograd.graph.ops import COMPARISONS, ELEMENTWISE, Combiner, Op
 from tests.codegen.native import Native, compile_all
 
@@ -277,24 +279,40 @@ def test_fold(combiner: Combiner, seed: int) -> None:
         np.testing.assert_array_equal(found, total)
 
 
-def test_wide(seed: int) -> None:
+def test_random_words(seed: int) -> None:
+    """Every word of a block, for each number of lanes, at large positions and at small ones."""
     generator = np.random.default_rng(seed)
-    x, y = generator.integers(0, 1 << 32, (2, 64), np.uint32)
+    low, high = generator.integers(0, 1 << 32, (2, 64), np.uint32)
+    key, count = (int(n) for n in generator.integers(0, 1 << 64, 2, np.uint64))
+    numbers = Literal.of(key, uint64), Literal.of(count, uint64)
     functions = [
         pointwise(
-            f"wide_{lanes}",
+            f"random_{lanes}_{word}",
             [uint32, uint32],
             uint32,
             64,
             lanes,
-            lambda a, b, lanes=lanes: Wide(a, b, uint32, lanes),
+            lambda a, b, lanes=lanes, word=word: Alu(
+                Op.XOR,
+                (
+                    Random(word, a, b, *numbers, 2 if word < 2 else 4, uint32, lanes),
+                    Random(0, a, Literal.of(0, uint32), *numbers, 1, uint32, lanes),
+                ),
+                uint32,
+                lanes,
+            ),
         )
-        for lanes in WIDTHS
+        for lanes in (1, 2, 8, 16, 32)
+        for word in range(4)
     ]
     natives = compile_all(functions)
-    expected = ((x.astype(np.uint64) * y) >> np.uint64(32)).astype(np.uint32)
+    words = philox(low + (high.astype(np.uint64) << np.uint64(32)), key, count)
+    small = philox(low.astype(np.uint64), key, count)
     for function in functions:
-        np.testing.assert_array_equal(call(natives[function.name], [x, y], uint32), expected)
+        word = int(function.name[-1])
+        expected = (words[word] ^ small[0]).astype(np.uint32)
+        found = call(natives[function.name], [low, high], uint32)
+        np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("dtype", INTEGERS, ids=lambda dtype: dtype.name)

@@ -52,10 +52,9 @@ class _Widener:
             case loops.Alu():
                 args = tuple(self.visit(arg) for arg in value.args)
                 return replace(value, args=args, lanes=self.lanes)
-            case loops.Wide():
-                return replace(
-                    value, a=self.visit(value.a), b=self.visit(value.b), lanes=self.lanes
-                )
+            case loops.Random():
+                low, high = self.visit(value.low), self.visit(value.high)
+                return replace(value, low=low, high=high, lanes=self.lanes)
             case _:
                 raise TypeError(f"a {type(value).__name__} can't be widened")
 

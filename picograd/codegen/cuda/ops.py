@@ -79,6 +79,25 @@ __device__ inline float pg_round_half(float value) { return pg_from_half(pg_to_h
 __device__ inline float pg_round_bfloat(float value) {
     return pg_from_bfloat(pg_to_bfloat(value));
 }
+// A word of a block of Philox4x32-10.
+__device__ inline unsigned int pg_philox(
+    int word, unsigned int low, unsigned int high, unsigned long long seed, unsigned long long call
+) {
+    unsigned int a = low, b = high, c = (unsigned int)call, d = (unsigned int)(call >> 32);
+    unsigned int first = (unsigned int)seed, second = (unsigned int)(seed >> 32);
+#pragma unroll
+    for (int number = 0; number < 10; number++) {
+        unsigned int up = __umulhi(0xD2511F53u, a), other = __umulhi(0xCD9E8D57u, c);
+        unsigned int lower = 0xD2511F53u * a;
+        a = other ^ b ^ first;
+        b = 0xCD9E8D57u * c;
+        c = up ^ d ^ second;
+        d = lower;
+        first += 0x9E3779B9u;
+        second += 0xBB67AE85u;
+    }
+    return word == 0 ? a : word == 1 ? b : word == 2 ? c : d;
+}
 // NaN wins in both.
 template <typename T> __device__ inline T pg_maximum(T x, T y) {
     return x != x ? x : y != y ? y : x > y ? x : y;

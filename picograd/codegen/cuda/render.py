@@ -50,11 +50,11 @@ from picograd.codegen.loops import (
     MulAdd,
     Phase,
     Predicate,
+    Random,
     Ref,
     Statement,
     Store,
     Value,
-    Wide,
     children,
 )
 from picograd.codegen.passes.map_to_grid import map_to_grid
@@ -361,7 +361,7 @@ class _Phase:
                     suffix = "" if value.dtype is float64 else "f"
                     return f"fma{suffix}({', '.join(names)})"
                 return f"{names[0]} * {names[1]} + {names[2]}"
-            case Wide():
-                return f"__umulhi({names[0]}, {names[1]})"
+            case Random():
+                return f"pg_philox({value.word}, {', '.join(names)})"
             case _:
                 raise InternalError(f"CUDA C has no form for {type(value).__name__}")

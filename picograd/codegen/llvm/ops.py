@@ -1,7 +1,7 @@
 """The elementwise ops in LLVM text: one row per `Op`, and how a reduction combines.
 
 In: registers and their dtypes. Out: the register of the result. Called by `llvm.render` for every
-`Alu`, `MulAdd`, `Wide` and `Fold`. A row `f(lanes, *operands)` sees operands of one dtype (that of
+`Alu`, `MulAdd` and `Fold`. A row `f(lanes, *operands)` sees operands of one dtype (that of
 `lanes`); float16 and bfloat16 arrive as float32 and are rounded afterwards, by `compute`.
 
 >>> from picograd.codegen.llvm.builder import Builder
@@ -19,7 +19,7 @@ from picograd.codegen.llvm import math as llvm_math
 from picograd.codegen.llvm.builder import Builder, Lanes
 from picograd.codegen.llvm.cast import NARROW, bitcast, cast, narrow, widen
 from picograd.codegen.llvm.types import vector
-from picograd.dtypes import DType, float32, float64, uint32, uint64
+from picograd.dtypes import DType, float32, float64, uint64
 from picograd.graph.ops import ELEMENTWISE, Combiner, Op
 
 Row = Callable[..., str]
@@ -352,24 +352,6 @@ def multiply_add_pairs(builder: Builder, lanes: int, c: str, a: str, b: str) -> 
     builder.declare(name, kind, f"{kind}, {pairs}, {pairs}")
     a, b = (builder.emit(f"bitcast <{2 * lanes} x i16> {x} to {pairs}", x) for x in (a, b))
     return builder.emit(f"call {kind} @{name}({kind} {c}, {pairs} {a}, {pairs} {b})", c, a, b)
-
-
-def high_product(builder: Builder, x: str, y: str, lanes: int) -> str:
-    """The high 32 bits of a product of two uint32. Machines multiply the even lanes of a vector
-    into double lanes, so the odd ones are moved down and their products stay where they are."""
-    if lanes > 1 and lanes % 2 == 0:
-        wide, pair = vector("i32", lanes), vector("i64", lanes // 2)
-        first, second = (builder.emit(f"bitcast {wide} {v} to {pair}", v) for v in (x, y))
-        half = builder.lanes(uint64, lanes // 2)
-        low, up = half.bits(0xFFFFFFFF), half.bits(32)
-        even = half.two("mul", half.two("and", first, low), half.two("and", second, low))
-        odd = half.two("mul", half.two("lshr", first, up), half.two("lshr", second, up))
-        upper = half.two("and", odd, half.bits(0xFFFFFFFF << 32))
-        both = half.two("or", half.two("lshr", even, up), upper)
-        return builder.emit(f"bitcast {pair} {both} to {wide}", both)
-    word, double = builder.lanes(uint32, lanes), builder.lanes(uint64, lanes)
-    product = double.two("mul", word.convert("zext", x, double), word.convert("zext", y, double))
-    return double.convert("trunc", double.two("lshr", product, double.bits(32)), word)
 
 
 def fold(builder: Builder, combiner: Combiner, dtype: DType, value: str, lanes: int) -> str:

@@ -25,7 +25,8 @@ from picograd.codegen.llvm.cast import cast
 from picograd.codegen.llvm.choice import choose, is_choice
 from picograd.codegen.llvm.index import Indices
 from picograd.codegen.llvm.memory import ZEROS, ZEROS_BYTES, Memories
-from picograd.codegen.llvm.ops import compute, fold, high_product, multiply_add, multiply_add_pairs
+from picograd.codegen.llvm.ops import compute, fold, multiply_add, multiply_add_pairs
+from picograd.codegen.llvm.random import Words, philox
 from picograd.codegen.llvm.types import literal, register, vector
 from picograd.codegen.loops import (
     Alu,
@@ -47,12 +48,12 @@ from picograd.codegen.loops import (
     Phase,
     Predicate,
     Prefetch,
+    Random,
     Ref,
     Shuffle,
     Statement,
     Store,
     Value,
-    Wide,
     children,
 )
 from picograd.codegen.passes.split_complex import split_complex
@@ -346,9 +347,12 @@ class PhaseRenderer:
                 return self.indices.mask(mask, lanes)
             case Argument(slot, dtype):
                 return builder.broadcast(register(dtype), self._argument(slot, dtype), lanes)
-            case Wide(a, b):
-                first, second = self._widened(a, lanes), self._widened(b, lanes)
-                return high_product(builder, first, second, lanes)
+            case Random(word, low, high):
+                seed, call = self.known[id(value.seed)], self.known[id(value.call)]
+                words = Words(value.count, seed, call, lanes)
+                zero = isinstance(high, Literal) and not high.value
+                upper = None if zero else self._widened(high, lanes)
+                return philox(builder, words, self._widened(low, lanes), upper, word)
 
     def _argument(self, slot: int, dtype: DType) -> str:
         """A number from its 8-byte cell."""
