@@ -27,7 +27,8 @@ from picograd.frontend.derivatives import (
 )
 from picograd.frontend.primitives import elementwise
 from picograd.frontend.tape import Gradients, PrimitiveGrad
-from picograd.frontend.tensor import Tensor
+from picograd.frontend.tensor import Tensor, wrap
+from picograd.graph.build import uniform_constant
 from picograd.graph.ops import (
     AxesAttr,
     Combiner,
@@ -300,12 +301,64 @@ def _update(ctx: PrimitiveGrad, grad: Tensor) -> Gradients:
     attr = cast("SliceAttr", ctx.attr)
     starts, sizes, steps = cast("tuple[int, ...]", attr.starts), attr.sizes, attr.steps
     base = value = None
+    source, erased = _erased(grad)
     if ctx.needs(0):
-        nothing = primitives.constant(0, grad.dtype, grad._storage.node.device, sizes)
-        base = primitives.update(grad, nothing, starts, sizes, steps)
+        both = None if erased is None else _joined(erased, attr)
+        under, part = (grad, attr) if both is None else (source, both)
+        nothing = primitives.constant(0, grad.dtype, grad._storage.node.device, part.sizes)
+        firsts = cast("tuple[int, ...]", part.starts)
+        base = primitives.update(under, nothing, firsts, part.sizes, part.steps)
     if ctx.needs(1):
-        value = primitives.slice_(grad, starts, sizes, steps)
+        seen = grad if erased is None or _meet(erased, attr) else source
+        value = primitives.slice_(seen, starts, sizes, steps)
     return (base, value)
+
+
+def _erased(grad: Tensor) -> tuple[Tensor, SliceAttr | None]:
+    """What a gradient was before the last update put zeros into a part of it, and the part.
+
+    So the gradient of each piece of a joined tensor is a part of the whole's gradient, and not of
+    one in which the pieces behind it were erased one by one.
+    """
+    node = grad.node
+    attr = node.attr
+    if not isinstance(attr, SliceAttr) or node.op is not Op.UPDATE or node.buffer is not None:
+        return grad, None
+    filler = uniform_constant(node.srcs[1])
+    known = all(isinstance(start, int) for start in attr.starts)
+    if filler is None or filler.value != 0 or not known or grad._meta is not None:
+        return grad, None
+    return wrap(node.srcs[0]), attr
+
+
+def _meet(first: SliceAttr, second: SliceAttr) -> bool:
+    """Whether two parts may have an element in common."""
+    sides = zip(_spans(first), _spans(second), strict=True)
+    return all(a < d and c < b for (a, b), (c, d) in sides)
+
+
+def _spans(part: SliceAttr) -> list[tuple[int, int]]:
+    """Along each axis, the first element of a part and the one after its last."""
+    starts = cast("tuple[int, ...]", part.starts)
+    sides = zip(starts, part.sizes, part.steps, strict=True)
+    return [(start, start + (size - 1) * step + 1) for start, size, step in sides]
+
+
+def _joined(first: SliceAttr, second: SliceAttr) -> SliceAttr | None:
+    """Two parts without gaps as one, where they lie side by side along one axis."""
+    if {*first.steps, *second.steps} != {1}:
+        return None
+    one, other = _spans(first), _spans(second)
+    apart = [axis for axis in range(len(one)) if one[axis] != other[axis]]
+    if len(apart) != 1:
+        return None
+    (a, b), (c, d) = one[apart[0]], other[apart[0]]
+    if b != c and d != a:
+        return None
+    low, high = min(a, c), max(b, d)
+    starts = [low if n == apart[0] else start for n, (start, _) in enumerate(one)]
+    sizes = [high - low if n == apart[0] else size for n, size in enumerate(first.sizes)]
+    return SliceAttr(tuple(starts), tuple(sizes), first.steps)
 
 
 @derivative(Op.SCATTER, tail=2, name="IndexPutBackward0")

@@ -1,0 +1,65 @@
+"""Gradients of the pieces of joined and overwritten tensors: right, and without detours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import picograd
+from picograd.graph.node import topological
+from picograd.graph.ops import Op
+
+
+def pieces(m: Any, count: int = 5) -> list[Any]:
+    generator = np.random.default_rng(3)
+    made = [generator.normal(size=(2, n + 1, 3)).astype(np.float32) for n in range(count)]
+    return [m.tensor(piece, requires_grad=True) for piece in made]
+
+
+def joined(m: Any) -> list[Any]:
+    parts = pieces(m)
+    (m.cat(parts, 1) * m.arange(90.0).reshape(2, 15, 3)).sin().sum().backward()
+    return [part.grad for part in parts]
+
+
+def overwritten(m: Any) -> list[Any]:
+    """Parts that meet: what is written first has no gradient where it is overwritten."""
+    first, second = m.arange(4.0).requires_grad_(), m.arange(1.0, 5.0).requires_grad_()
+    base = m.zeros(4, 6)
+    base[:, 2] = first
+    base[:, 2] = second
+    base[:, 5] = first * second
+    base[1:3, 0:2] = first[:2].reshape(2, 1)
+    base[::2, 3] = second[:2]
+    base[0] = base[1] * 2
+    (base * base * m.arange(24.0).reshape(4, 6)).sum().backward()
+    return [first.grad, second.grad]
+
+
+def twice(m: Any) -> list[Any]:
+    """The gradient of a gradient goes through the same steps."""
+    parts = pieces(m)
+    sums = m.stack([part.sum((0, 1)) for part in parts])
+    (gradient,) = m.autograd.grad((sums**3).sum(), parts[2], create_graph=True)
+    (gradient**2).sum().backward()
+    return [parts[2].grad]
+
+
+@pytest.mark.parametrize("case", [joined, overwritten, twice])
+def test_as_torch(case: Callable[[Any], list[Any]]) -> None:
+    torch = pytest.importorskip("torch")
+    for found, expected in zip(case(picograd), case(torch), strict=True):
+        np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_piece_is_cut_from_the_gradient_of_the_whole() -> None:
+    parts = pieces(picograd)
+    weight = picograd.rand(2, 15, 3)
+    weight.numpy()
+    (picograd.cat(parts, 1) * weight).sum().backward()
+    for part in parts:
+        ops = {node.op for node in topological([part.grad.node])}
+        assert Op.SLICE in ops and Op.UPDATE not in ops
