@@ -19,11 +19,14 @@ j
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import gcd, prod
 
+# Indices are made and looked up by the hundred thousand: they are plain objects, which nothing
+# changes once they are made, and remember their hash. It is not pickled: it differs by process.
 
-@dataclass(frozen=True, slots=True, order=True)
+
+@dataclass(slots=True, order=True)
 class Var:
     """A loop variable with its inclusive bounds. `lanes` > 1 marks a vector lane: it takes the
     values 0..lanes-1 at once, one in each lane of a vector."""
@@ -32,6 +35,16 @@ class Var:
     low: int
     high: int
     lanes: int = 1
+    _hash: int | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __hash__(self) -> int:
+        found = self._hash
+        if found is None:
+            found = self._hash = hash((self.name, self.low, self.high, self.lanes))
+        return found
+
+    def __reduce__(self) -> tuple[type[Var], tuple[str, int, int, int]]:
+        return Var, (self.name, self.low, self.high, self.lanes)
 
     def __str__(self) -> str:
         return self.name
@@ -99,12 +112,22 @@ def _sort_key(term: tuple[Atom, int]) -> tuple[int, str]:
     return _RANK[type(atom)], str(atom)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Index:
     """`constant + sum(coefficient * atom)`; terms are sorted and no coefficient is zero."""
 
     terms: tuple[tuple[Atom, int], ...] = ()
     constant: int = 0
+    _hash: int | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __hash__(self) -> int:
+        found = self._hash
+        if found is None:
+            found = self._hash = hash((self.terms, self.constant))
+        return found
+
+    def __reduce__(self) -> tuple[type[Index], tuple[tuple[tuple[Atom, int], ...], int]]:
+        return Index, (self.terms, self.constant)
 
     def __add__(self, other: Index | int) -> Index:
         if isinstance(other, int):

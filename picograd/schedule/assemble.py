@@ -14,10 +14,11 @@ from math import prod
 
 from picograd.dtypes import DType, int64, uint64
 from picograd.graph.index import ZERO, Index, Param, Var, linearize, of
-from picograd.schedule.axes import extent, fresh, join, merge_axes, pairs_that_merge, rename
+from picograd.schedule.axes import extent, fresh, join, merge_axes, pairs_that_merge
 from picograd.schedule.groups import Group, digits, value_axes
 from picograd.schedule.kernel import (
     Access,
+    Bind,
     Expr,
     Kernel,
     Memory,
@@ -259,33 +260,43 @@ class _Names:
         # Unlike axes, bound variables are not loops: two of one name could meet in one body.
         names |= {bind.var: f"g{self._bound + n}" for n, bind in enumerate(stage.binds)}
         self._bound += len(stage.binds)
-        self._rewrite.load_names(names)
-        stage = rename(stage, {var: replace(var, name=name) for var, name in names.items()})
-        stage = self._rewrite.stage(stage)
-        return replace(stage, target=self.memory(stage.target) if stage.target else "")
+        new = {var: Var(name, var.low, var.high, var.lanes) for var, name in names.items()}
+        self._rewrite.load_names({old: of(var) for old, var in new.items() if old != var})
+        made = self._rewrite.stage(stage)
+        return replace(
+            made,
+            target=self.memory(stage.target) if stage.target else "",
+            inner=tuple(new[var] for var in stage.inner),
+            reduce=tuple(new[var] for var in stage.reduce),
+            binds=tuple(Bind(new[bind.var], bind.value) for bind in made.binds),
+        )
 
 
 class _Canonical(Rewriter):
-    """Names of memories, and kernel slots for program values."""
+    """Names of memories and variables, and kernel slots for program values."""
 
     def __init__(self, names: _Names) -> None:
         super().__init__()
         self._names = names
+        self._values: dict[Var | Param, Index] = {}
 
-    def load_names(self, names: dict[Var, str]) -> None:
-        """Forget the previous stage."""
+    def load_names(self, values: dict[Var | Param, Index]) -> None:
+        """Forget the previous stage; `values` are the variables that have other names."""
         self._done.clear()
+        self._indices.clear()
+        self._values = values
 
     def index(self, index: Index) -> Index:
+        values = self._values
         params = sorted(atom for atom in index.atoms() if isinstance(atom, Param))
-        if not params:
-            return index
-        return index.substitute(
-            {p: of(Param(self._names.scalar(p.slot, int64), p.low, p.high)) for p in params}
-        )
+        if params:
+            slots = {p: self._names.scalar(p.slot, int64) for p in params}
+            values = values | {p: of(Param(slot, p.low, p.high)) for p, slot in slots.items()}
+        return index.substitute(values)
 
     def access(self, access: Access) -> Expr:
-        return replace(access, buffer=self._names.memory(access.buffer))
+        buffer = self._names.memory(access.buffer)
+        return Access(buffer, access.index, access.dtype, access.mask)
 
     def scalar(self, scalar: Scalar) -> Expr:
         return Scalar(self._names.scalar(scalar.slot, scalar.dtype), scalar.dtype)

@@ -27,9 +27,12 @@ from picograd.graph.ops import Combiner, Op
 EVERYWHERE = Mask()
 
 # --- scalar expressions ---------------------------------------------------------------------
+#
+# Expressions and stages are never changed once they are made; that they are not `frozen` makes them
+# three times as fast to make, and a schedule makes them by the hundred thousand.
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Literal:
     """A number known when the kernel is compiled. `key` makes -0.0, 0.0 and NaN distinct."""
 
@@ -43,7 +46,7 @@ class Literal:
         return Literal(value, dtype, key)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Scalar:
     """A number given at run time: the kernel's scalar argument `slot` (8 bytes, typed load)."""
 
@@ -51,7 +54,7 @@ class Scalar:
     dtype: DType
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Access:
     """The element of a buffer at a flat position. It is read only where the mask holds; elsewhere
     the value is unspecified (a `Guard` above replaces it)."""
@@ -62,7 +65,7 @@ class Access:
     mask: Mask = EVERYWHERE
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class FromIndex:
     """An index as a number of an integer dtype (IOTA)."""
 
@@ -70,7 +73,7 @@ class FromIndex:
     dtype: DType
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Compute:
     """An elementwise op on expressions. CAST and BITCAST convert to `dtype`."""
 
@@ -79,7 +82,7 @@ class Compute:
     dtype: DType
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Guard:
     """`value` where the mask holds, else `other` (padding, update)."""
 
@@ -89,7 +92,7 @@ class Guard:
     dtype: DType
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Philox:
     """Random word `word` (uint32) of the block with counter `position` (an element's row-major
     position) and the run-time uint64 scalars seed and call (kernel scalar slots)."""
@@ -127,7 +130,7 @@ class Memory:
     written: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Bind:
     """A data-dependent index: variable `var` takes the (in-range) integer value of `value`."""
 
@@ -145,7 +148,7 @@ class StageKind(Enum):
     CHECK = auto()  # value is bool: the program fails with IndexError if any is true
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Stage:
     """One line of index notation.
 
@@ -172,6 +175,8 @@ class Stage:
     mask: Mask = EVERYWHERE  # where the store happens
     binds: tuple[Bind, ...] = ()
     once: bool = False
+    # What `walk.stage_accesses` found, once somebody asked.
+    loads: tuple[Access, ...] | None = field(default=None, init=False, repr=False, compare=False)
 
 
 class Pattern(Enum):

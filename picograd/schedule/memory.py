@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 ALIGNMENT = 64
 
 
@@ -22,23 +24,22 @@ def place(lifetimes: Sequence[tuple[int, int, int]]) -> tuple[list[int], int]:
     that are alive at the same time.
     """
     offsets = [0] * len(lifetimes)
-    placed: list[tuple[int, int, int, int]] = []  # offset, end, first, last
+    placed = np.zeros((4, len(lifetimes)), np.int64)  # begin, end, first step, last step
     total = 0
     order = sorted(range(len(lifetimes)), key=lambda n: (-lifetimes[n][2], lifetimes[n][0]))
-    for number in order:
+    for count, number in enumerate(order):
         first, last, size = lifetimes[number]
         size = -(-max(size, 1) // ALIGNMENT) * ALIGNMENT
-        taken = sorted(
-            (begin, end) for begin, end, start, stop in placed if stop >= first and last >= start
-        )
+        begins, ends, starts, stops = placed[:, :count]
+        alive = (stops >= first) & (starts <= last)
         best, best_gap, cursor = None, None, 0
-        for begin, end in taken:
+        for begin, end in sorted(zip(begins[alive].tolist(), ends[alive].tolist(), strict=True)):
             gap = begin - cursor
             if gap >= size and (best_gap is None or gap < best_gap):
                 best, best_gap = cursor, gap
             cursor = max(cursor, end)
         offset = cursor if best is None else best
         offsets[number] = offset
-        placed.append((offset, offset + size, first, last))
+        placed[:, count] = offset, offset + size, first, last
         total = max(total, offset + size)
     return offsets, total

@@ -41,31 +41,36 @@ def children(expr: Expr) -> tuple[Expr, ...]:
     return ()
 
 
-def subexpressions(expr: Expr) -> Iterator[Expr]:
+def subexpressions(expr: Expr) -> list[Expr]:
     """Every distinct object below an expression and the expression itself, parents first."""
     seen: set[int] = set()
+    found: list[Expr] = []
     stack = [expr]
     while stack:
         current = stack.pop()
         if id(current) in seen:
             continue
         seen.add(id(current))
-        yield current
-        stack.extend(reversed(children(current)))
+        found.append(current)
+        if isinstance(current, Compute):
+            stack.extend(current.args[::-1])
+        elif isinstance(current, Guard):
+            stack += (current.other, current.value)
+    return found
 
 
-def accesses(expr: Expr) -> Iterator[Access]:
+def accesses(expr: Expr) -> list[Access]:
     """Every load in an expression."""
-    for part in subexpressions(expr):
-        if isinstance(part, Access):
-            yield part
+    return [part for part in subexpressions(expr) if isinstance(part, Access)]
 
 
-def stage_accesses(stage: Stage) -> Iterator[Access]:
+def stage_accesses(stage: Stage) -> tuple[Access, ...]:
     """Every load of a stage, those of its data-dependent indices included."""
-    for bind in stage.binds:
-        yield from accesses(bind.value)
-    yield from accesses(stage.value)
+    found = stage.loads
+    if found is None:
+        parts = [*(bind.value for bind in stage.binds), stage.value]
+        found = stage.loads = tuple([load for part in parts for load in accesses(part)])
+    return found
 
 
 def indices(expr: Expr) -> Iterator[Index]:
@@ -93,7 +98,7 @@ def stage_indices(stage: Stage) -> Iterator[Index]:
 
 def weight(expr: Expr) -> int:
     """The number of distinct parts of an expression."""
-    return sum(1 for _ in subexpressions(expr))
+    return len(subexpressions(expr))
 
 
 class Rewriter:
@@ -136,6 +141,8 @@ class Rewriter:
         return found
 
     def mask(self, mask: Mask) -> Mask:
+        if not mask.constraints:
+            return mask
         result = Mask()
         for constraint in mask.constraints:
             result = result.require(self.position(constraint))
@@ -143,9 +150,11 @@ class Rewriter:
 
     def _rebuild(self, expr: Expr) -> Expr:
         if isinstance(expr, Compute):
-            args = tuple(self(arg) for arg in expr.args)
-            same = all(new is old for new, old in zip(args, expr.args, strict=True))
-            return expr if same else Compute(expr.op, args, expr.dtype)
+            args = tuple([self(arg) for arg in expr.args])
+            for new, old in zip(args, expr.args, strict=True):
+                if new is not old:
+                    return Compute(expr.op, args, expr.dtype)
+            return expr
         if isinstance(expr, Access):
             index, mask = self.position(expr.index), self.mask(expr.mask)
             return self.access(Access(expr.buffer, index, expr.dtype, mask))
@@ -166,12 +175,20 @@ class Rewriter:
 
     def stage(self, stage: Stage) -> Stage:
         """A stage with its value, binds, store and mask rewritten; its axes stay."""
-        return replace(
-            stage,
-            value=self(stage.value),
-            binds=tuple(self.bind(bind) for bind in stage.binds),
-            store=self.position(stage.store),
-            mask=self.mask(stage.mask),
+        value = self(stage.value)
+        binds = tuple([self.bind(bind) for bind in stage.binds])
+        return Stage(
+            stage.kind,
+            stage.target,
+            self.position(stage.store),
+            value,
+            stage.inner,
+            stage.reduce,
+            stage.combiner,
+            stage.accumulator,
+            self.mask(stage.mask),
+            binds,
+            stage.once,
         )
 
 
