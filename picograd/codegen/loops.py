@@ -8,7 +8,7 @@ The grammar, on one screen:
     phase     = parallel variable (or none), body          iterations are independent
     statement = For | Let | Store | If | Fail | Prefetch | Barrier | Mma
     value     = Literal | Argument | Ref | Load | IndexValue | Predicate | Alu | MulAdd
-              | MulAddPairs | Wide | Broadcast | Shuffle | Fold
+              | MulAddPairs | Random | Broadcast | Shuffle | Fold
 
 A value has a dtype and a number of lanes. Lanes come from *lane variables*: `Var(..., lanes=W)`
 stands for 0..W-1 in the W lanes of a vector, so `Load(x, i*16 + l)` with a lane variable `l` of 16
