@@ -9,6 +9,8 @@ True
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from picograd.dtypes import DType
 from picograd.graph.build import (
     expand,
@@ -20,7 +22,8 @@ from picograd.graph.build import (
     uniform_constant,
     uniform_source,
 )
-from picograd.graph.index import Index, constant
+from picograd.graph.index import Index, constant, variable
+from picograd.graph.movement import source_index
 from picograd.graph.node import Node, make
 from picograd.graph.ops import (
     AxesAttr,
@@ -34,6 +37,7 @@ from picograd.graph.ops import (
 from picograd.graph.rewrite import Match, Pattern, Rule
 
 X = Pattern(name="x")
+MAPS = frozenset({Op.RESHAPE, Op.EXPAND, Op.PERMUTE, Op.FLIP, Op.SLICE})
 
 
 def _nested(op: Op) -> Pattern:
@@ -191,8 +195,33 @@ def _reduce_twice(match: Match) -> Node | None:
     if combiner is not inner.attr.combiner or not _free_order(combiner, node.dtype):
         return None
     kept = [axis for axis in range(len(match["x"].shape)) if axis not in inner.attr.axes]
-    axes = (*inner.attr.axes, *(kept[axis] for axis in node.attr.axes))
-    return reduce(combiner, match["x"], tuple(sorted(axes)))
+    outer = [kept[axis] for axis in node.attr.axes]
+    if combiner is Combiner.SUM and _sums_a_matrix(match["x"], outer):
+        return None
+    return reduce(combiner, match["x"], tuple(sorted((*inner.attr.axes, *outer))))
+
+
+def _sums_a_matrix(x: Node, outer: Sequence[int]) -> bool:
+    """Whether a sum over `outer` axes adds up a matrix product's rows or columns: in one sum, each
+    of its products would have to be made for that alone."""
+    if x.op is not Op.MUL:
+        return False
+    varies = [_varying_axes(factor) for factor in x.srcs]
+    both = {axis for axis, extent in enumerate(x.shape) if extent > 1}
+    if any(axes >= both for axes in varies):
+        return False
+    return any((axis in varies[0]) != (axis in varies[1]) for axis in outer)
+
+
+def _varying_axes(node: Node) -> set[int]:
+    """The axes along which a node differs, looking through index maps."""
+    axes = [variable(f"i{axis}", extent) for axis, extent in enumerate(node.shape)]
+    indices = tuple(axes)
+    while node.op in MAPS:
+        indices = source_index(node, indices)[0]
+        node = node.srcs[0]
+    used = {atom for index in indices for atom in index.atoms()}
+    return {number for number, axis in enumerate(axes) if axis.atoms() & used}
 
 
 def _reduce_ones(match: Match) -> Node | None:

@@ -315,6 +315,15 @@ def test_windows_that_may_overlap_are_left_alone() -> None:
 
 # --- reductions -----------------------------------------------------------------------------------
 
+def test_a_product_of_matrices_stays_one_under_a_sum_of_its_rows() -> None:
+    a = expand(reshape(leaf(0, (5, 6, 1, 7)), (5, 6, 1, 7)), (5, 6, 8, 7))
+    b = expand(reshape(leaf(1, (5, 1, 8, 7)), (5, 1, 8, 7)), (5, 6, 8, 7))
+    product = reduce(make(Op.MUL, (a, b)), 3)
+    (rows, batch) = simplify([reduce(product, 1), reduce(product, 0)])
+    assert rows.srcs[0].op is Op.REDUCE, "every product would be made for this sum alone"
+    assert batch.srcs[0].op is Op.MUL, "a sum over the batch only makes the products longer"
+
+
 WIDE = expand(reshape(leaf(0, (4,), dt.int8), (4, 1, 1)), (4, 50, 3))
 
 
