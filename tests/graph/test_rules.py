@@ -315,6 +315,7 @@ def test_windows_that_may_overlap_are_left_alone() -> None:
 
 # --- reductions -----------------------------------------------------------------------------------
 
+
 def test_a_product_of_matrices_stays_one_under_a_sum_of_its_rows() -> None:
     a = expand(reshape(leaf(0, (5, 6, 1, 7)), (5, 6, 1, 7)), (5, 6, 8, 7))
     b = expand(reshape(leaf(1, (5, 1, 8, 7)), (5, 1, 8, 7)), (5, 6, 8, 7))
