@@ -23,6 +23,7 @@ from operator import attrgetter
 
 from picograd.graph.node import Node
 from picograd.graph.ops import REDUCES, Op
+from picograd.graph.scores import is_large_product, scores_of
 from picograd.runtime.buffer import Buffer
 
 _marks = itertools.count(1)
@@ -158,16 +159,24 @@ def held(order: Sequence[Node]) -> list[bool]:
 def outputs(order: Sequence[Node], roots: Sequence[Node], held: Sequence[bool]) -> list[Node]:
     """The roots, and the reductions that backward will want: never recompute those.
 
-    It wants what is held, and computes that from the reductions below it.
+    It wants what is held, and computes that from the reductions below it; the scores of attention
+    it computes again.
     """
     stored = [False] * len(order)
     for root in roots:
         stored[root.place] = True
     wanted = list(held)
+    scores: set[int] | None = None
     for place in range(len(order) - 1, -1, -1):
         if wanted[place]:
             node = order[place]
             if node.buffer is None:
+                if node.op in REDUCES and not stored[place] and is_large_product(node):
+                    scores = scores_of(order) if scores is None else scores
+                    if id(node) in scores:
+                        for src in node.srcs:
+                            wanted[src.place] = True
+                        continue
                 if node.op in REDUCES:
                     stored[place] = True
                 elif not stored[place]:

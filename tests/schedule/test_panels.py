@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import picograd
+from picograd import portion
 from picograd.schedule.kernel import Space
 from tests.schedule.attention import (
     SPELLINGS,
@@ -85,6 +86,28 @@ def test_two_layers_have_two_kernels() -> None:
     once = causal(q, k, v)
     program = program_of([causal(once.tanh(), k, v)])
     assert len(panels(program)) == 2
+
+
+def test_scores_are_not_kept_for_a_backward_pass_in_a_later_program() -> None:
+    leaves = inputs((2, 256, 8), (2, 256, 8), (2, 256, 8))
+    result = causal(*leaves)
+    order = portion.below([result._storage.node])
+    stored = portion.outputs(order, [result._storage.node], portion.held(order))
+    assert max(node.size for node in stored) == result.numel()
+    assert len(stored) == 3, "the result, and two numbers for each row"
+    result.square().sum().item()
+    program = program_of(list(picograd.autograd.grad(result.square().sum(), leaves)))
+    assert len(panels(program)) == 1
+    assert largest(program) < 2 * 256 * 256
+
+
+def test_a_hidden_layer_is_kept() -> None:
+    x, up, down = inputs((4096, 16), (16, 64), (64, 16))
+    hidden = x @ up
+    result = hidden.softmax(-1) @ down
+    order = portion.below([result._storage.node])
+    stored = portion.outputs(order, [result._storage.node], portion.held(order))
+    assert hidden.numel() in {node.size for node in stored}
 
 
 def test_a_perceptron_is_not_attention() -> None:

@@ -128,12 +128,8 @@ class _Search:
         """Results that need the same scores and not each other share a kernel."""
         stored = self._stored(region)
         made: list[_Kernel] = []
-        for number, member in sorted(region.members.items()):
-            if member.role not in (Role.OUT, Role.ACROSS):
-                continue
+        for number in sorted(self._worthwhile(region, stored)):
             cone = self._cone(region, number, stored, self.owner)
-            if not self._is_worth_it(region, number, stored):
-                continue
             scores = {n for n in cone if region.members[n].role is Role.SCORES}
             for kernel in made:
                 if kernel.cone & scores and self._independent(number, kernel.ends):
@@ -161,12 +157,12 @@ class _Search:
             apart |= {region.cells[name].number for name in stored}
             used: set[int] = set()
             useless = [region.cells[name].number for name in stored]
+            worthwhile = self._worthwhile(region, stored)
             for number, member in members.items():
-                if member.role in (Role.OUT, Role.ACROSS):
-                    if self._is_worth_it(region, number, stored):
-                        used |= self._cone(region, number, stored, {})
-                    else:
-                        useless.append(number)
+                if number in worthwhile:
+                    used |= worthwhile[number]
+                elif member.role in (Role.OUT, Role.ACROSS):
+                    useless.append(number)
             for name, member in region.rows.items():
                 if leaves(name) and member.number not in used:
                     useless.append(member.number)
@@ -180,13 +176,19 @@ class _Search:
                 return stored
             stored |= more
 
-    def _is_worth_it(self, region: Region, end: int, stored: set[str]) -> bool:
-        """Whether a result needs scores, and something of whole rows: a table that is used at once
-        is a product of three matrices, whose rows need not come together."""
-        cone = [region.members[n] for n in self._cone(region, end, stored, {})]
-        return any(member.role is Role.SCORES for member in cone) and any(
-            member.role is Role.ROWS and member.stage.reduce for member in cone
-        )
+    def _worthwhile(self, region: Region, stored: set[str]) -> dict[int, set[int]]:
+        """The results that need scores of which some result wants whole rows, and what each needs
+        of the region. Without the rows, scores are one of three factors that may stay apart."""
+        cones = {
+            number: self._cone(region, number, stored, {})
+            for number, member in region.members.items()
+            if member.role in (Role.OUT, Role.ACROSS)
+        }
+        members, wanted = region.members, set[int]()
+        for cone in cones.values():
+            if any(members[n].role is Role.ROWS and members[n].stage.reduce for n in cone):
+                wanted |= {n for n in cone if members[n].role is Role.SCORES}
+        return {number: cone for number, cone in cones.items() if cone & wanted}
 
     def _cone(
         self, region: Region, end: int, stored: set[str], owner: dict[str, _Kernel]
