@@ -93,6 +93,19 @@ def test_blocks_and_parts_do_not_change_bits(monkeypatch: pytest.MonkeyPatch) ->
     assert results[0][:2] == results[1][:2]
 
 
+@pytest.mark.parametrize("spelling", ["plain", "causal", "window"])
+def test_one_head_is_many_tasks_whose_sums_are_added(
+    spelling: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = kernels_of(spelling, monkeypatch, rows=50)[-1]
+    monkeypatch.setattr(lowering, "LEAST_PART", 12)
+    monkeypatch.setattr(lowering, "MOST_ROWS", 12)
+    function = lower_panels(kernel, AVX512)
+    assert function is not None
+    assert [phase.extent.constant for phase in function.phases] == [4, 2]
+    check(kernel, AVX512)
+
+
 @pytest.mark.parametrize(
     ("spelling", "low", "high"),
     [("causal", None, "0"), ("plain", None, None), ("window", "-6", "2")],

@@ -27,6 +27,7 @@ from picograd.schedule.kernel import Kernel
 
 MOST_ROWS = 48  # of a block
 LEAST_PART = 96  # rows that are worth packing all columns for
+LEAST_TASKS = 8  # where results for the columns are summed up: more tasks need more memory
 Action = Scores | Sweep | Result
 
 
@@ -194,10 +195,10 @@ class Layout:
     def _parts(self) -> int:
         """Parts of the rows that are tasks of their own."""
         batch = prod(var.high + 1 for var in self.kernel.domain)
-        if self.across:
-            return 1  # sums for the columns go through all rows in order
-        wanted = min(int(batch * self.work() / TASK_NANOSECONDS), self._tasks())
         most = max(1, self.rows // max(LEAST_PART, self.height))
+        if self.across:  # sums for the columns are grouped by parts: not by the machine's threads
+            return max(1, min(ceil_div(LEAST_TASKS, batch), self.rows // LEAST_PART))
+        wanted = min(int(batch * self.work() / TASK_NANOSECONDS), self._tasks())
         return max(1, min(ceil_div(wanted, batch), most))
 
     def _tasks(self) -> int:

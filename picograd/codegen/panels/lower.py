@@ -24,7 +24,7 @@ from math import prod
 from picograd.codegen import loops
 from picograd.codegen.contraction.frame import inside, lane_index
 from picograd.codegen.contraction.tiles import ceil_div, round_up
-from picograd.codegen.expressions import cast
+from picograd.codegen.expressions import cast, combine
 from picograd.codegen.loops import Statement
 from picograd.codegen.panels.analyse import Result, Scores, Steps, analyse
 from picograd.codegen.panels.layout import Action, Layout
@@ -44,9 +44,10 @@ from picograd.codegen.target import Target
 from picograd.dtypes import DType, int64
 from picograd.graph.index import ZERO, Index, Var, constant, delinearize, of
 from picograd.graph.mask import EVERYWHERE, Mask
-from picograd.graph.ops import Op
+from picograd.graph.ops import Combiner, Op
 from picograd.schedule.kernel import Kernel
 
+PIECE = 32  # columns whose results from several parts are put together in one task
 Statements = tuple[Statement, ...]
 
 
@@ -68,6 +69,7 @@ class _Panels:
         self.actions, self.shapes = layout.actions, layout.shapes
         self.group, self.height, self.parts = layout.group, layout.height, layout.parts
         self.strips: dict[int, Strips] = {}
+        self.task: Index = ZERO
 
     def function(self) -> loops.Function:
         """One phase over batch elements and parts of their rows."""
@@ -78,13 +80,61 @@ class _Panels:
         task = of(var) if tasks > 1 else ZERO
         places = delinearize(task // self.parts, sizes)
         nest.batch.update(zip(domain, places, strict=True))
+        self.task = task
         body = self._task(task % self.parts)
         memories = tuple(nest.memories.values())
         phase = loops.Phase(
             var if tasks > 1 else None, constant(tasks), body, self.layout.work() / self.parts
         )
+        phases = (phase, self._last_phase()) if self.shared else (phase,)
         name, scalars = self.kernel.name, self.kernel.scalars
-        return loops.Function(name, memories, scalars, (phase,), 0, nest.scratch)
+        return loops.Function(name, memories, scalars, phases, nest.workspace, nest.scratch)
+
+    @property
+    def shared(self) -> bool:
+        """Whether several tasks add to one result for the columns."""
+        return self.layout.across and self.parts > 1
+
+    def _last_phase(self) -> loops.Phase:
+        """The results for the columns from the sums of all parts."""
+        nest, sizes = self.nest, [var.high + 1 for var in self.kernel.domain]
+        pieces = ceil_div(self.columns, PIECE)
+        var = Var("piece", 0, prod(sizes) * pieces - 1)
+        batch = of(var) // pieces
+        nest.batch.update(zip(self.kernel.domain, delinearize(batch, sizes), strict=True))
+        start = of(var) % pieces * PIECE
+        body, count = nest.limited("lines", constant(self.columns) - start, 1, PIECE)
+        for action in self.actions:
+            if isinstance(action, Result) and action.across:
+                body += self._from_parts(action, batch, start, count)
+        work = PIECE * self.parts * 64.0
+        return loops.Phase(var, constant(var.high + 1), body, work)
+
+    def _from_parts(self, action: Result, batch: Index, start: Index, count: Index) -> Statements:
+        """Some lines of a result for the columns: the parts' sums, added in order."""
+        nest, lanes, grid = self.nest, self.nest.lanes, self.nest.grids[action.target]
+        size = grid.memory.size // (self.parts * max(1, prod(self._sizes())))
+        line = nest.variable("line", PIECE)
+        named, column = nest.limited("column", start + of(line), 0, self.columns - 1)
+        v = nest.variable("v", grid.pitch // lanes)
+        place = of(v) * lanes + lane_index(lanes)
+        total: loops.Value | None = None
+        for part in range(self.parts):
+            base = (batch * self.parts + part) * size
+            load = loops.Load(grid.memory, base + column * grid.pitch + place, lanes)
+            total = load if total is None else combine(Combiner.SUM, total, load)
+        assert total is not None
+        store = loops.Store(
+            grid.memory, batch * (self.parts * size) + column * grid.pitch + place, total
+        )
+        summed = each(v, ZERO, constant(v.high + 1), (store,))
+        nest.grids[action.target] = Grid(grid.memory, grid.pitch, batch * (self.parts * size))
+        nest.line = column
+        finished = self._finish(action, {self.steps.column: column})
+        return (each(line, ZERO, count, (*named, summed, *finished)),)
+
+    def _sizes(self) -> list[int]:
+        return [var.high + 1 for var in self.kernel.domain]
 
     def _task(self, part: Index) -> Statements:
         nest = self.nest
@@ -117,13 +167,18 @@ class _Panels:
             nest.grids[action.target] = Grid(memory, width)
             return self._pack_columns(number, factor)
         lines = round_up(self.columns, shape.height)
-        memory = nest.allocate(f"sums{number}", action.accumulator, lines * width)
-        nest.grids[action.target] = Grid(memory, width)
+        if self.shared:
+            tasks = prod(self._sizes()) * self.parts
+            memory = nest.share(f"sums{number}", action.accumulator, tasks * lines * width)
+            grid = Grid(memory, width, self.task * (lines * width))
+        else:
+            grid = Grid(nest.allocate(f"sums{number}", action.accumulator, lines * width), width)
+        nest.grids[action.target] = grid
         packed = round_up(self.height, nest.lanes) * width
         rows = nest.allocate(f"values{number}", action.accumulator, packed)
         depths = round_up(self.height, nest.lanes)
         self.strips[number] = Strips(rows, depths, shape.width)
-        return vector_fill(nest, memory, lines * width, nest.lanes)
+        return vector_fill(nest, grid, lines * width, nest.lanes)
 
     def _pack_columns(self, number: int, factor: Factor) -> Statements:
         """A factor that all rows of a task need."""
@@ -324,7 +379,7 @@ class _Panels:
     def _close(self, number: int) -> Statements:
         """What a task does after its last block: the results for the columns."""
         action = self.actions[number]
-        if not isinstance(action, Result) or not action.across:
+        if not isinstance(action, Result) or not action.across or self.shared:
             return ()
         line = self.nest.variable("line", self.columns)
         self.nest.line = of(line)

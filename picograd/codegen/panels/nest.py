@@ -29,13 +29,14 @@ from picograd.schedule.kernel import Access, Expr, Kernel, Space
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A memory of lines: element (line, place) is at `line * pitch + place`."""
+    """A memory of lines: element (line, place) is at `base + line * pitch + place`."""
 
     memory: loops.Memory
     pitch: int
+    base: Index = ZERO
 
     def at(self, line: Index, place: Index) -> Index:
-        return line * self.pitch + place
+        return self.base + line * self.pitch + place
 
 
 @dataclass(slots=True)
@@ -57,6 +58,7 @@ class Nest:
     lines: dict[str, loops.Memory] = field(default_factory=dict)
     locals: dict[str, Value] = field(default_factory=dict)
     scratch: int = 0
+    workspace: int = 0
 
     def __post_init__(self) -> None:
         stored = {stage.target for stage in self.kernel.stages}
@@ -71,6 +73,13 @@ class Nest:
         """Cache-line-aligned memory in the thread's scratch."""
         memory = loops.Memory(name, dtype, size, Home.SCRATCH, 0, self.scratch, True)
         self.scratch += round_up(size * dtype.itemsize, 64)
+        self.memories[name] = memory
+        return memory
+
+    def share(self, name: str, dtype: DType, size: int) -> loops.Memory:
+        """Memory for all tasks of a run."""
+        memory = loops.Memory(name, dtype, size, Home.WORKSPACE, 0, self.workspace, True)
+        self.workspace += round_up(size * dtype.itemsize, 64)
         self.memories[name] = memory
         return memory
 

@@ -18,7 +18,7 @@ from picograd.codegen.contraction.frame import inside, lane_index
 from picograd.codegen.contraction.tiles import ceil_div, round_up
 from picograd.codegen.contraction.transpose import transpose
 from picograd.codegen.loops import Statement, Value
-from picograd.codegen.panels.nest import Nest, each
+from picograd.codegen.panels.nest import Grid, Nest, each
 from picograd.dtypes import DType
 from picograd.graph.index import ZERO, Index, Var, constant, of
 from picograd.schedule.kernel import Access, Expr
@@ -204,10 +204,10 @@ def multiply(
     return (loops.For(k, begin, end, tuple(body), carried=tuple(carried)), *stores)
 
 
-def vector_fill(nest: Nest, memory: loops.Memory, size: int, lanes: int) -> tuple[Statement, ...]:
+def vector_fill(nest: Nest, grid: Grid, size: int, lanes: int) -> tuple[Statement, ...]:
     """Zeros in the first `size` elements, a multiple of the lanes."""
-    v = nest.variable("z", size // lanes)
+    v, memory = nest.variable("z", size // lanes), grid.memory
     zero = loops.Literal.of(0.0 if memory.dtype.is_float else 0, memory.dtype)
     value = loops.Literal(zero.value, memory.dtype, zero.key, lanes)
-    store = loops.Store(memory, of(v) * lanes + lane_index(lanes), value)
+    store = loops.Store(memory, grid.base + of(v) * lanes + lane_index(lanes), value)
     return (each(v, ZERO, constant(size // lanes), (store,)),)
