@@ -89,6 +89,7 @@ class _Search:
         numbers: count[int],
     ) -> None:
         self.drafts, self.kept, self.made, self.numbers = drafts, kept, made, numbers
+        self.reads = order.reads
         self.readers: dict[str, list[int]] = {}
         for number, names in enumerate(order.reads):
             for name in names:
@@ -113,13 +114,13 @@ class _Search:
     def _region(self, number: int, table: Table) -> Region:
         """The region, its batch cut where its drafts cut it."""
         inside: set[int] = set()
-        region, wanted = grow(table, self.drafts, self.made)
+        region, wanted = grow(table, self.drafts, self.reads, self.made)
         for _ in range(ATTEMPTS):
             finer = find_table(self.drafts[number].stage, self.numbers, inside | wanted)
             if not wanted or finer is None:
                 break
             inside |= wanted
-            region, wanted = grow(finer, self.drafts, self.made)
+            region, wanted = grow(finer, self.drafts, self.reads, self.made)
         return region
 
     # --- kernels of one region --------------------------------------------------------------------

@@ -23,7 +23,7 @@ from math import prod
 from picograd.graph.index import Index, Var
 from picograd.graph.ops import Combiner, Op
 from picograd.schedule.axes import extent, fresh
-from picograd.schedule.kernel import Access, Compute, Expr, Stage, StageKind
+from picograd.schedule.kernel import Compute, Expr, Stage, StageKind
 from picograd.schedule.panels.table import Table, cuts, over, strided
 from picograd.schedule.stages import Draft
 from picograd.schedule.walk import accesses, indices, stage_accesses
@@ -80,6 +80,8 @@ def find_table(stage: Stage, numbers: count[int], inside: set[int]) -> Table | N
     axes = sorted(stage.inner, key=lambda axis: -stage.store.coefficient(axis))
     if len(axes) < 2 or stage.store.coefficient(axes[-1]) != 1:
         return None
+    if prod(extent(axis) for axis in stage.reduce) > extent(axes[-1]):
+        return None
     value = stage.value
     assert isinstance(value, Compute)
     left, right = (variables(arg) for arg in value.args)
@@ -102,16 +104,21 @@ def variables(expr: Expr) -> set[Var]:
     return {var for index in indices(expr) for var in index.variables()}
 
 
-def grow(table: Table, drafts: Sequence[Draft], made: Sequence[int]) -> tuple[Region, set[int]]:
+def grow(
+    table: Table, drafts: Sequence[Draft], reads: Sequence[frozenset[str]], made: Sequence[int]
+) -> tuple[Region, set[int]]:
     """The region of a table, and strides at which its batch would have to be cut for more.
 
-    `made` are the numbers of drafts that are contractions.
+    `reads` are the memories that each draft reads, `made` the numbers of contractions.
     """
     region, wanted = Region(table), set[int]()
     results: dict[str, Stage] = {}
     scores = set(made)
     for number, draft in enumerate(drafts):
-        if not plain(draft):
+        near = number in scores or any(
+            name in region.cells or name in region.rows or name in results for name in reads[number]
+        )
+        if not near or not plain(draft):
             continue
         member = None
         if number in scores and (stage := over(draft.stage, draft.stage.store, table.axes)):
@@ -124,8 +131,8 @@ def grow(table: Table, drafts: Sequence[Draft], made: Sequence[int]) -> tuple[Re
                 results[draft.target] = member.stage
         elif after := _follows(draft, results, table):
             wanted |= after
-        elif reads := _positions(region, draft):
-            found = set[int]().union(*(cuts(draft.stage, index) for index in reads))
+        elif places := _positions(region, draft):
+            found = set[int]().union(*(cuts(draft.stage, index) for index in places))
             wanted |= {cut for cut in found if ROWS * extent(table.column) <= cut < table.size}
     _add_sources(region, drafts)
     return region, wanted - {stride for _, stride in table.axes}
@@ -163,13 +170,14 @@ def _add_sources(region: Region, drafts: Sequence[Draft]) -> None:
             if stage is not None and len(stage.inner) == len(table.axes):
                 region.add(Member(number, Role.CELLS, stage), draft.target)
                 pending.append(stage)
-    for name in [n for n, member in region.cells.items() if member.role is Role.CELLS]:
-        if any(
-            access.index != table.position
-            for member in region.members.values()
-            for access in _reads_at(member.stage, name)
-        ):
-            del region.members[region.cells.pop(name).number]
+    elsewhere = {
+        access.buffer
+        for member in region.members.values()
+        for access in stage_accesses(member.stage)
+        if access.buffer in region.cells and access.index != table.position
+    }
+    for name in elsewhere:
+        del region.members[region.cells.pop(name).number]
 
 
 def _positions(region: Region, draft: Draft) -> list[Index]:
@@ -257,8 +265,3 @@ def _contraction(region: Region, number: int, stage: Stage) -> Member | None:
     ordered = replace(stage, value=Compute(Op.MUL, (first, second), value.dtype))
     ordered = replace(ordered, inner=(*table.batch, kept, rest[0]))
     return Member(number, Role.OUT if kept == table.row else Role.ACROSS, ordered)
-
-
-def _reads_at(stage: Stage, name: str) -> list[Access]:
-    """The loads of one memory."""
-    return [access for access in stage_accesses(stage) if access.buffer == name]
