@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import picograd
 from picograd.codegen.evaluate import evaluate
 from picograd.codegen.panels import layout as lowering
 from picograd.codegen.panels.analyse import analyse
@@ -74,6 +75,15 @@ def check(kernel: Kernel, target: Target) -> None:
     simulate.run(kernel, expected, scalars)
     evaluate(function, arrays, scalars)
     close(kernel, arrays, expected)
+
+
+def test_a_reduction_of_another_table_may_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collect, "LEAST", 256)
+    q, k, v = (leaf.detach() for leaf in inputs((18, 3), (37, 3), (37, 3)))
+    noise = picograd.rand(18, 37)
+    noise = noise / noise.sum(-1, keepdim=True)
+    (kernel,) = panels(program_of([(q @ k.T + noise).softmax(-1) @ v]))
+    check(kernel, AVX512)
 
 
 def test_blocks_and_parts_do_not_change_bits(monkeypatch: pytest.MonkeyPatch) -> None:

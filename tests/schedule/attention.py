@@ -63,13 +63,13 @@ def inputs(*shapes: tuple[int, ...]) -> Tensors:
     return [tensor.requires_grad_() for tensor in made]
 
 
-def program_of(tensors: Tensors) -> Program:
-    """The program that computes pending tensors."""
+def program_of(tensors: Tensors, blocks: bool = True) -> Program:
+    """The program that computes pending tensors, on a device that can work by `blocks` of rows."""
     nodes = [tensor._storage.node for tensor in tensors]
     order = topological(nodes)
     structure = analyse(order, nodes, donated=[])
     baked = frozenset(slot for slot, attr in structure.constants if is_simple(attr))
-    return plan(canonicalise(order, nodes, structure, baked))
+    return plan(canonicalise(order, nodes, structure, baked), panels=blocks)
 
 
 def panels(program: Program) -> list[Kernel]:

@@ -81,6 +81,11 @@ def test_small_and_deep_products_are_left_alone(shape: tuple[int, ...]) -> None:
     assert not panels(program_of([plain(*leaves)]))
 
 
+def test_a_device_without_a_cache_of_its_own_for_each_task_stores_scores() -> None:
+    leaves = [leaf.detach() for leaf in inputs(*SHAPES)]
+    assert not panels(program_of([plain(*leaves)], blocks=False))
+
+
 def test_two_layers_have_two_kernels() -> None:
     q, k, v = (leaf.detach() for leaf in inputs(*SHAPES))
     once = causal(q, k, v)

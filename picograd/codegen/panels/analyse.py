@@ -80,8 +80,9 @@ class Steps:
 
 def analyse(kernel: Kernel) -> Steps | None:
     """The steps of a kernel."""
-    first = next((s for s in kernel.stages if s.kind is StageKind.REDUCE), None)
-    if first is None or len(first.inner) != 2 or len(first.reduce) != 1:
+    sums = (stage for stage in kernel.stages if stage.kind is StageKind.REDUCE)
+    first = next((stage for stage in sums if len(stage.inner) == 2), None)
+    if first is None:
         return None
     row, column = (replace(var, name=name) for var, name in zip(first.inner, (ROW, COLUMN)))
     reader = _Reader(kernel, Steps(row, column))

@@ -31,7 +31,7 @@ class CudaDevice:
         """Plan and compile a canonical graph."""
         from picograd.schedule.plan import plan
 
-        return self.compile(plan(outputs, donated), observer)
+        return self.compile(plan(outputs, donated, panels=False), observer)
 
     def compile(self, program: Program, observer: Observer | None = None) -> CudaExecutable:
         """Compile a program; kernels that any earlier program had are not compiled again."""

@@ -29,7 +29,7 @@ from picograd.schedule.stages import Draft
 from picograd.schedule.walk import accesses, indices, stage_accesses
 
 ROWS = 16  # at least, in a table
-LARGEST = 1 << 19  # elements of the columns' factor, which is packed for each batch element
+LARGEST = 1 << 19  # elements of a factor of the columns, which is packed for each task
 
 
 class Role(Enum):
@@ -194,6 +194,8 @@ def _scores(number: int, stage: Stage, table: Table) -> Member | None:
     if depth > extent(table.column) or depth * extent(table.column) > LARGEST:
         return None
     apart = table.row in left and table.column in right
+    if not (stage.accumulator and stage.accumulator.is_float):
+        return None
     if not apart or table.row in right or table.column in left or len(stage.reduce) != 1:
         return None
     return Member(number, Role.SCORES, stage)
@@ -249,10 +251,14 @@ def _contraction(region: Region, number: int, stage: Stage) -> Member | None:
         return None
     if value.op is not Op.MUL or len(stage.reduce) != 1:
         return None
+    if not (stage.accumulator and stage.accumulator.is_float):
+        return None
     summed = stage.reduce[0]
     kept = {table.column: table.row, table.row: table.column}.get(summed)
     rest = [var for var in stage.inner if var != kept and var not in table.batch]
     if kept is None or len(rest) != 1 or {*stage.inner} != {*table.batch, kept, *rest}:
+        return None
+    if extent(rest[0]) * extent(table.column) > LARGEST:
         return None
     first, second = value.args
     if not any(access.buffer in region.cells for access in accesses(first)):
