@@ -18,6 +18,7 @@ from picograd.codegen.panels.lower import lower_panels
 from picograd.codegen.passes.choose_axes import choose_axes
 from picograd.codegen.passes.parallelise import parallelise
 from picograd.codegen.passes.split_reduction import split_reduction
+from picograd.codegen.passes.stream_stores import stream_stores
 from picograd.codegen.passes.tile import tile
 from picograd.codegen.passes.transpose_blocks import transpose_blocks
 from picograd.codegen.passes.unroll import unroll
@@ -39,6 +40,7 @@ PASSES: tuple[tuple[str, Pass], ...] = (
     ("transpose_blocks", transpose_blocks),
     ("unroll", unroll),
     ("parallelise", parallelise),
+    ("stream_stores", stream_stores),
 )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,8 +15,10 @@ from tests.codegen.native import compile_all
 from tests.codegen.reference import reference
 from tests.codegen.test_lower import ALL, IDS
 
+STREAMING = replace(AVX512, l3=0)
 
-@pytest.mark.parametrize("target", [AVX512, AVX2], ids=["avx512", "avx2"])
+
+@pytest.mark.parametrize("target", [AVX512, AVX2, STREAMING], ids=["avx512", "avx2", "streaming"])
 @pytest.mark.parametrize("kernel", ALL, ids=IDS)
 def test_machine_code_means_what_the_kernel_says(kernel: Kernel, target: Target) -> None:
     seed = 3

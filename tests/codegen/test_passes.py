@@ -166,6 +166,23 @@ def test_a_big_sum_is_blocks_that_depend_on_its_size_alone() -> None:
     assert split_reduction(small, AVX512) is small
 
 
+def streamed(kernel: Kernel, l3: int) -> set[str]:
+    """The memories that vector stores reach past the caches."""
+    made = compile_function(kernel, replace(AVX512, l3=l3))
+    found = [s for phase in made.phases for s in statements(phase.body) if isinstance(s, Store)]
+    return {store.memory.name for store in found if store.streaming}
+
+
+def test_results_larger_than_the_caches_are_streamed() -> None:
+    size = 1 << 20
+    assert streamed(kernels.elementwise(size), 4 * size) == set()
+    assert streamed(kernels.elementwise(size), 4 * size - 1) == {"a2"}
+
+
+def test_what_a_kernel_keeps_for_itself_is_not_streamed() -> None:
+    assert streamed(kernels.softmax(64, 4096), 0) == {"a1"}
+
+
 def test_transpositions_are_tiled() -> None:
     names = [loop.var.name for loop in loops(after("vectorise", kernels.transpose(640, 480)))]
     assert names == ["i0tile", "i1v", "i0"]
