@@ -16,6 +16,7 @@ from picograd.codegen.loops import Function
 from picograd.codegen.lower import lower
 from picograd.codegen.panels.lower import lower_panels
 from picograd.codegen.passes.choose_axes import choose_axes
+from picograd.codegen.passes.fetch_rows import fetch_rows
 from picograd.codegen.passes.parallelise import parallelise
 from picograd.codegen.passes.split_reduction import split_reduction
 from picograd.codegen.passes.stream_stores import stream_stores
@@ -41,6 +42,7 @@ PASSES: tuple[tuple[str, Pass], ...] = (
     ("unroll", unroll),
     ("parallelise", parallelise),
     ("stream_stores", stream_stores),
+    ("fetch_rows", fetch_rows),
 )
 
 

@@ -21,6 +21,7 @@ from picograd.codegen.loops import (
     Load,
     Memory,
     Phase,
+    Prefetch,
     Ref,
     Shuffle,
     Store,
@@ -181,6 +182,31 @@ def test_results_larger_than_the_caches_are_streamed() -> None:
 
 def test_what_a_kernel_keeps_for_itself_is_not_streamed() -> None:
     assert streamed(kernels.softmax(64, 4096), 0) == {"a1"}
+
+
+def fetched(kernel: Kernel, l2: int = 512 << 10) -> list[tuple[str, str]]:
+    made = compile_function(kernel, replace(AVX512, l2=l2))
+    listed = [s for phase in made.phases for s in statements(phase.body)]
+    return [(s.memory.name, str(s.index)) for s in listed if isinstance(s, Prefetch)]
+
+
+def test_the_next_row_is_fetched_while_one_is_worked_on() -> None:
+    """By the loop that computes most, from the row's first element to its last."""
+    assert fetched(kernels.softmax(64, 4096)) == [("a0", "i0*4096 + i1v*16 + 4096")]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "l2"),
+    [
+        (kernels.softmax(64, 4096), 32 << 10),  # two rows fill the cache
+        (kernels.softmax(64, 4096), 1 << 20),  # all of it is in the cache
+        (kernels.softmax(1024, 256), 512 << 10),  # short rows
+        (kernels.elementwise(1 << 20), 512 << 10),  # nothing is read twice
+    ],
+    ids=["long rows", "small", "short rows", "one loop"],
+)
+def test_rows_are_not_fetched_in_vain(kernel: Kernel, l2: int) -> None:
+    assert fetched(kernel, l2) == []
 
 
 def test_transpositions_are_tiled() -> None:
