@@ -20,6 +20,7 @@ from picograd.codegen.passes.fetch_rows import fetch_rows
 from picograd.codegen.passes.parallelise import parallelise
 from picograd.codegen.passes.split_reduction import split_reduction
 from picograd.codegen.passes.stream_stores import stream_stores
+from picograd.codegen.passes.sweep_columns import sweep_columns
 from picograd.codegen.passes.tile import tile
 from picograd.codegen.passes.transpose_blocks import transpose_blocks
 from picograd.codegen.passes.unroll import unroll
@@ -37,6 +38,7 @@ PASSES: tuple[tuple[str, Pass], ...] = (
     ("split_reduction", split_reduction),
     ("choose_axes", choose_axes),
     ("tile", tile),
+    ("sweep_columns", sweep_columns),
     ("vectorise", vectorise),
     ("transpose_blocks", transpose_blocks),
     ("unroll", unroll),

@@ -9,6 +9,8 @@ import pytest
 
 from picograd.codegen.pipeline import compile_function
 from picograd.codegen.target import AVX2, AVX512, Target
+from picograd.dtypes import float64, int32
+from picograd.graph.ops import Combiner
 from picograd.schedule.kernel import Kernel
 from tests.codegen import kernels
 from tests.codegen.native import compile_all
@@ -36,3 +38,24 @@ def test_machine_code_means_what_the_kernel_says(kernel: Kernel, target: Target)
             np.testing.assert_allclose(got, want, scale, scale, err_msg=message)
         else:
             np.testing.assert_array_equal(got, want, err_msg=message)
+
+
+SWEPT = [
+    kernels.reduction(512, 100, True),
+    kernels.reduction(512, 64, True, Combiner.MAX),
+    kernels.reduction(512, 70, True, dtype=float64),
+    kernels.reduction(768, 33, True, dtype=int32),
+]
+
+
+@pytest.mark.parametrize("kernel", SWEPT, ids=lambda kernel: str(kernel.memories[0].size))
+def test_swept_columns_are_the_same_bits(kernel: Kernel) -> None:
+    small = replace(AVX512, l2=0)
+    swept, plain = compile_function(kernel, small), compile_function(kernel, AVX512)
+    assert swept.scratch and not plain.scratch
+    arrays, _ = kernels.inputs(kernel, 4)
+    other = [array.copy() for array in arrays]
+    compile_all([swept], small)[swept.name].run(arrays)
+    compile_all([plain], AVX512)[plain.name].run(other)
+    for got, want in zip(arrays, other, strict=True):
+        np.testing.assert_array_equal(got.view(np.uint8), want.view(np.uint8))

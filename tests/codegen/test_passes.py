@@ -209,6 +209,15 @@ def test_rows_are_not_fetched_in_vain(kernel: Kernel, l2: int) -> None:
     assert fetched(kernel, l2) == []
 
 
+def test_columns_are_swept_in_strips_of_rows() -> None:
+    made = compile_function(kernels.reduction(512, 100, True), replace(AVX512, l2=0))
+    (phase,) = made.phases
+    assert [memory.size for memory in made.memories if memory.home is Home.SCRATCH] == [256]
+    assert phase.var is None or phase.extent.constant == 2
+    near = compile_function(kernels.reduction(512, 100, True), AVX512)
+    assert not near.scratch  # in the cache, the accumulators stay in registers
+
+
 def test_transpositions_are_tiled() -> None:
     names = [loop.var.name for loop in loops(after("vectorise", kernels.transpose(640, 480)))]
     assert names == ["i0tile", "i1v", "i0"]
