@@ -15,7 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from picograd.graph import rules_elementwise, rules_gather, rules_movement, rules_selection
+from picograd.graph import (
+    rules_elementwise,
+    rules_gather,
+    rules_movement,
+    rules_scan,
+    rules_selection,
+)
 from picograd.graph.node import Node
 from picograd.graph.rewrite import Recorder, RuleSet, rewrite
 
@@ -25,6 +31,7 @@ RULES = RuleSet(
         *rules_selection.RULES,
         *rules_movement.RULES,
         *rules_gather.RULES,
+        *rules_scan.RULES,
     )
 )
 
