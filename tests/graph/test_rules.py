@@ -343,6 +343,14 @@ def test_reduction_rules(combiner: Combiner) -> None:
     assert (simplify([twice]) == [twice]) == (combiner in (Combiner.SUM, Combiner.PROD))
 
 
+@pytest.mark.parametrize("axes", [(0,), (1,), (0, 1)])
+def test_the_sum_of_a_matrix_product_is_no_part_of_it(axes: tuple[int, ...]) -> None:
+    left = expand(reshape(leaf(0, (4, 5)), (4, 5, 1)), (4, 5, 6))
+    right = expand(reshape(leaf(1, (5, 6)), (1, 5, 6)), (4, 5, 6))
+    total = reduce(reduce(make(Op.MUL, (left, right)), 1), *axes)
+    assert simplify([total]) == [total]
+
+
 @pytest.mark.parametrize("combiner", [Combiner.SUM, Combiner.MAX, Combiner.MIN])
 def test_reduce_of_an_expand(combiner: Combiner) -> None:
     values = [edge_values(dt.int8)[n : n + 4] for n in range(0, 256, 4)]
