@@ -44,6 +44,8 @@ FILE = "tune.jsonl"
 SECONDS, RUNS = 0.03, 3
 # One that is so much slower than the best in its first run is not run again.
 HOPELESS = 1.5
+# So many of the fastest are compared with the model's choice once more, so often.
+FINALISTS, ROUNDS = 3, 3
 # A candidate replaces the model's choice if it is faster by this factor: noise does not pay.
 GAIN = 1.02
 
@@ -161,15 +163,21 @@ def _search(kernel: Kernel, target: Target) -> dict | None:
     start = [_values(memory.dtype, memory.size, n) for n, memory in enumerate(kernel.arguments)]
     model = _executable(kernel, target, tried[0])
     want = _result(model, buffers, start)
-    untuned = best = _seconds(model, buffers, float("inf"))
-    fastest = tried[0]
+    untuned = _seconds(model, buffers, float("inf"))
+    right: list[tuple[float, Tiles, CpuExecutable]] = []
     for tiles in tried[1:]:
         executable = _executable(kernel, target, tiles)
-        if _result(executable, buffers, start) != want:
-            continue
-        seconds = _seconds(executable, buffers, best)
+        if _result(executable, buffers, start) == want:
+            right.append((_seconds(executable, buffers, untuned), tiles, executable))
+    best, fastest = untuned, tried[0]
+    for _, tiles, executable in sorted(right, key=lambda item: item[0])[:FINALISTS]:
+        # Side by side with the model's choice: neighbours on the machine come and go.
+        pairs = [[_seconds(e, buffers, 1.0) for e in (model, executable)] for _ in range(ROUNDS)]
+        untuned = min(untuned, *(pair[0] for pair in pairs))
+        seconds = min(pair[1] for pair in pairs)
         if seconds * GAIN < min(best, untuned):
             best, fastest = seconds, tiles
+    best = min(best, untuned) if fastest is tried[0] else best
     if env.debug_level() >= 1:
         times = f"{untuned * 1e6:.0f} us, now {best * 1e6:.0f} us"
         print(f"tune {kernel.name}: {len(tried)} candidates, was {times}", file=sys.stderr)
