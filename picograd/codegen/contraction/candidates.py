@@ -40,8 +40,18 @@ def candidates(kernel: Kernel, target: Target) -> list[Tiles]:
     made = [first]
     for shape in shapes:
         made += [resized(first, shape, rows, columns, steps, depth, 1.0) for depth in DEPTHS]
+    narrow = replace(first, lanes=first.lanes // 2)
+    if not first.pairs and narrow.lanes and _padded(columns, narrow) < _padded(columns, first):
+        # Narrower vectors waste less on the last columns; some machines run them twice as often.
+        for shape in register_tiles(rows, ceil_div(columns, narrow.lanes), target):
+            made.append(resized(narrow, shape, rows, columns, steps, 1.0, 1.0))
     made += [resized(first, shapes[0], rows, columns, steps, 1.0, parts) for parts in PARTS]
     return list(dict.fromkeys(made))
+
+
+def _padded(columns: int, tiles: Tiles) -> int:
+    """Columns with those that only fill the last vector."""
+    return round_up(columns, tiles.lanes)
 
 
 def register_tiles(rows: int, column_vectors: int, target: Target) -> list[tuple[int, int]]:

@@ -13,8 +13,9 @@ None where plain rows are the better schedule. `codegen.pipeline` calls it. The 
             write back; after the last block    see `codegen.contraction.epilogue`
 
 Every result is one chain of multiply-adds over ascending k, so bits depend on neither threads nor
-blocks (a few lines against many, see `dots`, have a chain for each lane). Where rows do not divide evenly the last tile is moved up to end with the last row; rows
-that it shares with its neighbour are computed twice and stored once.
+blocks (a few lines against many, see `dots`, have a chain for each lane). Where rows do not divide
+evenly the last tile is moved up to end with the last row; rows that it shares with its neighbour
+are computed twice and stored once.
 
 >>> from picograd.codegen.target import AVX512
 >>> from picograd.dtypes import float32
