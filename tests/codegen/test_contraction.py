@@ -221,6 +221,17 @@ def test_few_lines_are_dot_products(equation: str, target: str, few: int, depth:
     check(case, TARGETS[target])
 
 
+@pytest.mark.parametrize("equation", ["mk,nk->mn", "mk,kn->mn", "nk,mk->nm"])
+def test_a_vector_times_a_converted_matrix(equation: str) -> None:
+    for target in (replace(AVX512, l2=9000), replace(PAIRS, l2=9000)):
+        case = contractions.product(equation, {"m": 1, "n": 270, "k": 259}, bfloat16)
+        check(case, target)
+    plain = contractions.product("mk,nk->mn", {"m": 1, "n": 270, "k": 259})
+    assert lower_contraction(plain.kernel, target) is None
+    products = contractions.product("nk,nk->n", {"n": 270, "k": 259}, bfloat16)
+    assert lower_contraction(products.kernel, target) is None  # each is rounded before the sum
+
+
 def test_dot_products_of_other_types_and_their_epilogues() -> None:
     extents = {"m": 3, "n": 18, "k": 515}
     for dtype in (float64, int32, float16, bfloat16):

@@ -20,7 +20,7 @@ from picograd.codegen import loops
 from picograd.codegen.contraction.axes import Contraction, Group
 from picograd.codegen.contraction.expressions import accesses, walk
 from picograd.codegen.contraction.frame import Frame, inside, lane_index
-from picograd.codegen.contraction.packing import Operand
+from picograd.codegen.contraction.packing import Operand, is_converted
 from picograd.codegen.contraction.places import Destination, Tile
 from picograd.codegen.contraction.tiles import (
     REGISTER_TILES,
@@ -50,8 +50,10 @@ def suits(found: Contraction, target: Target) -> bool:
     """Whether a contraction is such a product."""
     rows, columns, depth = found.rows.extent, found.columns.extent, found.depth.extent
     lanes, few = target.lanes(found.accumulator), min(rows, columns)
-    if lanes < 4 or depth < LEAST_VECTORS * lanes or few < 2:
+    if lanes < 4 or depth < LEAST_VECTORS * lanes:
         return False
+    if few < 2 and not is_converted(found.right if rows <= columns else found.left):
+        return False  # rows read it as fast
     if few * depth * found.accumulator.itemsize > target.l2 // 2:
         return False
     if rows <= columns:

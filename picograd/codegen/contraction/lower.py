@@ -46,6 +46,7 @@ from picograd.codegen.contraction.microkernel import accumulate
 from picograd.codegen.contraction.packing import (
     Operand,
     Panels,
+    is_converted,
     packs_left,
     packs_right,
     streams,
@@ -112,12 +113,12 @@ def choose_tiles(found: Contraction, target: Target) -> Tiles:
 
 
 def worthwhile(found: Contraction, pattern: Pattern, target: Target) -> bool:
-    """False for products with a vector (but for those of a vector and rows of a large matrix), for
-    a few dot products with each row, and for tiny ones."""
+    """False for most products with a vector, which read each matrix element once, for a few dot
+    products with each row, and for tiny ones."""
     rows, columns, depth = found.rows.extent, found.columns.extent, found.depth.extent
-    if rows == 1 and columns >= WIDE and streams(found, target):
-        return True
-    if pattern is not Pattern.CONTRACTION or min(rows, columns) < 2 or depth < 2:
+    if min(rows, columns) < 2:
+        return _vector_is_worthwhile(found, target)
+    if pattern is not Pattern.CONTRACTION or depth < 2:
         return False
     if dots.suits(found, target):
         return True
@@ -125,6 +126,19 @@ def worthwhile(found: Contraction, pattern: Pattern, target: Target) -> bool:
     if columns < FEW_COLUMNS and along_depth and depth >= 64:
         return False
     return found.batch.extent * rows * columns * depth >= SMALL
+
+
+def _vector_is_worthwhile(found: Contraction, target: Target) -> bool:
+    """True for a vector times a matrix whose rows are long, and for a large converted matrix."""
+    rows, columns, depth = found.rows.extent, found.columns.extent, found.depth.extent
+    if max(rows, columns) > 1 and dots.suits(found, target):
+        return True
+    if rows > 1 or columns < WIDE or depth < 2:
+        return False
+    if streams(found, target):
+        return True
+    large = columns * depth * found.accumulator.itemsize > target.l2 // 2
+    return large and is_converted(found.right) and unit(found.right, found.columns) == 1
 
 
 class _Nest:

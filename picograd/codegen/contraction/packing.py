@@ -30,7 +30,8 @@ from picograd.codegen.loops import Home, Statement
 from picograd.codegen.target import Target
 from picograd.dtypes import DType
 from picograd.graph.index import Index, Var, constant, of
-from picograd.schedule.kernel import Access, Expr
+from picograd.graph.ops import Op
+from picograd.schedule.kernel import Access, Compute, Expr
 
 # With at most this many rows the right factor is read so rarely that packing costs as much.
 FEW_ROWS = 16
@@ -70,6 +71,13 @@ def plain(expr: Expr, line: Group, depth: Group, dtype: DType) -> tuple[int, int
         return None
     steps = line.step(expr.index), depth.step(expr.index)
     return None if steps[0] is None or steps[1] is None else (steps[0], steps[1])
+
+
+def is_converted(expr: Expr) -> bool:
+    """Whether a factor is a buffer's elements in another dtype."""
+    if not isinstance(expr, Compute) or expr.op is not Op.CAST:
+        return False
+    return isinstance(expr.args[0], Access) and expr.args[0].mask.always
 
 
 def unit(expr: Expr, group: Group) -> int:
