@@ -15,21 +15,24 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 
-from picograd.graph.index import Var
+from picograd.dtypes import bool_
+from picograd.graph.index import Index, Param, Var
 from picograd.schedule.decide import describe
 from picograd.schedule.fuse import is_contraction
+from picograd.schedule.groups import digits
 from picograd.schedule.hazards import Order, find_order, topological
-from picograd.schedule.kernel import Access, Decision, Expr, Stage, StageKind
+from picograd.schedule.kernel import Access, Decision, Expr, Philox, Stage, StageKind
 from picograd.schedule.panels.quotient import divide_sums
 from picograd.schedule.panels.region import Region, Role, find_table, grow, plain
 from picograd.schedule.panels.table import Table, over
 from picograd.schedule.stages import Buffers, Draft
-from picograd.schedule.walk import Rewriter, stage_accesses
+from picograd.schedule.walk import Rewriter, Substitute, stage_accesses, subexpressions
 
 LEAST = 1 << 14  # elements of a table that is worth it
 COLUMNS = 16  # at least, for vectors
 WIDEST = 1 << 14  # columns of which a block of rows stays in cache
 ATTEMPTS = 4  # at finding the axes of one table
+LONGEST = 24  # parts of a mask's formula
 
 
 @dataclass(slots=True)
@@ -95,6 +98,7 @@ class _Search:
             for name in names:
                 self.readers.setdefault(name, []).append(number)
         self.ancestors = _ancestors(order)
+        self.formulas = {d.target: d.stage for d in drafts if plain(d) and _is_formula(d.stage)}
         self.owner: dict[str, _Kernel] = {}  # values of rows -> the kernel that stores them
 
     def regions(self) -> Iterable[Region]:
@@ -260,7 +264,7 @@ class _Assembly:
         result: list[Draft] = []
         for number in sorted({*kernel.cone, *kernel.ends}):
             draft, member = search.drafts[number], region.members[number]
-            stage = _Renamed(names).stage(member.stage)
+            stage = _Renamed(names, search.formulas).stage(member.stage)
             name = draft.target
             if member.role in (Role.SCORES, Role.CELLS):
                 name = f"v{next(search.numbers)}"
@@ -299,6 +303,7 @@ class _Assembly:
         """The drafts that no kernel replaces and that something still reads."""
         drafts, search = self.search.drafts, self.search
         within = {n for kernel in kernels for n in kernel.cone}
+        within |= {n for n, draft in enumerate(drafts) if draft.target in search.formulas}
         alive = {n for n in range(len(drafts)) if n not in self.replaced}
         for number in sorted(within & alive, reverse=True):
             name = drafts[number].target
@@ -309,15 +314,35 @@ class _Assembly:
 
 
 class _Renamed(Rewriter):
-    """Loads of tables under their names in a kernel."""
+    """Loads of tables under their names in a kernel; masks that are formulas written out, so that
+    it can be seen what they leave out."""
 
-    def __init__(self, names: dict[str, str]) -> None:
+    def __init__(self, names: dict[str, str], formulas: dict[str, Stage]) -> None:
         super().__init__()
-        self._names = names
+        self._names, self._formulas = names, formulas
 
     def access(self, access: Access) -> Expr:
         name = self._names.get(access.buffer)
-        return access if name is None else replace(access, buffer=name)
+        if name is not None:
+            return replace(access, buffer=name)
+        stage = self._formulas.get(access.buffer)
+        if stage is None:
+            return access
+        axes = tuple(sorted(stage.inner, key=lambda axis: -stage.store.coefficient(axis)))
+        places: dict[Var | Param, Index] = dict(zip(axes, digits(access.index, axes), strict=True))
+        return Substitute(places)(stage.value)
+
+
+def _is_formula(stage: Stage) -> bool:
+    """Whether a stage computes truth values from positions alone, by a short formula."""
+    parts = list(subexpressions(stage.value))
+    loads = any(isinstance(part, Access | Philox) for part in parts)
+    return (
+        stage.kind is StageKind.MAP
+        and stage.value.dtype is bool_
+        and not loads
+        and len(parts) <= LONGEST
+    )
 
 
 def _ancestors(order: Order) -> list[int]:
