@@ -24,8 +24,11 @@ from picograd.frontend.interop import tensor
 from picograd.frontend.naming import recorded_as
 from picograd.frontend.registry import writing_out
 from picograd.frontend.tensor import Tensor
+from picograd.nn import sliding
 from picograd.nn.convolution import Extents, per_axis, windows
 from picograd.nn.padding import pad
+
+MOST_SLICES = 32  # windows with more elements along an axis are reduced one by one
 
 
 class _Axis(NamedTuple):
@@ -99,6 +102,14 @@ def _seen(input: Tensor, axes: Sequence[_Axis], value: float) -> Tensor:
     return x[(..., *cut, *[slice(None)] * rank)].flatten(-rank)
 
 
+def _sliding(input: Tensor, axes: Sequence[_Axis]) -> list[sliding.Window] | None:
+    """The axes as `picograd.nn.sliding` wants them, if their windows are short."""
+    if max(axis.size for axis in axes) > MOST_SLICES:
+        return None
+    numbered = zip(range(input.ndim - len(axes), input.ndim), axes, strict=True)
+    return [sliding.Window(n, *axis) for n, axis in numbered]
+
+
 def _lowest(x: Tensor) -> float:
     return -math.inf if x.dtype.is_float else x.dtype.lowest
 
@@ -115,6 +126,10 @@ def _max_pool(
 ) -> Tensor | tuple[Tensor, Tensor]:
     name = f"max_pool{rank}d"
     axes = _axes(rank, input, kernel_size, stride, padding, dilation, ceil_mode, name)
+    slid = _sliding(input, axes)
+    if slid is not None:
+        found = sliding.largest(input, slid)
+        return (found, sliding.places(input.detach(), slid)) if return_indices else found
     found, which = _seen(input, axes, _lowest(input)).max(-1)
     if not return_indices:
         return found
@@ -135,7 +150,8 @@ def _avg_pool(
     divisor_override: int | None,
 ) -> Tensor:
     axes = _axes(rank, input, kernel_size, stride, padding, 1, ceil_mode, f"avg_pool{rank}d")
-    total = _seen(input, axes, 0).sum(-1)
+    slid = _sliding(input, axes)
+    total = _seen(input, axes, 0).sum(-1) if slid is None else sliding.total(input, slid)
     if divisor_override is not None:
         if divisor_override == 0:
             raise RuntimeError("divisor must be not zero")

@@ -81,17 +81,43 @@ def test_windows_are_no_kernels_of_their_own(name: str, shapes, options, most: i
     assert engine.statistics.kernels_run <= most
 
 
-def test_max_pool_gives_places_and_one_winner() -> None:
-    """Of equal elements the first gets the gradient; places count in the whole plane."""
-    array = np.array([[[1, 1, 0, 2], [1, 1, 2, 2], [0, 3, 3, 1], [3, 3, 0, 1]]], np.float32)
-    for options in ({"kernel_size": 2}, {"kernel_size": 3, "stride": 1, "padding": 1}):
-        x, y = torch.tensor(array, requires_grad=True), picograd.tensor(array, requires_grad=True)
-        want = torch.nn.functional.max_pool2d(x, **options, return_indices=True)
-        have = picograd.nn.functional.max_pool2d(y, **options, return_indices=True)
-        assert have[0].tolist() == want[0].tolist() and have[1].tolist() == want[1].tolist()
-        want[0].sum().backward()
-        have[0].sum().backward()
-        assert y.grad.tolist() == x.grad.tolist()
+inf, nan = float("inf"), float("nan")
+PLANES = {
+    "ties": [[1, 1, 0, 2, 0], [1, 1, 2, 2, 0], [0, 3, 3, 1, 1], [3, 3, 0, 1, 1], [0, 0, 0, 0, 0]],
+    "nan": [[1, nan, 0, 2, 0], [nan, 1, 2, 2, 0], [0, 3, 3, nan, nan], [3] * 5, [0] * 5],
+    "lowest": [[-inf] * 5, [-inf] * 5, [-inf, -inf, 1, -inf, -inf], [-inf] * 5, [-inf] * 5],
+}
+WINDOWS = [
+    {"kernel_size": 2},
+    {"kernel_size": 3, "stride": 1, "padding": 1},
+    {"kernel_size": 3, "stride": 2, "padding": 1},
+    {"kernel_size": (2, 3), "stride": (3, 1), "padding": (1, 0)},
+    {"kernel_size": (3, 2), "stride": 2, "ceil_mode": True},
+    {"kernel_size": 2, "dilation": 3, "stride": 1, "padding": 1},
+    {"kernel_size": 1, "stride": 3},
+]
+
+
+@pytest.mark.parametrize("plane", PLANES)
+@pytest.mark.parametrize("options", WINDOWS, ids=str)
+def test_max_pool_gives_places_and_one_winner(plane: str, options: dict[str, object]) -> None:
+    """The first of equal elements gets the gradient, and the last NaN; padding never does. Places
+    count in the whole plane."""
+    array = np.array([PLANES[plane]], np.float32)
+    x, y = torch.tensor(array, requires_grad=True), picograd.tensor(array, requires_grad=True)
+    want = torch.nn.functional.max_pool2d(x, **options, return_indices=True)
+    have = picograd.nn.functional.max_pool2d(y, **options, return_indices=True)
+    np.testing.assert_array_equal(have[0].detach().numpy(), want[0].detach().numpy())
+    assert have[1].tolist() == want[1].tolist()
+    want[0].sum().backward()
+    have[0].sum().backward()
+    assert y.grad.tolist() == x.grad.tolist()
+
+
+def test_the_gradient_of_pooling_has_a_gradient() -> None:
+    x = picograd.randn(1, 2, 5, 5, dtype=picograd.float64, requires_grad=True)
+    for pool in (picograd.nn.functional.max_pool2d, picograd.nn.functional.avg_pool2d):
+        assert picograd.autograd.gradgradcheck(lambda x, pool=pool: pool(x, 3, 2, 1).square(), x)
 
 
 ERRORS = [

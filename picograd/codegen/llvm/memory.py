@@ -22,6 +22,7 @@ ZEROS_BYTES = 256  # the longest vector
 # How far outside of a memory a masked-off vector may be read, in bytes: what lies further may not
 # be mapped, and x86 takes a thousand cycles to find that all lanes are masked off.
 NEAR = 4096
+GAP = 4  # elements so far apart are read by whole vectors
 
 
 class Memories:
@@ -58,7 +59,9 @@ class Memories:
             value = self._load_one(memory, load.index, self.indices.mask(load.mask, 1))
         else:
             parts = self.indices.split(load.index)
-            if parts.varying or parts.stride not in (-1, 0, 1):
+            if not parts.varying and 1 < parts.stride <= GAP:
+                value = self._load_apart(load, parts.shared, parts.stride)
+            elif parts.varying or parts.stride not in (-1, 0, 1):
                 value = self._gather(load)
             elif parts.stride == 0:
                 value = self._load_same(load)
@@ -120,30 +123,70 @@ class Memories:
 
     def _load_vector(self, load: Load, shared: Index, stride: int) -> str:
         """Neighbours in memory, upwards or downwards."""
-        memory, lanes, builder = load.memory, load.lanes, self.builder
+        memory, lanes = load.memory, load.lanes
         element = stored(memory.dtype)
         first = shared if stride == 1 else shared + (1 - lanes)
-        pointer = self.indices.address(self.base(memory), element, first)
-        kind, align = vector(element, lanes), memory.dtype.itemsize
         single, several = self.indices.mask_parts(load.mask, lanes)
         if several is None and single == "false":
             return "zeroinitializer"
+        if several is not None and stride == -1:
+            several = self._reverse("i1", lanes, several)
+        value = self._load_part(memory, first, lanes, single, several)
+        return value if stride == 1 else self._reverse(element, lanes, value)
+
+    def _load_part(
+        self, memory: Memory, first: Index, lanes: int, single: str, several: str | None
+    ) -> str:
+        """Neighbours from an element on, masked by a condition and by lane."""
+        builder, element = self.builder, stored(memory.dtype)
+        pointer = self.indices.address(self.base(memory), element, first)
+        kind, align = vector(element, lanes), memory.dtype.itemsize
         if several is not None and single == "true" and self._is_far(memory, first, lanes):
             single = self._any(several, lanes)
         if single != "true":
             pointer = self.or_zeros(single, pointer)
         if several is None:
             text = f"load {kind}, ptr {pointer}, align {align}"
-            value = builder.emit_load(text, memory.written, pointer)
-        else:
-            mask = several if stride == 1 else self._reverse("i1", lanes, several)
-            name = f"llvm.masked.load.{suffix(element, lanes)}.p0"
-            masks = vector("i1", lanes)
-            builder.declare(name, kind, f"ptr, {masks}, {kind}")
-            text = f"call {kind} @{name}(ptr align {align} {pointer}, {masks} {mask}, "
-            text += f"{kind} zeroinitializer)"
-            value = builder.emit_load(text, memory.written, pointer, mask)
-        return value if stride == 1 else self._reverse(element, lanes, value)
+            return builder.emit_load(text, memory.written, pointer)
+        name, masks = f"llvm.masked.load.{suffix(element, lanes)}.p0", vector("i1", lanes)
+        builder.declare(name, kind, f"ptr, {masks}, {kind}")
+        text = f"call {kind} @{name}(ptr align {align} {pointer}, {masks} {several}, "
+        text += f"{kind} zeroinitializer)"
+        return builder.emit_load(text, memory.written, pointer, several)
+
+    def _load_apart(self, load: Load, shared: Index, stride: int) -> str:
+        """Every second element, or third...: whole vectors are read, and lanes of them chosen.
+
+        The last vector ends with the last element wanted, so none reaches past it. A mask by lane
+        is spread over the elements between, which are not read then.
+        """
+        memory, lanes = load.memory, load.lanes
+        single, several = self.indices.mask_parts(load.mask, lanes)
+        if several is None and single == "false":
+            return "zeroinitializer"
+        last = (lanes - 1) * stride + 1 - lanes
+        value, done = "poison", 0  # lanes below `done` have their element
+        for start in (*range(0, last, lanes), last):
+            end = min(lanes, -(-(start + lanes) // stride))
+            where = {n: n * stride - start for n in range(done, end)}
+            here = None
+            if several is not None:
+                spread = [lanes] * lanes
+                for n, place in where.items():
+                    spread[place] = n
+                here = self._choose("i1", lanes, several, "zeroinitializer", spread)
+            part = self._load_part(memory, shared + start, lanes, single, here)
+            order = [lanes + where[n] if n in where else n for n in range(lanes)]
+            value = self._choose(stored(memory.dtype), lanes, value, part, order)
+            done = end
+        return value
+
+    def _choose(self, element: str, lanes: int, first: str, second: str, order: list[int]) -> str:
+        """Lanes of two vectors."""
+        kind = vector(element, lanes)
+        numbers = ", ".join(f"i32 {n}" for n in order)
+        text = f"shufflevector {kind} {first}, {kind} {second}, <{lanes} x i32> <{numbers}>"
+        return self.builder.emit(text, first, second)
 
     def _is_far(self, memory: Memory, first: Index, lanes: int) -> bool:
         """Whether vectors that are masked off may lie far outside of the memory."""
