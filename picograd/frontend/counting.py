@@ -21,6 +21,7 @@ from picograd.frontend.composite import without_derivative
 from picograd.frontend.hostdata import from_array, values
 from picograd.frontend.promotion import wrap_dim
 from picograd.frontend.registry import operation
+from picograd.frontend.sorting import sort
 from picograd.frontend.tensor import Tensor
 
 
@@ -40,11 +41,17 @@ def unique(
     dim: int | None = None,
 ) -> Tensor | tuple[Tensor, ...]:
     """The distinct elements (or slices along `dim`) in order."""
-    array = values(input)
-    axis = None if dim is None else wrap_dim(dim, input.ndim)
-    found, inverse, counts = np.unique(array, return_inverse=True, return_counts=True, axis=axis)
-    inverse = inverse.reshape(array.shape) if axis is None else inverse.reshape(-1)
-    place = _device(input)
+    array, place = values(input), _device(input)
+    if dim is None and not input.dtype.is_complex:
+        parts = _counted(array.reshape(-1), return_inverse) or _by_order(input, return_inverse)
+        found, inverse, counts = parts
+        inverse = inverse.reshape(array.shape) if return_inverse else inverse
+    else:
+        axis = None if dim is None else wrap_dim(dim, input.ndim)
+        found, inverse, counts = np.unique(
+            array, return_inverse=True, return_counts=True, axis=axis
+        )
+        inverse = inverse.reshape(array.shape if axis is None else -1)
     distinct = primitives.cast(from_array(found, place), input.dtype)
     result = [without_derivative("unique", distinct, input)]
     if return_inverse:
@@ -52,6 +59,36 @@ def unique(
     if return_counts:
         result.append(from_array(counts.astype(np.int64), place))
     return result[0] if len(result) == 1 else tuple(result)
+
+
+_Distinct = tuple[np.ndarray, np.ndarray, np.ndarray]  # values, inverse (if wanted), counts
+
+
+def _counted(array: np.ndarray, with_inverse: bool) -> _Distinct | None:
+    """Distinct integers that lie close together, by counting; None of other arrays."""
+    if not array.size or array.dtype.kind not in "iub":
+        return None
+    low, high = int(array.min()), int(array.max())
+    if high - low >= max(1 << 16, array.size) or high >= 1 << 63:
+        return None
+    shifted = array.astype(np.int64) - low
+    counts = np.bincount(shifted)
+    present = counts > 0
+    inverse = (np.cumsum(present) - 1)[shifted] if with_inverse else shifted[:0]
+    return (np.flatnonzero(present) + low).astype(array.dtype), inverse, counts[present]
+
+
+def _by_order(x: Tensor, with_inverse: bool) -> _Distinct:
+    """Distinct elements from the sorted ones. Every NaN is one of its own."""
+    ordered, places = sort(x.detach().reshape((-1,)))
+    elements = values(ordered)
+    starts = np.ones(elements.size, bool)
+    starts[1:] = elements[1:] != elements[:-1]
+    firsts = np.flatnonzero(starts)
+    inverse = np.empty(elements.size if with_inverse else 0, np.int64)
+    if with_inverse:
+        inverse[values(places)] = np.cumsum(starts) - 1
+    return elements[firsts], inverse, np.diff(firsts, append=elements.size)
 
 
 @operation()

@@ -14,10 +14,9 @@ from collections.abc import Sequence
 
 from picograd.frontend import primitives
 from picograd.frontend.autocasting import raised
+from picograd.frontend.comparison import ge, lt
 from picograd.frontend.creation import arange
-from picograd.frontend.elementwise import abs, remainder, rsub, sub
-from picograd.frontend.gathering import index_select
-from picograd.frontend.selection import clamp
+from picograd.frontend.selection import choose
 from picograd.frontend.tensor import Tensor
 
 
@@ -80,7 +79,7 @@ def _pad_constant(x: Tensor, axes: list[int], pairs: list[tuple[int, int]], valu
 
 
 def _pad_axis(x: Tensor, axis: int, before: int, after: int, mode: str) -> Tensor:
-    """Padding by the tensor's own elements, picked by computed positions."""
+    """Padding by the tensor's own elements."""
     if not before and not after:
         return x
     extent = x._shape[axis]
@@ -91,13 +90,34 @@ def _pad_axis(x: Tensor, axis: int, before: int, after: int, mode: str) -> Tenso
         )
     if mode == "circular" and max(before, after) > extent:
         raise RuntimeError("Padding value causes wrapping around more than once.")
-    positions = sub(arange(before + extent + after), before)
-    if mode == "circular":
-        positions = remainder(positions, extent)
-    elif mode == "replicate":
-        positions = clamp(positions, 0, extent - 1)
-    elif mode == "reflect":
-        positions = rsub(abs(rsub(abs(positions), extent - 1)), extent - 1)
-    else:
+    if mode not in ("circular", "replicate", "reflect"):
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
-    return index_select(x, axis, positions)
+    steps = [-1 if n == axis else 1 for n in range(x.ndim)]
+    here = arange(before + extent + after, device=x.device).reshape(steps)
+    left, right = _sides(x, axis, before, after, mode)
+    found = _among(x, axis, before, after)
+    if after:
+        found = choose(ge(here, before + extent), _among(right, axis, before + extent, 0), found)
+    if before:
+        found = choose(lt(here, before), _among(left, axis, 0, extent + after), found)
+    return found
+
+
+def _sides(x: Tensor, axis: int, before: int, after: int, mode: str) -> tuple[Tensor, Tensor]:
+    """What stands in front of an axis and behind it."""
+    extent = x._shape[axis]
+    if mode == "circular":
+        return x.narrow(axis, extent - before, before), x.narrow(axis, 0, after)
+    if mode == "reflect":
+        left = x.narrow(axis, min(1, extent), before)
+        return left.flip(axis), x.narrow(axis, extent - 1 - after, after).flip(axis)
+    left, right = list(x._shape), list(x._shape)
+    left[axis], right[axis] = before, after
+    return x.narrow(axis, 0, 1).expand(*left), x.narrow(axis, extent - 1, 1).expand(*right)
+
+
+def _among(x: Tensor, axis: int, before: int, after: int) -> Tensor:
+    """An axis with room at both ends."""
+    front, back = [0] * x.ndim, [0] * x.ndim
+    front[axis], back[axis] = before, after
+    return primitives.pad(x, tuple(front), tuple(back), 0)

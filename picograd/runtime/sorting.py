@@ -20,7 +20,7 @@ import numpy as np
 
 from picograd.codegen.sorting import first
 from picograd.codegen.sorting.module import PARTS, module
-from picograd.codegen.sorting.radix import BINS
+from picograd.codegen.sorting.radix import BINS, COUNTER_BYTES
 from picograd.codegen.target import Target
 from picograd.dtypes import DType, int64
 from picograd.runtime import disk
@@ -65,13 +65,27 @@ def order(
         work = n * 1.5 + k * 20.0
         call = Call(_address("first", x.dtype, "sort_first"), rows, work, (n, k, flip, room))
         run([call], buffers, first.scratch_bytes(k, room))
-    elif n < LONG_ROW or rows >= 2 * get_num_threads():
-        work = n * 2.0 * x.dtype.itemsize
-        call = Call(_address("rows", x.dtype, "sort_rows"), rows, work, (n, k, flip))
-        run([call], buffers, 8 * BINS * 4 + 2 * n * _record_bytes(x.dtype))
+        return values, indices
+    least, digits = _keys(x, descending)
+    if n < LONG_ROW or rows >= 2 * get_num_threads():
+        work, numbers = n * (2.0 + 1.5 * digits), (n, k, flip, least, digits)
+        call = Call(_address("rows", x.dtype, "sort_rows"), rows, work, numbers)
+        run([call], buffers, COUNTER_BYTES + 2 * n * _record_bytes(x.dtype))
     else:
-        _by_blocks(x, rows, n, k, flip, buffers)
+        _by_blocks(x, (rows, n, k), (flip, least, digits), buffers)
     return values, indices
+
+
+def _keys(x: Buffer, descending: bool) -> tuple[int, int]:
+    """The least key (wrapped to a signed number), and the digits of keys that count from it:
+    integers are often less apart than their type allows."""
+    if not x.dtype.is_integer:
+        return 0, x.dtype.itemsize
+    low, high = int(x.array.min()), int(x.array.max())
+    sign = 1 << (x.dtype.bits - 1) if x.dtype.is_signed else 0
+    least = ~(high + sign) if descending else low + sign
+    wrapped = (least + (1 << 63)) % (1 << 64) - (1 << 63)
+    return wrapped, max(1, -(-(high - low).bit_length() // 8))
 
 
 def position(x: Buffer, rows: int, n: int, rank: int, meaning: str = "given") -> Buffer:
@@ -89,8 +103,12 @@ def _record_bytes(dtype: DType) -> int:
     return 16 if dtype.bits > 32 else 8
 
 
-def _by_blocks(x: Buffer, rows: int, n: int, k: int, flip: int, buffers: list[int]) -> None:
-    """Long rows, one after another, each by all threads."""
+def _by_blocks(
+    x: Buffer, extents: tuple[int, int, int], keys: tuple[int, int, int], buffers: list[int]
+) -> None:
+    """Long rows, one after another, each by all threads. `extents`: rows, n, k; `keys`: the flip
+    mask, the least key, digits."""
+    (rows, n, k), (flip, least, digits) = extents, keys
     size = max(LONG_ROW // 4, -(-n // MOST_BLOCKS))
     count = -(-n // size)
     records = [HOST.allocate(n * _record_bytes(x.dtype)) for _ in range(2)]
@@ -102,11 +120,10 @@ def _by_blocks(x: Buffer, rows: int, n: int, k: int, flip: int, buffers: list[in
         here = [x.address + row * n * x.dtype.itemsize]
         here.append(buffers[1] and buffers[1] + row * k * x.dtype.itemsize)
         here += [buffers[2] + row * k * 8, counters.address, cells.ctypes.data]
-        calls = [Call(start, count, size * 1.0, (n, size, flip, 0, count))]
-        for shift in range(0, x.dtype.bits, 8):
-            numbers = (n, size, flip, shift, count)
-            extents = (count, 1, count)
+        calls = [Call(start, count, size * 1.0, (n, size, flip, 0, count, least))]
+        for shift in range(0, 8 * digits, 8):
+            numbers, extents = (n, size, flip, shift, count, least), (count, 1, count)
             for address, extent, work in zip(digit, extents, (1.0, 0.0, 2.0), strict=True):
                 calls.append(Call(address, extent, size * work, numbers))
-        calls.append(Call(finish, -(-k // size), size * 2.0, (k, size, flip, 0, count)))
+        calls.append(Call(finish, -(-k // size), size * 2.0, (k, size, flip, 0, count, least)))
         run(calls, here)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -100,6 +102,11 @@ CASES = {
     "unique": (
         lambda t, x: (x.unique(), t.unique(x, return_inverse=True, return_counts=True)),
         INT,
+    ),
+    "unique_nan": (lambda t: t.unique(t.tensor([math.nan, 1, math.nan]), return_inverse=True),),
+    "unique_far": (
+        lambda t, x: t.unique(x, return_inverse=True, return_counts=True),
+        np.array([[1 << 62, -(1 << 63), 7], [7, (1 << 63) - 1, -(1 << 63)]]),
     ),
     "unique_rows": (lambda t, x: t.unique(x, dim=0), np.array([[1, 2], [0, 1], [1, 2]])),
     "unique_consecutive": (

@@ -27,7 +27,7 @@ def _sample(dtype: DType, shape: tuple[int, int], few: bool) -> np.ndarray:
         return rng.integers(0, 2, shape).astype(bool)
     if not dtype.is_float:
         limits = np.iinfo(dtype.numpy)
-        low, high = (0, 5) if few else (limits.min, limits.max)
+        low, high = (limits.max - 5 if few else limits.min), limits.max
         return rng.integers(low, high, shape, dtype=dtype.numpy, endpoint=True)
     x = np.round(rng.standard_normal(shape) * 3) if few else rng.standard_normal(shape) * 1e3
     special = [np.nan, -np.nan, np.inf, -np.inf, 0.0, -0.0]

@@ -2,8 +2,8 @@
 
 In: `Records`. Out: the phases, in the order of their use; `count`, `place` and `move` run once a
 digit. Buffers: x, values, indices, counters, cells. Numbers: n, elements a block, flip, shift of
-the digit, number of blocks. The cells hold the addresses of the records: where they are, where the
-last `move` put them, and both homes.
+the digit, number of blocks, the least key. The cells hold the addresses of the records: where they
+are, where the last `move` put them, and both homes.
 """
 
 from __future__ import annotations
@@ -27,10 +27,13 @@ def start(records: Records) -> str:
     """Make the records."""
     text = Text()
     x, cells, flip = argument(text, 0), argument(text, 4), scalar(text, 2)
-    target = text.load("ptr", cells, str(TARGET), 8)
+    least, target = scalar(text, 5), text.load("ptr", cells, str(TARGET), 8)
     with text.loop("%begin", "%end") as block:
         begin, end = _limits(text, block)
-        text.do(f"call void @fill(ptr {x}, i64 {begin}, i64 {end}, i64 {flip}, ptr {target})")
+        text.do(
+            f"call void @fill(ptr {x}, i64 {begin}, i64 {end}, i64 {flip}, i64 {least}, "
+            f"ptr {target})"
+        )
     return text.function(f"define void @sort_start{PHASE}")
 
 

@@ -5,7 +5,7 @@ In: `Candidates`. Out: their text.
 
 from __future__ import annotations
 
-from picograd.codegen.sorting.radix import BINS, PHASE, argument, row_of, scalar
+from picograd.codegen.sorting.radix import COUNTER_BYTES, DIGIT, PHASE, argument, row_of, scalar
 from picograd.codegen.sorting.select import Candidates
 from picograd.codegen.sorting.text import Text
 
@@ -15,7 +15,7 @@ SPARE = 32  # elements that an array is longer than the room: two of the longest
 
 def scratch_bytes(k: int, room: int) -> int:
     """What the phase needs of a thread's scratch memory."""
-    return 8 * BINS * 4 + 20 * (room + SPARE) + 32 * (k + SPARE)
+    return COUNTER_BYTES + 20 * (room + SPARE) + 32 * (k + SPARE)
 
 
 def first_rows(candidates: Candidates) -> str:
@@ -48,7 +48,9 @@ def first_rows(candidates: Candidates) -> str:
             )
         with text.when(text.value(f"xor i1 {few}, true")):
             text.do(f"call void @packed(ptr {keys}, ptr {positions}, i64 {chosen}, ptr {a})")
-            ordered = text.value(f"call ptr @radix(ptr {a}, ptr {b}, i64 {chosen}, ptr {counters})")
+            digits = -(-records.keys.bits // DIGIT)
+            arguments = f"ptr {a}, ptr {b}, i64 {chosen}, i64 {digits}, ptr {counters}"
+            ordered = text.value(f"call ptr @radix({arguments})")
             text.do(
                 f"call void @write(ptr {row}, ptr {ordered}, i64 0, i64 {k}, ptr {value_row}, "
                 f"ptr {index_row})"
@@ -59,7 +61,7 @@ def first_rows(candidates: Candidates) -> str:
 def _areas(text: Text, room: str) -> tuple[str, str, str, str, str]:
     """Counters, keys, ranks, positions; then the order, or both places of the records."""
     counters = text.load("ptr", "%context", "2", 8)
-    keys = text.at("i8", counters, str(8 * BINS * 4))
+    keys = text.at("i8", counters, str(COUNTER_BYTES))
     ranks = text.at("i64", keys, room)
     positions = text.at("i64", ranks, room)
     return counters, keys, ranks, positions, text.at("i32", positions, room)

@@ -14,6 +14,7 @@ from picograd.codegen.sorting.text import Text
 
 DIGIT = 8
 BINS = 1 << DIGIT
+COUNTER_BYTES = 64 // DIGIT * BINS * 4  # for the longest keys
 PHASE = "(ptr %buffers, ptr %scalars, ptr %context, i64 %begin, i64 %end)"
 
 
@@ -27,26 +28,32 @@ def scalar(text: Text, number: int) -> str:
     return text.load("i64", "%scalars", str(number), 8)
 
 
-def flipped(text: Text, records: Records, flip: str) -> str:
-    """The flip mask in the keys' width."""
+def narrowed(text: Text, records: Records, flip: str) -> str:
+    """A number given as i64 in the keys' width."""
     if records.wide:
         return flip
     return text.value(f"trunc i64 {flip} to {records.keys.element}")
 
 
 def radix(records: Records) -> str:
-    """`ptr radix(a, b, n, counters)`: sorts the records of `a`; they end in `a` or `b`."""
-    passes = -(-records.keys.bits // DIGIT)
+    """`ptr radix(a, b, n, digits, counters)`: sorts the records of `a`, whose keys have so many
+    digits; they end in `a` or `b`."""
     text = Text()
-    text.do(f"call void @llvm.memset.p0.i64(ptr %counters, i8 0, i64 {passes * BINS * 4}, i1 0)")
-    with text.loop("0", "%n") as each:
-        for number in range(passes):
-            digit = records.digit(text, "%a", each.index, str(number * DIGIT), DIGIT)
-            counters = text.at("i32", "%counters", str(number * BINS))
-            counted(text, "i32", counters, digit)
-    with text.loop("0", str(passes), source="ptr %a", target="ptr %b") as each:
-        counters = text.at(f"[{BINS} x i32]", "%counters", each.index)
+    most = -(-records.keys.bits // DIGIT)
+    size = most * BINS * 4
+    text.do(f"call void @llvm.memset.p0.i64(ptr %counters, i8 0, i64 {size}, i1 0)")
+    if most <= 4:  # all digits are counted at once; more counters would push each other out
+        with text.loop("0", "%n") as each:
+            for number in range(most):
+                digit = records.digit(text, "%a", each.index, str(number * DIGIT), DIGIT)
+                counted(text, "i32", text.at("i32", "%counters", str(number * BINS)), digit)
+    with text.loop("0", "%digits", source="ptr %a", target="ptr %b") as each:
         shift = text.value(f"shl i64 {each.index}, {DIGIT.bit_length() - 1}")
+        counters = text.at(f"[{BINS} x i32]", "%counters", each.index)
+        if most > 4:
+            with text.loop("0", "%n") as one:
+                digit = records.digit(text, each["source"], one.index, shift, DIGIT)
+                counted(text, "i32", counters, digit)
         digit = records.digit(text, each["source"], "0", shift, DIGIT)
         same = text.value(f"zext i32 {text.load('i32', counters, digit, 4)} to i64")
         skip = text.value(f"icmp eq i64 {same}, %n")
@@ -64,7 +71,7 @@ def radix(records: Records) -> str:
         for name, other in (("source", "target"), ("target", "source")):
             choice = f"select i1 {skip}, ptr {each[name]}, ptr {each[other]}"
             each.next[name] = text.value(choice)
-    head = "define internal ptr @radix(ptr %a, ptr %b, i64 %n, ptr %counters)"
+    head = "define internal ptr @radix(ptr %a, ptr %b, i64 %n, i64 %digits, ptr %counters)"
     return text.function(head, f"ret ptr {each['source']}")
 
 
@@ -77,14 +84,16 @@ def counted(text: Text, kind: str, counters: str, digit: str) -> str:
 
 
 def fill(records: Records) -> str:
-    """`void fill(x, begin, end, flip, records)`: records of the elements [begin, end)."""
+    """`void fill(x, begin, end, flip, least, records)`: records of the elements [begin, end), whose
+    keys count from the least."""
     text, keys = Text(), records.keys
-    flip = flipped(text, records, "%flip")
+    flip, least = narrowed(text, records, "%flip"), narrowed(text, records, "%least")
     start = "%begin"
     if not records.wide:
         lanes, element = 8, keys.element
         kind, wide = vector(element, lanes), f"<{lanes} x i64>"
         flips = everywhere(text, element, flip, lanes)
+        leasts = everywhere(text, element, least, lanes)
         steps = sequence("i64", list(range(lanes)))
         last = text.value(f"sub i64 %end, {lanes - 1}")
         with text.loop("%begin", last, lanes) as each:
@@ -92,6 +101,7 @@ def fill(records: Records) -> str:
                 f"load {kind}, ptr {text.at(element, '%x', each.index)}, align {keys.bits // 8}"
             )
             key = keys.make(text, raw, flips, lanes)
+            key = text.value(f"sub {kind} {key}, {leasts}")
             word = text.value(f"zext {kind} {key} to {wide}")
             high = text.value(f"shl {wide} {word}, {splat('i64', '32', lanes)}")
             first = everywhere(text, "i64", each.index, lanes)
@@ -102,9 +112,11 @@ def fill(records: Records) -> str:
     with text.loop(start, "%end") as each:
         raw = text.load(keys.element, "%x", each.index, keys.bits // 8)
         key = keys.make(text, raw, flip)
+        key = text.value(f"sub {keys.element} {key}, {least}")
         records.store(text, records.pack(text, key, each.index), "%records", each.index)
     return text.function(
-        "define internal void @fill(ptr %x, i64 %begin, i64 %end, i64 %flip, ptr %records)"
+        "define internal void @fill(ptr %x, i64 %begin, i64 %end, i64 %flip, i64 %least, "
+        "ptr %records)"
     )
 
 
@@ -142,17 +154,19 @@ def row_of(text: Text, kind: str, base: str, row: str, extent: str) -> str:
 
 
 def rows(records: Records) -> str:
-    """The phase that sorts rows. Buffers: x, values, indices. Numbers: n, results a row, flip."""
+    """The phase that sorts rows. Buffers: x, values, indices. Numbers: n, results a row, flip, the
+    least key, digits of the keys."""
     text, element = Text(), records.keys.element
     x, values, indices = (argument(text, n) for n in range(3))
-    n, k, flip = (scalar(text, n) for n in range(3))
+    n, k, flip, least, digits = (scalar(text, n) for n in range(5))
     counters = text.load("ptr", "%context", "2", 8)
-    a = text.at("i8", counters, str(8 * BINS * 4))
+    a = text.at("i8", counters, str(COUNTER_BYTES))
     b = text.at(f"[{records.bytes} x i8]", a, n)
     with text.loop("%begin", "%end") as each:
         row = row_of(text, element, x, each.index, n)
-        text.do(f"call void @fill(ptr {row}, i64 0, i64 {n}, i64 {flip}, ptr {a})")
-        ordered = text.value(f"call ptr @radix(ptr {a}, ptr {b}, i64 {n}, ptr {counters})")
+        text.do(f"call void @fill(ptr {row}, i64 0, i64 {n}, i64 {flip}, i64 {least}, ptr {a})")
+        arguments = f"ptr {a}, ptr {b}, i64 {n}, i64 {digits}, ptr {counters}"
+        ordered = text.value(f"call ptr @radix({arguments})")
         value_row = row_of(text, element, values, each.index, k)
         index_row = row_of(text, "i64", indices, each.index, k)
         text.do(

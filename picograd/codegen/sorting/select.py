@@ -11,7 +11,7 @@ a row stream by: only elements under the bound of the last cut become candidates
 from __future__ import annotations
 
 from picograd.codegen.llvm.types import sequence, splat, vector
-from picograd.codegen.sorting.radix import everywhere, flipped
+from picograd.codegen.sorting.radix import everywhere, narrowed
 from picograd.codegen.sorting.records import Records
 from picograd.codegen.sorting.text import Loop, Text
 
@@ -60,7 +60,7 @@ def gather(candidates: Candidates) -> str:
     """`void gather(x, n, flip, keys, positions)`: every element of a row is a candidate; the keys
     are filled up to whole vectors with the greatest."""
     text, records, lanes = Text(), candidates.records, candidates.lanes
-    flip = flipped(text, records, "%flip")
+    flip = narrowed(text, records, "%flip")
     flips = everywhere(text, records.keys.element, flip, lanes)
     steps = sequence("i32", list(range(lanes)))
     places = f"<{lanes} x i32>"
@@ -164,7 +164,7 @@ def select(candidates: Candidates) -> str:
     """`void select(x, n, k, flip, room, keys, positions)`: the k least elements of a row become the
     candidates, in the order of their positions. The arrays have `room` and two vectors more."""
     text, kind, lanes = Text(), candidates.kind, candidates.lanes
-    flip = flipped(text, candidates.records, "%flip")
+    flip = narrowed(text, candidates.records, "%flip")
     first = text.least("%n", "%room")
     text.do(f"call void @gather(ptr %x, i64 {first}, i64 %flip, ptr %keys, ptr %positions)")
     start = _cut_over(text, candidates, first, "%k", "-1")
