@@ -102,7 +102,8 @@ def unique_consecutive(
     array = values(input)
     rows = array.reshape(-1) if dim is None else np.moveaxis(array, dim, 0)
     starts = np.ones(len(rows), bool)
-    starts[1:] = (rows[1:] != rows[:-1]).any(tuple(range(1, rows.ndim)))
+    changes = rows[1:] != rows[:-1]
+    starts[1:] = changes.any(tuple(range(1, rows.ndim))) if rows.ndim > 1 else changes
     found = rows[starts] if dim is None else np.moveaxis(rows[starts], 0, dim)
     place = _device(input)
     distinct = primitives.cast(from_array(found, place), input.dtype)

@@ -399,12 +399,25 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Tensor | tuple[Tensor, 
     """Where the elements are not zero: a row per element, or a vector per dimension."""
     array = values(input)
     device = input._storage.node.device
+    found = np.flatnonzero(array)
     if as_tuple:
-        found = np.nonzero(array.reshape(array.shape or (1,)))
-        return tuple(from_array(np.ascontiguousarray(one), device) for one in found)
+        return tuple(from_array(one, device) for one in _unravelled(found, array.shape or (1,)))
     if array.ndim:
-        return from_array(np.argwhere(array).astype(np.int64), device)
+        table = np.empty((found.size, array.ndim), np.int64)
+        for column, one in zip(table.T, _unravelled(found, array.shape), strict=True):
+            column[:] = one
+        return from_array(table, device)
     return from_array(np.zeros((int(array != 0), 0), np.int64), device)
+
+
+def _unravelled(places: np.ndarray, shape: tuple[int, ...]) -> list[np.ndarray]:
+    """Places in the flattened array as an index for each axis."""
+    found: list[np.ndarray] = []
+    for extent in reversed(shape[1:]):
+        before = places // max(1, extent)
+        found.append(places - before * extent)
+        places = before
+    return [places, *reversed(found)]
 
 
 @operation()

@@ -52,6 +52,7 @@ def embedding_bag(
         assert offsets is not None
         number = offsets.shape[0] - bool(include_last_offset)
         bags = searchsorted(offsets[:number], arange(input.shape[0]), right=True) - 1
+    even = input.ndim == 2 and input.shape[1] > 0
     flat = input.flatten()
     rows = embedding(flat, weight, None, max_norm, norm_type, scale_grad_by_freq, sparse)
     if per_sample_weights is not None:
@@ -61,6 +62,8 @@ def embedding_bag(
         real = (flat != padding_idx % weight.shape[0]).unsqueeze(1)
         rows = choose(real, rows, -math.inf if mode == "max" else 0.0)
         counted = real.to(rows.dtype)
+    if even:
+        return _even(rows.unflatten(0, input.shape), counted.unflatten(0, input.shape), mode)
     empty = zeros(number, weight.shape[1], dtype=rows.dtype)
     if mode == "sum":
         return empty.index_add(0, bags, rows)
@@ -70,3 +73,13 @@ def embedding_bag(
     places = bags.unsqueeze(1).expand(*rows.shape)
     largest = empty.scatter_reduce(0, places, rows, "amax", include_self=False)
     return choose(members > 0, largest, 0.0)
+
+
+def _even(rows: Tensor, counted: Tensor, mode: str) -> Tensor:
+    """Bags of one length: (bags, length, width), and which of the rows count."""
+    if mode == "sum":
+        return rows.sum(1)
+    members = counted.sum(1)
+    if mode == "mean":
+        return rows.sum(1) / members.clamp(min=1)
+    return choose(members > 0, rows.amax(1), 0.0)

@@ -18,7 +18,9 @@ from typing import TypeVar
 
 import numpy as np
 
+from picograd.dtypes import int32, int64
 from picograd.frontend.autocasting import in_float32
+from picograd.frontend.gathering import along_dim
 from picograd.frontend.interop import tensor
 from picograd.frontend.naming import recorded_as
 from picograd.frontend.tensor import Tensor
@@ -345,13 +347,14 @@ def _inside(place: Tensor, extent: int, padding_mode: str, align_corners: bool) 
 def _at(input: Tensor, places: Sequence[Tensor]) -> Tensor:
     """The elements at whole positions; zero outside."""
     flat, valid = None, None
+    whole = int32 if math.prod(input.shape[2:]) < 1 << 31 else int64
     for place, extent in zip(places, input.shape[2:], strict=True):
         here = (place >= 0) & (place <= extent - 1)
-        index = place.detach().clamp(0, extent - 1).long()
+        index = place.detach().to(whole).clamp(0, extent - 1)  # NaN is some place too
         flat = index if flat is None else flat * extent + index
         valid = here if valid is None else valid & here
     assert flat is not None and valid is not None
     batch, channels = input.shape[:2]
     index = flat.view(batch, 1, -1).expand(batch, channels, -1)
-    found = input.flatten(2).gather(2, index).view(batch, channels, *flat.shape[1:])
+    found = along_dim(input.flatten(2), 2, index).view(batch, channels, *flat.shape[1:])
     return found * valid.unsqueeze(1)
