@@ -285,8 +285,9 @@ class _Lowering:
                 body = self._scan(stage)
             case _:
                 body = self._map(stage)
-                for var in reversed(stage.reduce):  # of SCATTER: in order
-                    body = (loop(var, body),)
+                for var in reversed(stage.reduce):  # of SCATTER: in order, where they can meet
+                    apart = self._is_independent(stage, var)
+                    body = (loop(var, body, independent=apart),)
         for var in reversed(stage.inner):
             body = (loop(var, body, independent=self._is_independent(stage, var)),)
         return body
@@ -336,7 +337,7 @@ class _Lowering:
         return (loop(axis, statements, carried=(carried,)),)
 
     def _is_independent(self, stage: Stage, var: Var) -> bool:
-        """Whether iterations of a domain or inner axis of a stage never meet in memory.
+        """Whether iterations of an axis of a stage (of SCATTER: of any) never meet in memory.
 
         True by definition except for SCATTER, where different values of `var` must store to
         different places whatever the other indices are.

@@ -185,7 +185,7 @@ class Pattern(Enum):
     ROWS = auto()  # elementwise and row reductions
     CONTRACTION = auto()  # stage 0 is a SUM over a product of two factors
     PANELS = auto()  # attention: scores of a block of rows are computed, used and forgotten
-    SERIAL = auto()  # scatter and other order-dependent loops: one thread
+    SERIAL = auto()  # scatters: loops in order, unless their iterations never meet
 
 
 @dataclass(frozen=True, slots=True)

@@ -370,6 +370,26 @@ def scatter(count: int, rows: int, columns: int, combiner: Combiner | None) -> K
     return Kernel("scatter", Pattern.SERIAL, (i,), (stage,), memories)
 
 
+def scatter_in_rows(rows: int, count: int, columns: int, combiner: Combiner | None) -> Kernel:
+    """Each row has its own indices, so rows never meet: as `scatter_add(1, index, x)`."""
+    i, j, k = var("r0", rows), var("r1", count), var("k0", columns)
+    stage = Stage(
+        StageKind.SCATTER,
+        "a2",
+        of(i) * columns + of(k),
+        Access("a0", of(i) * count + of(j), float32),
+        reduce=(i, j),
+        combiner=combiner,
+        binds=(Bind(k, Access("a1", of(i) * count + of(j), int64)),),
+    )
+    memories = (
+        memory("a0", float32, rows * count),
+        memory("a1", int64, rows * count),
+        memory("a2", float32, rows * columns),
+    )
+    return Kernel("scatter_in_rows", Pattern.SERIAL, (), (stage,), memories)
+
+
 def all_kernels() -> list[Kernel]:
     """One of everything, in sizes that meet every tail."""
     return [
@@ -435,6 +455,8 @@ def all_kernels() -> list[Kernel]:
         scatter(20, 6, 20, None),
         scatter(20, 6, 20, SUM),
         scatter(30, 6, 1, SUM),
+        scatter_in_rows(40, 17, 5, SUM),
+        scatter_in_rows(40, 17, 5, None),
     ]
 
 
@@ -444,7 +466,7 @@ def inputs(kernel: Kernel, seed: int) -> tuple[list[np.ndarray], list[int | floa
     arrays = []
     for argument in kernel.arguments:
         values = generator.integers(-4, 5, argument.size)
-        if kernel.name in ("gather", "scatter"):
+        if kernel.name in ("gather", "scatter", "scatter_in_rows"):
             values = np.abs(values)
         array = values.astype(argument.dtype.numpy)
         if argument.dtype.is_float:
