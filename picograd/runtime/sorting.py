@@ -32,6 +32,8 @@ from picograd.runtime.phases import Call, run
 from picograd.runtime.pool import get_num_threads
 
 LONG_ROW = 1 << 16  # from so many elements on, few rows are sorted one by one, by all threads
+# From so many on, rows never share the threads: each keeps its scratch memory for the next phase.
+HUGE_ROW = 1 << 22
 MOST_BLOCKS = 64
 MEANINGS = {"given": first.GIVEN, "median": first.MEDIAN, "nanmedian": first.NAN_MEDIAN}
 
@@ -67,7 +69,7 @@ def order(
         run([call], buffers, first.scratch_bytes(k, room))
         return values, indices
     least, digits = _keys(x, descending)
-    if n < LONG_ROW or rows >= 2 * get_num_threads():
+    if n < LONG_ROW or (n < HUGE_ROW and rows >= 2 * get_num_threads()):
         work, numbers = n * (2.0 + 1.5 * digits), (n, k, flip, least, digits)
         call = Call(_address("rows", x.dtype, "sort_rows"), rows, work, numbers)
         run([call], buffers, COUNTER_BYTES + 2 * n * _record_bytes(x.dtype))
@@ -94,8 +96,11 @@ def position(x: Buffer, rows: int, n: int, rank: int, meaning: str = "given") ->
     indices = empty(int64, rows)
     if rows:
         address = _address("rank", x.dtype, "sort_rank")
-        call = Call(address, rows, n * 3.0, (n, rank, MEANINGS[meaning]))
-        run([call], [x.address, indices.address], first.rank_scratch_bytes(n))
+        numbers, together = (n, rank, MEANINGS[meaning]), 1 if n >= HUGE_ROW else rows
+        for row in range(0, rows, together):
+            here = [x.address + row * n * x.dtype.itemsize, indices.address + row * 8]
+            call = Call(address, together, n * 3.0, numbers)
+            run([call], here, first.rank_scratch_bytes(n))
     return indices
 
 

@@ -79,6 +79,15 @@ def test_long_rows(dtype: DType) -> None:
         pool.set_num_threads(threads)
 
 
+def test_huge_rows_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sorting, "LONG_ROW", 64)
+    monkeypatch.setattr(sorting, "HUGE_ROW", 128)
+    x = _sample(float32, (7, 200), True)
+    _check(x, True, {200, 120})
+    expected = [_expected(row, False)[50] for row in x]
+    assert sorting.position(from_array(x.reshape(-1)), 7, 200, 50).array.tolist() == expected
+
+
 @pytest.mark.parametrize("dtype", SORTED, ids=str)
 def test_position(dtype: DType) -> None:
     for shape in SHAPES:
