@@ -96,7 +96,7 @@ def markdown(found: Sequence[Row], caption: str) -> str:
     text = [caption]
     for family in dict.fromkeys(row.family for row in found):
         text += ["", f"### {family.capitalize()}", ""]
-        heads = ["ms", "% of roof", *(_title(peer) for peer in peers), "kernels", "first call, ms"]
+        heads = ["ms", "% of roof", *(title(peer) for peer in peers), "kernels", "first call, ms"]
         text.append(f"| workload | {' | '.join(heads)} |")
         text.append("|---|" + "---:|" * len(heads))
         cells: dict[str, dict[str, Row]] = {}
@@ -107,7 +107,7 @@ def markdown(found: Sequence[Row], caption: str) -> str:
     return "\n".join(text)
 
 
-def _title(peer: str) -> str:
+def title(peer: str) -> str:
     names = {"numpy": "NumPy", "torch": "PyTorch", "torch out=": "PyTorch, out=", "jax": "JAX"}
     return names.get(peer, {"compile": "torch.compile"}.get(peer, peer))
 

@@ -38,6 +38,7 @@ from workloads import ladder
 from workloads.base import Step, Workload
 
 PAUSE = 0.015  # seconds between runtimes: their workers spin for a while after a job
+CALLS = 3  # before anything is timed
 SHORT = 0.002  # a sample lasts at least this long: shorter steps are repeated
 DEFAULT = "numpy,torch,torch out=,jax,tinygrad"
 
@@ -47,14 +48,14 @@ class Effort:
     """How many rounds a workload gets: as many as fit, within limits."""
 
     seconds: float = 2.5
-    fewest: int = 5
+    fewest: int = 3
     most: int = 25
 
     def rounds(self, one: float) -> int:
         return max(self.fewest, min(self.most, int(self.seconds / one)))
 
 
-QUICK = Effort(0.4, 3, 7)
+QUICK = Effort(0.4, 2, 7)
 
 
 @dataclass
@@ -89,8 +90,11 @@ def _check(
     contest: Contest, workload: Workload, name: str, step: Step, want: list[list[np.ndarray]]
 ) -> None:
     """Compare the first results; call often enough that a program is specialised, then general."""
+    from picograd import engine
+
     worst = 0.0
-    for number in range(3):
+    for number in range(CALLS):
+        engine.statistics.reset()
         start = time.perf_counter()
         result = step()
         seconds = time.perf_counter() - start
@@ -107,15 +111,8 @@ def _check(
         )
         return
     if name == OWN:
-        from picograd import engine
-
-        engine.statistics.reset()
-        step()
         contest.kernels = engine.statistics.kernels_run
-    start = time.perf_counter()
-    step()
-    contest.usual[name] = time.perf_counter() - start
-    contest.steps[name], contest.errors[name] = step, worst
+    contest.steps[name], contest.errors[name], contest.usual[name] = step, worst, seconds
 
 
 def measure(contest: Contest, effort: Effort) -> report.Samples:

@@ -147,5 +147,5 @@ def learners(tiny: bool) -> list[Learner]:
         return [learner("GPT", Shape(11, 8, 2, 2, 8, 2, 4))]
     return [
         learner("char-GPT", Shape(65, 64, 4, 4, 128, 12, 64)),
-        learner("GPT-2 small", Shape(50257, 1024, 12, 12, 768, 4, 64), checked=2),
+        learner("GPT-2 small", Shape(50257, 1024, 12, 12, 768, 2, 64), checked=2),
     ]
