@@ -1,6 +1,6 @@
 """One product of two matrices, from Python's loops to the machine's peak, in one table.
 
-    python benchmarks/matmul_table.py [--size 4096] [--rounds 3]
+    python benchmarks/matmul_table.py [--size 4096] [--rounds 3] [--markdown docs/performance.md]
 
 Python's loops are timed on a few elements of the result and extrapolated (about an hour for 4096);
 NumPy, PyTorch (where installed) and picograd compute the whole. Peers take turns, so that a busy
@@ -20,7 +20,9 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.append(str(Path(__file__).parents[1]))  # a checkout need not be installed
 
+import report
 from run import PAUSE
 
 
@@ -78,19 +80,30 @@ def measure(size: int, rounds: int) -> dict[str, float]:
     return seconds | {name: statistics.median(values) for name, values in samples.items()}
 
 
+def table(size: int, found: dict[str, float]) -> list[str]:
+    """The lines of the table, in Markdown."""
+    slowest = max(found.values())
+    lines = [
+        f"| two matrices of {size} x {size}, float32 | time | GFLOP/s | times as fast |",
+        "|---|---:|---:|---:|",
+    ]
+    for name, seconds in found.items():
+        shown = f"{seconds:,.1f} s" if seconds >= 10 else f"{seconds * 1e3:.1f} ms"
+        rate = 2 * size**3 / seconds / 1e9
+        lines.append(f"| {name} | {shown} | {rate:.3f} | {slowest / seconds:,.0f} |")
+    return lines
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time one matrix product.")
     parser.add_argument("--size", type=int, default=4096)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--markdown", type=Path, help="put the table into this file")
     options = parser.parse_args()
-    table = measure(options.size, options.rounds)
-    slowest = max(table.values())
-    print(f"two matrices of {options.size} x {options.size}, float32")
-    print(f"{'':32}{'time':>14}{'GFLOP/s':>12}{'times as fast':>16}")
-    for name, seconds in table.items():
-        shown = f"{seconds:.1f} s" if seconds >= 10 else f"{seconds * 1e3:.1f} ms"
-        rate = 2 * options.size**3 / seconds / 1e9
-        print(f"{name:32}{shown:>14}{rate:12.3f}{slowest / seconds:16,.0f}")
+    lines = table(options.size, measure(options.size, options.rounds))
+    print("\n".join(lines))
+    if options.markdown:
+        report.write_block(options.markdown, "matmul", "\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ DEFAULT = "numpy,torch,torch out=,jax,tinygrad"
 class Effort:
     """How many rounds a workload gets: as many as fit, within limits."""
 
-    seconds: float = 2.5
+    seconds: float = 2.0
     fewest: int = 3
     most: int = 25
 
