@@ -33,7 +33,7 @@ import numpy as np
 from picograd import env
 from picograd.runtime import fork_join, native
 from picograd.runtime.fork import renew_in_child
-from picograd.runtime.jit import Library, compile_ir
+from picograd.runtime.jit import Library
 
 SPIN_SECONDS = 50e-6
 
@@ -44,8 +44,11 @@ _Run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
 
 @lru_cache(maxsize=1)
 def executor() -> Library:
-    """The native module, compiled when first needed."""
-    return compile_ir(native.module(platform.machine()))
+    """The native module, compiled when first needed, or by an earlier process."""
+    from picograd.runtime import disk
+    from picograd.runtime.host import target
+
+    return disk.compiled(native.module(platform.machine()), target())
 
 
 @lru_cache(maxsize=1)
