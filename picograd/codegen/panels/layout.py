@@ -25,7 +25,7 @@ from picograd.codegen.target import Target
 from picograd.dtypes import DType
 from picograd.schedule.kernel import Kernel
 
-MOST_ROWS = 48  # of a block
+MOST_ROWS = 24  # of a block
 LEAST_PART = 96  # rows that are worth packing all columns for
 LEAST_TASKS = 8  # where results for the columns are summed up: more tasks need more memory
 Action = Scores | Sweep | Result
