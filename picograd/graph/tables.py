@@ -50,6 +50,23 @@ def is_static(gather: Node) -> bool:
     )
 
 
+def gathered(gather: Node, indices: Sequence[Index]) -> tuple[Index, ...]:
+    """Which element of its source a static GATHER (see `is_static`) reads."""
+    attr = gather.attr
+    assert isinstance(attr, GatherAttr)
+    source, tables = gather.srcs[0], gather.srcs[1:]
+    rank = len(tables[0].shape)
+    chosen, rest = dict(zip(attr.axes, tables, strict=True)), iter(indices[rank:])
+    found: list[Index] = []
+    for axis, extent in enumerate(source.shape):
+        table = chosen.get(axis)
+        index = next(rest) if table is None else table_index(table, indices[:rank], extent)
+        if index is None:
+            raise ValueError("the gather depends on data")
+        found.append(index)
+    return tuple(found)
+
+
 def _index(node: Node, indices: tuple[Index, ...], depth: int) -> Index | None:
     """An integer node's element; every step stays inside its dtype, so nothing wraps around."""
     if depth == 0 or not node.dtype.is_integer:

@@ -13,12 +13,14 @@ repeats. Both are counted in one unit, about the time of one float addition on o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from picograd.graph.index import Param, Var, of
+from picograd.graph.movement import source_index
 from picograd.graph.node import Node
 from picograd.graph.ops import ELEMENTWISE, Combiner, Op, ReduceAttr
-from picograd.graph.tables import is_static
+from picograd.graph.tables import gathered, is_static
 from picograd.schedule.express import MOVES
 from picograd.schedule.kernel import Decision
 
@@ -100,12 +102,52 @@ def _distinct(node: Node) -> int:
     return least
 
 
+def _under_windows(contraction: Node) -> Iterator[int]:
+    """Ids of the computed nodes of which a contraction's factors are windows: stored, each element
+    is computed and padded once, not once for each place in a window. Not where the factors share
+    all axes that the sum leaves (depthwise): there is too little to do with each element."""
+    product, attr = contraction.srcs[0], contraction.attr
+    assert isinstance(attr, ReduceAttr)
+    factors = [_source(factor) for factor in product.srcs]
+    kept = [{axis for axis in found.axes if axis not in attr.axes} for found in factors]
+    if kept[0] <= kept[1] or kept[1] <= kept[0]:
+        return
+    for found in factors:
+        if found.windows and found.node.op not in FREE and found.node.op is not Op.BUFFER:
+            yield id(found.node)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What index maps show of a node: the axes above on which its element depends."""
+
+    node: Node
+    axes: frozenset[int]
+    windows: bool
+
+
+def _source(node: Node) -> _Source:
+    """Go down from a factor through index maps."""
+    axes = [Var(f"i{axis}", 0, extent - 1) for axis, extent in enumerate(node.shape)]
+    indices, windows = tuple(of(axis) for axis in axes), False
+    while moves(node):
+        if node.op is Op.GATHER:
+            windows = True
+            indices = gathered(node, indices)
+        else:
+            indices, _ = source_index(node, indices)
+        node = node.srcs[0]
+    used = frozenset[Var | Param]().union(*(index.atoms() for index in indices))
+    return _Source(node, frozenset(n for n, axis in enumerate(axes) if axis in used), windows)
+
+
 def decide(order: Sequence[Node], demands: Demands) -> Choice:
     """Choose the stored nodes among `order` (sources first)."""
     choice = Choice()
     costs = _costs(order, demands)
     weights, long = _weights(order, demands)
     contractions = {id(node) for node in order if is_contraction(node)}
+    windowed = {key for node in order if id(node) in contractions for key in _under_windows(node)}
     free = _epilogues(order)
     running = _running_sums(order)
     uses: dict[int, dict[tuple[int, int], int]] = {}
@@ -124,6 +166,8 @@ def decide(order: Sequence[Node], demands: Demands) -> Choice:
             and any(root in contractions for root, _ in wanted)
         ):
             reason = "a contraction reads it many times"
+        if not reason and key in windowed:
+            reason = "a contraction reads its windows in place"
         if not reason and key in free and len({root for root, _ in wanted}) > 1:
             reason = "instead of the reduction that it completes"
         if not reason and key in running:

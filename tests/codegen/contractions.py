@@ -258,6 +258,39 @@ def convolution(batch: int, inputs: int, outputs: int, size: int, window: int) -
     return make.case({target: np.einsum("bchwij,ocij->bohw", windows, weights)})
 
 
+def windows(
+    equation: str, extents: dict[str, int], stride: int = 1, dilation: int = 1, bias: bool = False
+) -> Case:
+    """Windows of an image (b, c; places h, w; inside i, j) by another factor: `ocij->bohw` is a
+    convolution, `bohw->ocij` its gradient. With bias (of the channels o) the result is relu'd."""
+    other, output = equation.split("->")
+    make = Maker(f"bchwij,{other}->{output}", extents)
+    rows = (extents["h"] - 1) * stride + (extents["i"] - 1) * dilation + 1
+    columns = (extents["w"] - 1) * stride + (extents["j"] - 1) * dilation + 1
+    shape = (extents["b"], extents["c"], rows, columns)
+    images = make.rng.integers(-4, 5, shape)
+    image = make.argument(float32, images)
+    b, c, h, w, i, j = (of(make.var(letter)) for letter in "bchwij")
+    place = linearize((b, c, h * stride + i * dilation, w * stride + j * dilation), shape)
+    factor, values = make.input(other)
+    target = make.result(output, float32)
+    reach = [(extents[letter] - 1) * dilation + 1 for letter in "ij"]
+    seen = np.lib.stride_tricks.sliding_window_view(images, reach, (2, 3))
+    seen = seen[:, :, ::stride, ::stride, ::dilation, ::dilation]
+    result = np.einsum(make.equation, seen, values)
+    window = Access(image, place, float32)
+    if not bias:
+        make.sum(window, factor, target, make.at(output))
+        return make.case({target: result})
+    added, numbers = make.input("o")
+    make.memories.append(Memory("t0", float32, 1, Space.LOCAL))
+    make.sum(window, factor, "t0", Index())
+    total = Compute(Op.ADD, (Access("t0", Index(), float32), added), float32)
+    make.map(target, make.at(output), relu(total))
+    along = [extents["o"] if letter == "o" else 1 for letter in output]
+    return make.case({target: np.maximum(result + numbers.reshape(along), 0)})
+
+
 def size(case: Case) -> int:
     """Multiply-adds of a case."""
     stage = case.kernel.stages[0]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from picograd.codegen import loops
-from picograd.codegen.contraction import tiles
+from picograd.codegen.contraction import axes, tiles
 from picograd.codegen.contraction.lower import lower_contraction
 from picograd.codegen.dependence import roots, walk
 from picograd.codegen.evaluate import evaluate
@@ -97,6 +97,25 @@ def test_factors_are_computed_while_packing(dtype: DType) -> None:
 
 def test_convolution_reads_windows_through_a_mask() -> None:
     check(contractions.convolution(2, 3, 5, 6, 3), AVX2)
+
+
+WINDOWS = [
+    ("ocij->bohw", {}),
+    ("ocij->bohw", {"stride": 2, "bias": True}),
+    ("ocij->bohw", {"dilation": 2}),
+    ("bohw->ocij", {}),
+    ("bohw->ocij", {"stride": 2}),
+]
+
+
+@pytest.mark.parametrize(("equation", "options"), WINDOWS)
+def test_windows_are_read_in_place(equation: str, options) -> None:
+    extents = {"b": 2, "c": 3, "h": 5, "w": 7, "o": 10, "i": 2, "j": 3}
+    for target in (AVX512, AVX2):
+        case = contractions.windows(equation, extents, **options)
+        check(case, target)
+        found = axes.analyse(case.kernel, target)
+        assert found is not None and found.across and found.rows.axes[-1].name in "jw"
 
 
 @pytest.mark.parametrize("target", ["avx512", "scalar"])

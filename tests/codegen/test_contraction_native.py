@@ -90,6 +90,22 @@ def test_convolution() -> None:
     check(contractions.convolution(2, 3, 17, 12, 3), AVX512)
 
 
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(
+    ("equation", "sizes"),
+    [
+        ("ocij->bohw", {"h": 11, "o": 70, "c": 5}),
+        ("ocij->bohw", {"b": 2, "o": 40, "c": 500}),  # several depth blocks
+        ("bohw->ocij", {"h": 11, "o": 70, "c": 5}),
+        ("ocij->bohw", {"b": 1, "h": 40, "w": 41, "o": 16}),
+    ],
+)
+def test_windows(target: str, equation: str, sizes: dict[str, int]) -> None:
+    extents = {"b": 7, "c": 3, "h": 9, "w": 13, "o": 33, "i": 3, "j": 3} | sizes
+    case = contractions.windows(equation, extents, stride=2, bias=equation.startswith("o"))
+    check(case, TARGETS[target], 3)
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_random_shapes(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import prod
 
 from picograd.codegen.contraction.expressions import (
     Change,
@@ -26,68 +25,16 @@ from picograd.codegen.contraction.expressions import (
     rewrite_mask,
     variables,
 )
+from picograd.codegen.contraction.groups import Group, Groups, Values
+from picograd.codegen.contraction.orientation import LEAST_LANES, groups_across, runs_across
 from picograd.codegen.target import Target
 from picograd.dtypes import DType
-from picograd.graph.index import Index, Param, Var, constant, delinearize, of
+from picograd.graph.index import Index, Var
 from picograd.graph.ops import Combiner, Op
 from picograd.schedule.kernel import Access, Compute, Expr, Kernel, Space, Stage, StageKind
 
-Values = dict[Var | Param, Index]
-
 # Columns may be padded by this factor where that makes every access along them contiguous.
 PADDING = 1.34
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Several axes looped over as one, in row-major order; `var` counts their positions.
-
-    An index in which the axes do not join into one stride uses `top` for the outermost axis, so
-    that positions past the last one (in a masked vector) stay within its extent.
-    """
-
-    var: Var
-    top: Var
-    axes: tuple[Var, ...]
-
-    @staticmethod
-    def of_axes(name: str, axes: tuple[Var, ...]) -> Group:
-        extent = prod(axis.high + 1 for axis in axes)
-        top = axes[0].high if axes else 0
-        return Group(Var(name, 0, extent - 1), Var(f"{name}.top", 0, top), axes)
-
-    @property
-    def extent(self) -> int:
-        return self.var.high + 1
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(axis.high + 1 for axis in self.axes)
-
-    def joined(self) -> Values:
-        """Each axis as a function of `var`."""
-        position = of(self.var) if self.extent > 1 else constant(0)
-        return dict(zip(self.axes, delinearize(position, self.shape), strict=True))
-
-    def split(self) -> Values:
-        """Each axis as a function of `var` and `top`."""
-        values = self.joined()
-        if len(self.axes) > 1:
-            values[self.axes[0]] = of(self.top)
-        return values
-
-    def at(self, position: Index) -> Values:
-        """The values of `var` and `top` at a position (which may lie past the last one)."""
-        inner = prod(self.shape[1:])
-        return {self.var: position, self.top: position // inner % (self.top.high + 1)}
-
-    def strided(self, index: Index) -> bool:
-        """Whether the index moves by a fixed step along the group."""
-        return index.is_affine_in(self.var) and self.top not in index.atoms()
-
-    def step(self, index: Index) -> int | None:
-        """That step, or None."""
-        return index.coefficient(self.var) if self.strided(index) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +43,18 @@ class Contraction:
 
     The sum, rounded to `dtype`, goes to `store` of the argument `memory` (None when it stays in
     the kernel). `epilogue` holds the elementwise stages that follow; they read it as `names`.
+
+    Over `shared` neighbouring elements of the batch the right factor is the same. `turns` are
+    outer axes of the depth. `across` says that results lie along the rows in memory.
     """
 
     batch: Group
     rows: Group
     columns: Group
+    turns: Group
     depth: Group
+    shared: int
+    across: bool
     left: Expr
     right: Expr
     accumulator: DType
@@ -140,7 +93,13 @@ def analyse(kernel: Kernel, target: Target) -> Contraction | None:
     left, right = (_cast(factor, accumulator) for factor in product.args)
     if _unit_axis(kernel) in variables(left) - variables(right):
         left, right = right, left
-    groups = _groups(kernel, left, right, target.lanes(accumulator))
+    lanes = target.lanes(accumulator)
+    across = lanes >= LEAST_LANES and runs_across(kernel, left, right)
+    if across:
+        left, right = right, left
+        groups, shared = groups_across(kernel, left, right)
+    else:
+        groups, shared = _groups(kernel, left, right, lanes), 1
     change = _change(groups)
     memory = first.target if sums.space is Space.ARGUMENT else None
     names, store, following = (first.target,), first.store, kernel.stages[1:]
@@ -156,6 +115,8 @@ def analyse(kernel: Kernel, target: Target) -> Contraction | None:
         memory, names, store, following = copy.target, (*names, copy.target), copy.store, rest
     found = Contraction(
         *groups,
+        shared,
+        across,
         rewrite(left, change),
         rewrite(right, change),
         accumulator,
@@ -232,9 +193,7 @@ def _unit_axis(kernel: Kernel) -> Var | None:
     return kernel.domain[-1] if kernel.domain else None
 
 
-def _groups(
-    kernel: Kernel, left: Expr, right: Expr, lanes: int
-) -> tuple[Group, Group, Group, Group]:
+def _groups(kernel: Kernel, left: Expr, right: Expr, lanes: int) -> Groups:
     in_left, in_right = variables(left), variables(right)
     found: dict[str, list[Var]] = {"batch": [], "rows": [], "columns": []}
     for axis in kernel.domain:
@@ -246,6 +205,7 @@ def _groups(
         Group.of_axes("b", tuple(batch)),
         Group.of_axes("m", tuple(found["rows"])),
         Group.of_axes("n", tuple(columns)),
+        Group.of_axes("t", ()),
         Group.of_axes("k", kernel.stages[0].reduce),
     )
 

@@ -30,7 +30,7 @@ def candidates(kernel: Kernel, target: Target) -> list[Tiles]:
     if found is None or not worthwhile(found, kernel.pattern, target):
         return []
     first = choose_tiles(found, target)
-    if first.along:
+    if first.along or found.across:
         return []
     rows, columns = found.rows.extent, found.columns.extent
     steps = ceil_div(found.depth.extent, 2) if first.pairs else found.depth.extent

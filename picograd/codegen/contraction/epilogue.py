@@ -13,6 +13,7 @@ from picograd.codegen import loops
 from picograd.codegen.contraction.axes import Contraction
 from picograd.codegen.contraction.expressions import accesses
 from picograd.codegen.contraction.frame import Frame, lane_index
+from picograd.codegen.contraction.groups import Values
 from picograd.codegen.contraction.packing import each
 from picograd.codegen.contraction.places import Destination, Tile
 from picograd.codegen.contraction.tiles import round_up
@@ -84,13 +85,33 @@ def _stages(
     edge = tile.edge(frame, column)
     position = sums.position(frame, tile, row, column)
     load = loops.Load(sums.memory, position, lanes, sums.mask(frame, tile, column))
+    body, total = rounded(frame, load)
+    values = frame.at(row=tile.row + row, column=tile.column + column)
+    return (
+        *body,
+        *apply_stages(frame, kernel, total, values, edge, sums.memory.name == found.memory),
+    )
+
+
+def rounded(frame: Frame, load: Value) -> tuple[list[Statement], loops.Ref]:
+    """Name a vector of sums, in the dtype that the stages read."""
+    found, lanes = frame.contraction, load.lanes
     body: list[Statement] = [loops.Let("sum", load)]
     total: Value = cast(loops.Ref("sum", found.accumulator, lanes), found.dtype)
     if not isinstance(total, loops.Ref):
         body.append(loops.Let("rounded", total))
         total = loops.Ref("rounded", found.dtype, lanes)
-    values = frame.at(row=tile.row + row, column=tile.column + column)
-    if found.memory is not None and sums.memory.name != found.memory:
+    return body, total
+
+
+def apply_stages(
+    frame: Frame, kernel: Kernel, total: loops.Ref, values: Values, edge: Mask, stored: bool
+) -> tuple[Statement, ...]:
+    """The stages that follow the sum, in the lanes of a vector of rounded sums; `stored` tells
+    that the sum is already where it belongs."""
+    found, lanes = frame.contraction, total.lanes
+    body: list[Statement] = []
+    if found.memory is not None and not stored:
         memory = frame.memories[found.memory]
         body.append(loops.Store(memory, found.store.substitute(values), total, edge))
     # The stages read the sum in one lane: `evaluate` widens references too.

@@ -12,8 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from picograd.codegen import loops
-from picograd.codegen.contraction.axes import Contraction, Values
+from picograd.codegen.contraction.axes import Contraction
 from picograd.codegen.contraction.expressions import rewrite
+from picograd.codegen.contraction.groups import Values
 from picograd.codegen.contraction.lanes import widen
 from picograd.codegen.contraction.tiles import Tiles, round_up
 from picograd.codegen.expressions import Body, Names
@@ -38,8 +39,9 @@ def lane_index(lanes: int) -> Index:
 class Frame:
     """The loop nest under construction.
 
-    `batch` is the current batch element; `block` the depth block's number, `begin` and `length`
-    its first k and its extent; `locals` the values of earlier stages at the current point.
+    `batch` is the current batch element; `block` the depth block's number, `turn` its place along
+    the outer axes of the depth, `begin` and `length` its first k and its extent; `locals` the
+    values of earlier stages at the current point.
     """
 
     kernel: Kernel
@@ -48,6 +50,7 @@ class Frame:
     target: Target
     batch: Index = ZERO
     block: Index = ZERO
+    turn: Index = ZERO
     begin: Index = ZERO
     length: Index = ZERO
     names: Names = field(default_factory=Names)
@@ -82,7 +85,7 @@ class Frame:
     ) -> Values:
         """Values of the groups' variables at a point of the current batch element."""
         found = self.contraction
-        values: Values = found.batch.at(self.batch)
+        values: Values = found.batch.at(self.batch) | found.turns.at(self.turn)
         if row is not None:
             values |= found.rows.at(row)
         if column is not None:

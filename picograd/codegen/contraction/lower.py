@@ -39,6 +39,7 @@ from dataclasses import replace
 
 from picograd.codegen import loops
 from picograd.codegen.contraction import axes, dots, packing, pairs
+from picograd.codegen.contraction.across import destination_across, finish_across, strip_of
 from picograd.codegen.contraction.axes import Contraction
 from picograd.codegen.contraction.epilogue import destination, finish
 from picograd.codegen.contraction.frame import Frame
@@ -54,6 +55,7 @@ from picograd.codegen.contraction.packing import (
 )
 from picograd.codegen.contraction.places import Destination, Tile
 from picograd.codegen.contraction.tiles import Tiles, ceil_div, choose, tile_work
+from picograd.codegen.contraction.tiles_across import choose_across
 from picograd.codegen.loops import Statement
 from picograd.codegen.target import Target
 from picograd.dtypes import int64
@@ -83,6 +85,8 @@ def lower_contraction(
 
 def choose_tiles(found: Contraction, target: Target) -> Tiles:
     """The sizes of its loops, by the model of the machine."""
+    if found.across:
+        return choose_across(found, target)
     if dots.suits(found, target):
         return dots.choose(found, target)
     if pairs.suits(found, target):
@@ -151,19 +155,23 @@ class _Nest:
         self.steps = ceil_div(found.depth.extent, 2) if tiles.pairs else found.depth.extent
         self.right: Operand = self.packing.right_operand(self.frame)
         self.left: Operand = self.packing.left_operand(self.frame)
-        self.sums: Destination = destination(self.frame)
+        self.sums: Destination = (destination_across if found.across else destination)(self.frame)
+        self.members = ZERO  # the part of the batch elements that share the right factor
 
     def function(self) -> loops.Function:
         """One phase whose iterations are parts of batch x rows x columns."""
         found, tiles, frame = self.found, self.tiles, self.frame
-        tasks = found.batch.extent * tiles.row_parts * tiles.column_parts
+        inner = tiles.row_parts * tiles.column_parts
+        batch = found.batch.extent // found.shared
+        tasks = batch * tiles.shared_parts * inner
         var = Var("task", 0, tasks - 1)
         task = of(var) if tasks > 1 else ZERO
-        frame.batch = task // (tiles.row_parts * tiles.column_parts)
+        frame.batch = task // (tiles.shared_parts * inner) * found.shared
+        self.members = task // inner % tiles.shared_parts
         row_part = task // tiles.column_parts % tiles.row_parts
         body = self._depth_blocks(row_part, task % tiles.column_parts)
         work = tiles.row_tiles * tiles.column_tiles * found.batch.extent / tasks
-        work *= tile_work(tiles.height, tiles.vectors, self.steps)
+        work *= tile_work(tiles.height, tiles.vectors, self.steps * tiles.turns)
         phase = loops.Phase(var if tasks > 1 else None, constant(tasks), body, work)
         memories = tuple(frame.memories.values())
         return loops.Function(
@@ -179,10 +187,14 @@ class _Nest:
         tiles, frame = self.tiles, self.frame
         count, extent = tiles.depth_blocks, self.steps
         var = Var("block", 0, count - 1)
-        block = of(var) if count > 1 else ZERO
-        frame.block, frame.begin = block, block * extent // count
-        length = (block + 1) * extent // count - frame.begin
-        named, frame.length = frame.name_index("length", length, extent // count, tiles.depth)
+        frame.block = of(var) if count > 1 else ZERO
+        each_turn = count // tiles.turns
+        frame.turn, block = frame.block // each_turn, frame.block % each_turn
+        frame.begin = block * extent // each_turn
+        length = (block + 1) * extent // each_turn - frame.begin
+        named, frame.length = frame.name_index("length", length, extent // each_turn, tiles.depth)
+        if self.left.offsets is not None:
+            named += self.left.offsets.fill(frame)
         body = named + self._columns(row_part, column_part)
         return body if count == 1 else (loops.For(var, ZERO, constant(count), body),)
 
@@ -197,12 +209,18 @@ class _Nest:
             body = self._pack_right(Var("jp", 0, tiles.column_tiles - 1), first, end)
         var = Var("rows", 0, blocks - 1)
         block = row_part * blocks + (of(var) if blocks > 1 else ZERO)
+        shared, parts = self.found.shared, tiles.shared_parts
+        member, batch = Var("member", 0, shared - 1), self.frame.batch
+        if shared > 1:
+            self.frame.batch = batch + of(member)
         inner = self._row_block(block, first, end)
-        return (
-            (*body, *inner)
-            if blocks == 1
-            else (*body, loops.For(var, ZERO, constant(blocks), inner))
-        )
+        if blocks > 1:
+            inner = (loops.For(var, ZERO, constant(blocks), inner),)
+        if shared > 1:
+            begin, last = (part * shared // parts for part in (self.members, self.members + 1))
+            inner = (loops.For(member, begin, last, inner),)
+        self.frame.batch = batch
+        return (*body, *inner)
 
     def _row_block(
         self, block: Index, first_column: Index, end_column: Index
@@ -227,16 +245,29 @@ class _Nest:
         named, left_panel = self._local("panel", row_tile, first, tiles.block_rows)
         column = of(column_tile) * tiles.width
         place = Tile(of(row_tile), row, column, skipped, left_panel, right_panel)
-        sum_products = dots.accumulate if tiles.along else accumulate
-        inner = (
-            *statements,
-            *(named if self.left.index is None else ()),
-            *sum_products(frame, self.left, self.right, place, self.sums),
-            *finish(frame, self.kernel, place, self.sums),
-        )
-        rows = loops.For(row_tile, first, end, inner)
+        inner = (*statements, *(named if self.left.index is None else ()))
         before = before if self.right.index is None else ()
-        return (*body, loops.For(column_tile, first_column, end_column, (*before, rows)))
+        if self.found.across:
+            block_named, strip = strip_of(frame, first, end)
+            local_named, local = strip.local(frame, row)
+            place = replace(place, local=local)
+            inner = (
+                *inner,
+                *local_named,
+                *accumulate(frame, self.left, self.right, place, self.sums),
+            )
+            after = finish_across(frame, self.kernel, strip, column, self.sums)
+            rows = (loops.For(row_tile, first, end, inner), *after)
+            body = (*body, *block_named)
+        else:
+            sum_products = dots.accumulate if tiles.along else accumulate
+            inner = (
+                *inner,
+                *sum_products(frame, self.left, self.right, place, self.sums),
+                *finish(frame, self.kernel, place, self.sums),
+            )
+            rows = (loops.For(row_tile, first, end, inner),)
+        return (*body, loops.For(column_tile, first_column, end_column, (*before, *rows)))
 
     def _pack_right(self, tile: Var, first: Index, end: Index) -> tuple[Statement, ...]:
         """Fill the panels of column tiles."""

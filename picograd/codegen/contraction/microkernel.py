@@ -70,11 +70,15 @@ def _factors(
             index = right.index.substitute(frame.at(column=tile.column + column, depth=depth))
             load = loops.Load(right.memory, index, lanes, tile.edge(frame, column))
         body.append(loops.Let(f"y{v}", load))
+    offset = ZERO
+    if left.offsets is not None:
+        named, offset = left.offsets.at(frame, k)
+        body += named
     for r in range(tiles.height):
         if left.index is None:
             index = left.position(tile.left_panel, constant(r), k)
         else:
-            index = left.index.substitute(frame.at(row=tile.row + r, depth=depth))
+            index = left.index.substitute(frame.at(row=tile.row + r, depth=depth)) + offset
         body.append(loops.Let(f"x{r}", _broadcast(loops.Load(left.memory, index), lanes)))
     return tuple(body)
 

@@ -21,9 +21,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from picograd.codegen import loops
-from picograd.codegen.contraction.axes import Contraction, Group, Values
+from picograd.codegen.contraction.axes import Contraction
 from picograd.codegen.contraction.expressions import accesses, walk
 from picograd.codegen.contraction.frame import Frame, inside, lane_index
+from picograd.codegen.contraction.groups import Group, Values
+from picograd.codegen.contraction.offsets import Offsets, separate, table
 from picograd.codegen.contraction.tiles import LINE, Tiles, ceil_div, round_up
 from picograd.codegen.contraction.transpose import transpose
 from picograd.codegen.loops import Home, Statement
@@ -51,7 +53,7 @@ class Operand:
 
     Packed: element (line, k) of panel p, where a line is a row or a column of the tile, is at
     `p * panel_step + line * line_step + k * depth_step`. In place: at `index`, a function of the
-    groups' variables.
+    groups' variables; what depends on k is added from the table `offsets`, if there is one.
     """
 
     memory: loops.Memory
@@ -59,6 +61,7 @@ class Operand:
     panel_step: int = 0
     line_step: int = 0
     depth_step: int = 0
+    offsets: Offsets | None = None
 
     def position(self, panel: Index, line: Index, depth: Index) -> Index:
         """An element of a packed panel."""
@@ -107,6 +110,8 @@ def streams(found: Contraction, target: Target) -> bool:
     """Whether the right factor is so large, and the rows are so few, that reading it is what
     takes the time."""
     columns, depth = found.columns.extent, found.depth.extent
+    if found.across:
+        return False
     large = columns * depth * found.accumulator.itemsize > target.l2 // 2
     return large and found.rows.extent <= FEW_ROWS and not packs_right(found, target)
 
@@ -145,6 +150,10 @@ def left_operand(frame: Frame) -> Operand:
     if near and not packs_left(found):
         assert isinstance(found.left, Access)
         return Operand(frame.memories[found.left.buffer], found.left.index)
+    parts = separate(found, frame.memories) if found.across or steps is None else None
+    if parts is not None:
+        assert isinstance(found.left, Access)
+        return Operand(frame.memories[found.left.buffer], parts[0], offsets=table(frame, parts[1]))
     if unit(found.left, found.rows) > unit(found.left, found.depth):
         line, depth = 1, panel_width(tiles.height, tiles.lanes)[1]
         panel = tiles.depth * depth + tiles.lanes  # panels begin at different places in a cache

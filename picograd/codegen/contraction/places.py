@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from picograd.codegen import loops
 from picograd.codegen.contraction.frame import Frame, inside
-from picograd.graph.index import Index
+from picograd.graph.index import ZERO, Index
 from picograd.graph.mask import Mask
 
 
@@ -18,7 +18,7 @@ from picograd.graph.mask import Mask
 class Destination:
     """Where a tile's sums go: to `index`, a function of the groups' variables, of a memory that
     holds all sums (an argument or the workspace) and keeps partial ones between depth blocks; or,
-    without an index, to one tile in scratch."""
+    without an index, to one tile (or a strip of them) in scratch."""
 
     memory: loops.Memory
     index: Index | None
@@ -26,7 +26,7 @@ class Destination:
     def position(self, frame: Frame, tile: Tile, row: Index, column: Index) -> Index:
         """Where the sum of a row and column of the tile is."""
         if self.index is None:
-            return row * frame.tiles.width + column
+            return (tile.local + row) * frame.tiles.width + column
         return self.index.substitute(frame.at(row=tile.row + row, column=tile.column + column))
 
     def mask(self, frame: Frame, tile: Tile, column: Index) -> Mask:
@@ -37,7 +37,8 @@ class Destination:
 @dataclass(frozen=True, slots=True)
 class Tile:
     """The current tile: its number among the row tiles, its first row and column, the rows at its
-    start that belong to the tile before it, and the numbers of its panels among the packed ones."""
+    start that belong to the tile before it, the numbers of its panels among the packed ones, and
+    its first row in a strip of tiles."""
 
     number: Index
     row: Index
@@ -45,6 +46,7 @@ class Tile:
     skipped: Index
     left_panel: Index
     right_panel: Index
+    local: Index = ZERO
 
     def edge(self, frame: Frame, column: Index) -> Mask:
         """Where a column of the tile exists."""

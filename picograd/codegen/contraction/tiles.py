@@ -35,6 +35,9 @@ class Tiles:
     streamed                   the right factor is read once, in place, from main memory
     along                      lanes along k of a tile of dot products (see `dots`), else 0
     pairs                      whether a step of k (also in `depth`) is a pair (see `pairs`)
+    turns                      how often the depth blocks go over their axes: once for each
+                               position of the depth's outer axes
+    shared_parts               parts of the batch elements that share a right factor, for threads
     """
 
     lanes: int
@@ -50,6 +53,8 @@ class Tiles:
     streamed: bool = False
     along: int = 0
     pairs: bool = False
+    turns: int = 1
+    shared_parts: int = 1
 
     @property
     def width(self) -> int:
@@ -100,7 +105,7 @@ def choose(
     streams: bool = False,
 ) -> Tiles:
     """The tiles of a contraction of these extents."""
-    lanes = _lanes(columns, target.lanes(dtype))
+    lanes = narrow_lanes(columns, target.lanes(dtype))
     if streams:
         return _streamed(batch, rows, columns, depth, lanes, dtype.itemsize, target)
     vectors, height = register_tile(rows, ceil_div(columns, lanes), target.registers)
@@ -170,7 +175,7 @@ def _streamed(
     )
 
 
-def _lanes(columns: int, lanes: int) -> int:
+def narrow_lanes(columns: int, lanes: int) -> int:
     """The vector width: narrower when there are few columns."""
     while lanes > 1 and lanes // 2 >= columns:
         lanes //= 2
