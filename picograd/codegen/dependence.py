@@ -273,8 +273,11 @@ def _access(memory: Memory, index: Index, var: Var | None, lanes: int, masked: b
     step = stride(index, var)
     if step is None:
         return 4.0 * lanes
-    if step != 1:
-        return 1.2 * lanes
     size = memory.size * memory.dtype.itemsize
     far = 1.0 if memory.home is not Home.ARGUMENT or size < NEAR else 2.0 if size < FAR else 6.0
-    return far * max(1, lanes * memory.dtype.itemsize // 64) + 0.5 * masked
+    lines = max(1, min(lanes, lanes * memory.dtype.itemsize * abs(step) // 64))
+    if step == 2:  # two vectors and a shuffle
+        return far * lines + 1.0 + 2.0 * masked
+    if step != 1:
+        return max(1.2 * lanes, far * lines)
+    return far * lines + 0.5 * masked

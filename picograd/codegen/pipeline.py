@@ -17,6 +17,7 @@ from picograd.codegen.lower import lower
 from picograd.codegen.panels.lower import lower_panels
 from picograd.codegen.passes.choose_axes import choose_axes
 from picograd.codegen.passes.fetch_rows import fetch_rows
+from picograd.codegen.passes.flatten import flatten
 from picograd.codegen.passes.parallelise import parallelise
 from picograd.codegen.passes.split_reduction import split_reduction
 from picograd.codegen.passes.stream_stores import stream_stores
@@ -42,6 +43,7 @@ PASSES: tuple[tuple[str, Pass], ...] = (
     ("vectorise", vectorise),
     ("transpose_blocks", transpose_blocks),
     ("unroll", unroll),
+    ("flatten", flatten),
     ("parallelise", parallelise),
     ("stream_stores", stream_stores),
     ("fetch_rows", fetch_rows),

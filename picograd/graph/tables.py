@@ -37,17 +37,24 @@ def table_index(table: Node, indices: Sequence[Index], extent: int) -> Index | N
     return found if low >= 0 and high < extent else None
 
 
+def table_bounds(table: Node) -> tuple[int, int] | None:
+    """The least and the greatest element of a table, or None where it depends on data."""
+    where = [of(Var(f"t{n}", 0, extent - 1)) for n, extent in enumerate(table.shape)]
+    found = _index(table, tuple(where), DEPTH) if table.size else None
+    return None if found is None else found.bounds()
+
+
 def is_static(gather: Node) -> bool:
     """True for a GATHER that reads at positions that do not depend on data."""
     attr = gather.attr
     if gather.op is not Op.GATHER or not isinstance(attr, GatherAttr):
         return False
     source, tables = gather.srcs[0], gather.srcs[1:]
-    where = [of(Var(f"t{n}", 0, extent - 1)) for n, extent in enumerate(tables[0].shape)]
-    return gather.size > 0 and all(
-        table_index(table, where, source.shape[axis]) is not None
-        for axis, table in zip(attr.axes, tables, strict=True)
-    )
+    for axis, table in zip(attr.axes, tables, strict=True):
+        low, high = table_bounds(table) or (-1, 0)
+        if low < 0 or high >= source.shape[axis]:
+            return False
+    return gather.size > 0
 
 
 def gathered(gather: Node, indices: Sequence[Index]) -> tuple[Index, ...]:

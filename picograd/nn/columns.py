@@ -16,7 +16,8 @@ import numpy as np
 from picograd.frontend.interop import tensor
 from picograd.frontend.naming import recorded_as
 from picograd.frontend.tensor import Tensor
-from picograd.nn.convolution import Extents, per_axis, windows
+from picograd.nn.convolution import Extents, per_axis
+from picograd.nn.correlation import windows
 from picograd.nn.padding import pad
 
 

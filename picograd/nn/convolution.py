@@ -1,7 +1,7 @@
 """Convolutions: windows of the input, contracted with the kernel.
 
-In: (N, C, *) or (C, *) and kernels (O, C / groups, *). Out: (N, O, *). Windows are movement, so a
-convolution is one contraction like any other; its gradients are too.
+In: (N, C, *) or (C, *) and kernels (O, C / groups, *). Out: (N, O, *). This is what torch's names
+and arguments mean; `nn.correlation` computes.
 
 >>> import picograd
 >>> conv1d(picograd.ones(1, 1, 4), picograd.ones(1, 1, 2)).tolist()
@@ -13,10 +13,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from picograd.frontend.autocasting import in_fewer_bits
-from picograd.frontend.einstein import einsum
 from picograd.frontend.naming import recorded_as
 from picograd.frontend.tensor import Tensor
-from picograd.nn.padding import pad
+from picograd.nn.correlation import Convolution, Geometry, Transposed
 
 Extents = int | Sequence[int]
 
@@ -29,19 +28,6 @@ def per_axis(value: Extents, rank: int, name: str) -> tuple[int, ...]:
     if len(given) != rank:
         raise RuntimeError(f"expected {name} to be a single integer or {rank}, got {list(given)}")
     return given
-
-
-def windows(
-    x: Tensor, sizes: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
-) -> Tensor:
-    """The windows over the last axes: (*, extents) -> (*, numbers of windows, sizes)."""
-    rank = len(sizes)
-    first = x.ndim - rank
-    for n, (size, stride, dilation) in enumerate(zip(sizes, strides, dilations, strict=True)):
-        x = x.unfold(first + n, (size - 1) * dilation + 1, stride)
-        if dilation > 1:
-            x = x[..., ::dilation]
-    return x
 
 
 def _check(input: Tensor, weight: Tensor, bias: Tensor | None, rank: int, name: str) -> None:
@@ -66,10 +52,10 @@ def _check(input: Tensor, weight: Tensor, bias: Tensor | None, rank: int, name: 
 
 def _padding(
     padding: str | Extents, sizes: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
-) -> list[int]:
-    """Before and after, last axis first, as `pad` takes them."""
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Before and after each axis."""
     if padding == "valid":
-        return []
+        return (0,) * len(sizes), (0,) * len(sizes)
     if padding == "same":
         if any(stride != 1 for stride in strides):
             raise RuntimeError("padding='same' is not supported for strided convolutions")
@@ -81,7 +67,7 @@ def _padding(
         pairs = [(p, p) for p in per_axis(padding, len(sizes), "padding")]
     if any(number < 0 for pair in pairs for number in pair):
         raise RuntimeError("negative padding is not supported")
-    return [number for pair in reversed(pairs) for number in pair]
+    return tuple(before for before, _ in pairs), tuple(after for _, after in pairs)
 
 
 def _convolution(
@@ -112,19 +98,16 @@ def _convolution(
             f"{list(input.shape)} to have {channels * groups} channels, but got "
             f"{input.shape[1]} channels instead"
         )
-    amounts = _padding(padding, sizes, strides, dilations)
-    x = pad(input, amounts) if any(amounts) else input
-    reach = [d * (k - 1) + 1 for d, k in zip(dilations, sizes, strict=True)]
-    if any(extent < size for extent, size in zip(x.shape[2:], reach, strict=True)):
+    before, after = _padding(padding, sizes, strides, dilations)
+    geometry = Geometry(strides, before, after, dilations, groups)
+    padded = [a + b + n for a, n, b in zip(before, input.shape[2:], after, strict=True)]
+    reach = geometry.reach(sizes)
+    if any(extent < size for extent, size in zip(padded, reach, strict=True)):
         raise RuntimeError(
-            f"Calculated padded input size per channel: {list(x.shape[2:])}. Kernel size: {reach}. "
+            f"Calculated padded input size per channel: {padded}. Kernel size: {reach}. "
             "Kernel size can't be greater than actual input size"
         )
-    seen = windows(x, sizes, strides, dilations)
-    seen = seen.unflatten(1, (groups, channels))
-    kernel = weight.unflatten(0, (groups, outputs // groups))
-    places, inside = "xyz"[:rank], "uvw"[:rank]
-    result = einsum(f"ngc{places}{inside},goc{inside}->ngo{places}", seen, kernel).flatten(1, 2)
+    result = Convolution.apply(input, weight, geometry)
     return result if bias is None else result + bias.reshape(-1, *(1,) * rank)
 
 
@@ -176,17 +159,6 @@ def conv3d(
 # --- transposed -----------------------------------------------------------------------------------
 
 
-def _spread(x: Tensor, strides: Sequence[int]) -> Tensor:
-    """Zeros between the elements of the last axes, `stride - 1` of them each time."""
-    first = x.ndim - len(strides)
-    for axis, stride in enumerate(strides, first):
-        if stride > 1:
-            extent = x.shape[axis]
-            apart = pad(x.unsqueeze(axis + 1), [0, 0] * (x.ndim - axis - 1) + [0, stride - 1])
-            x = apart.flatten(axis, axis + 1).narrow(axis, 0, (extent - 1) * stride + 1)
-    return x
-
-
 def _transposed(
     rank: int,
     input: Tensor,
@@ -198,7 +170,7 @@ def _transposed(
     groups: int,
     dilation: Extents,
 ) -> Tensor:
-    """The convolution's transpose: its gradient by the input, written as a convolution."""
+    """The convolution's transpose: its gradient by the input."""
     name = f"conv_transpose{rank}d"
     _check(input, weight, bias, rank, name)
     if input.ndim == rank + 1:
@@ -219,16 +191,21 @@ def _transposed(
     dilations = per_axis(dilation, rank, "dilation")
     if any(e >= max(s, d) for e, s, d in zip(extra, strides, dilations, strict=True)):
         raise RuntimeError("output padding must be smaller than either stride or dilation")
-    amounts: list[int] = []
-    for size, before, more, step in reversed(
-        list(zip(sizes, paddings, extra, dilations, strict=True))
+    reach = [d * (k - 1) + 1 for d, k in zip(dilations, sizes, strict=True)]
+    extents, after = [], []
+    for number, step, size, before, more in zip(
+        input.shape[2:], strides, reach, paddings, extra, strict=True
     ):
-        around = step * (size - 1) - before
-        amounts += [around, around + more]
-    x = pad(_spread(input, strides), amounts)
-    kernel = weight.flip(tuple(range(2, rank + 2))).unflatten(0, (groups, channels // groups))
-    kernel = kernel.transpose(1, 2).flatten(0, 1)
-    return _convolution(rank, x, kernel, bias, 1, 0, dilation, groups)
+        extents.append((number - 1) * step + size - 2 * before + more)
+        after.append(before - more)
+    geometry = Geometry(strides, paddings, tuple(after), dilations, groups)
+    if min(extents) <= 0:
+        raise RuntimeError(
+            f"Given input size per channel: {list(input.shape[2:])}. Calculated output size per "
+            f"channel: {extents}. Output size is too small"
+        )
+    result = Transposed.apply(input, weight, tuple(extents), geometry)
+    return result if bias is None else result + bias.reshape(-1, *(1,) * rank)
 
 
 @recorded_as("ConvolutionBackward0")

@@ -1,7 +1,7 @@
 """Pooling: the largest element or the mean of every window.
 
 In: (N, C, *) or (C, *). Out: the same with smaller extents. Windows are those of a convolution
-(`picograd.nn.convolution.windows`). Exported by `picograd.nn.functional`.
+(`picograd.nn.correlation.windows`). Exported by `picograd.nn.functional`.
 
 >>> import picograd
 >>> max_pool1d(picograd.tensor([[1.0, 3.0, 2.0, 0.0]]), 2).tolist()
@@ -25,7 +25,8 @@ from picograd.frontend.naming import recorded_as
 from picograd.frontend.registry import writing_out
 from picograd.frontend.tensor import Tensor
 from picograd.nn import sliding
-from picograd.nn.convolution import Extents, per_axis, windows
+from picograd.nn.convolution import Extents, per_axis
+from picograd.nn.correlation import windows
 from picograd.nn.padding import pad
 
 MOST_SLICES = 32  # windows with more elements along an axis are reduced one by one

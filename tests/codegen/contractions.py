@@ -262,7 +262,8 @@ def windows(
     equation: str, extents: dict[str, int], stride: int = 1, dilation: int = 1, bias: bool = False
 ) -> Case:
     """Windows of an image (b, c; places h, w; inside i, j) by another factor: `ocij->bohw` is a
-    convolution, `bohw->ocij` its gradient. With bias (of the channels o) the result is relu'd."""
+    convolution, `bohw->ocij` its gradient. With bias (of the channels o) the result is relu'd
+    and added to what is there."""
     other, output = equation.split("->")
     make = Maker(f"bchwij,{other}->{output}", extents)
     rows = (extents["h"] - 1) * stride + (extents["i"] - 1) * dilation + 1
@@ -286,9 +287,10 @@ def windows(
     make.memories.append(Memory("t0", float32, 1, Space.LOCAL))
     make.sum(window, factor, "t0", Index())
     total = Compute(Op.ADD, (Access("t0", Index(), float32), added), float32)
-    make.map(target, make.at(output), relu(total))
+    before = Access(target, make.at(output), float32)
+    make.map(target, make.at(output), Compute(Op.ADD, (relu(total), before), float32))
     along = [extents["o"] if letter == "o" else 1 for letter in output]
-    return make.case({target: np.maximum(result + numbers.reshape(along), 0)})
+    return make.case({target: np.maximum(result + numbers.reshape(along), 0) + 7})
 
 
 def size(case: Case) -> int:

@@ -98,6 +98,7 @@ def test_convolution() -> None:
         ("ocij->bohw", {"b": 2, "o": 40, "c": 500}),  # several depth blocks
         ("bohw->ocij", {"h": 11, "o": 70, "c": 5}),
         ("ocij->bohw", {"b": 1, "h": 40, "w": 41, "o": 16}),
+        ("ocij->bohw", {"b": 1, "h": 1, "w": 13, "o": 16, "c": 1500}),  # blocks of one tile
     ],
 )
 def test_windows(target: str, equation: str, sizes: dict[str, int]) -> None:

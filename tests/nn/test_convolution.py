@@ -27,6 +27,13 @@ CASES = [
     ("conv_transpose2d", [(2, 4, 4, 5), (4, 3, 3, 2)], {"groups": 2, "dilation": 2}),
     ("conv_transpose2d", [(1, 2, 3, 3), (2, 1, 2, 2)], {"padding": 1}),
     ("conv_transpose3d", [(1, 2, 3, 3, 2), (2, 2, 2, 2, 2)], {"stride": 2}),
+    ("conv1d", [(2, 12, 40), (12, 12, 4)], {"stride": 3, "padding": 2, "dilation": 2}),
+    ("conv2d", [(2, 9, 9, 37), (9, 1, 3, 3)], {"groups": 9, "padding": 1, "stride": 2}),
+    ("conv2d", [(2, 9, 9, 37), (18, 3, 3, 3)], {"groups": 3, "padding": 1, "dilation": 2}),
+    ("conv2d", [(2, 10, 7, 8), (20, 10, 1, 1)], {"stride": (2, 3)}),
+    ("conv2d", [(2, 10, 9, 8), (20, 10, 5, 4), (20,)], {"stride": 4, "dilation": 2, "padding": 4}),
+    ("conv_transpose1d", [(2, 3, 5), (3, 4, 2)], {"stride": 4, "output_padding": 3}),
+    ("conv_transpose1d", [(2, 3, 5), (3, 4, 2)], {"stride": 2, "dilation": 5, "padding": 3}),
     ("max_pool1d", [(2, 3, 9)], {"kernel_size": 2}),
     ("max_pool2d", [(2, 3, 9, 8)], {"kernel_size": 2}),
     ("max_pool2d", [(3, 9, 8)], {"kernel_size": 3, "stride": 2, "padding": 1}),
@@ -65,6 +72,26 @@ def test_numbers_and_gradients(name: str, shapes, options) -> None:
         np.testing.assert_allclose(b.grad.numpy(), a.grad.numpy(), 1e-3, 1e-4)
 
 
+def twice(module, name: str, arrays, options):
+    """A function's second derivatives, as arrays."""
+    x = [module.tensor(array, requires_grad=True) for array in arrays]
+    y = getattr(module.nn.functional, name)(*x, **options)
+    first = module.autograd.grad((y * y * y).sum(), x, create_graph=True)
+    return [g.numpy() for g in module.autograd.grad(sum((g * g).sum() for g in first), x)]
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes", "options"), [case for case in CASES if case[0].startswith("conv")][2:9:2]
+)
+def test_second_derivatives(name: str, shapes, options) -> None:
+    random = np.random.default_rng(0)
+    given = [random.standard_normal(shape).astype(np.float32) for shape in shapes]
+    for have, want in zip(
+        twice(picograd, name, given, options), twice(torch, name, given, options), strict=True
+    ):
+        np.testing.assert_allclose(have, want, 1e-3, 1e-3 * np.abs(want).max())
+
+
 @pytest.mark.parametrize(
     ("name", "shapes", "options", "most"),
     [
@@ -79,6 +106,16 @@ def test_windows_are_no_kernels_of_their_own(name: str, shapes, options, most: i
     engine.statistics.reset()
     getattr(picograd.nn.functional, name)(*given, **options).numpy()
     assert engine.statistics.kernels_run <= most
+
+
+def test_a_gradient_has_no_windows_in_memory() -> None:
+    x, w = (picograd.ones(s, requires_grad=True) for s in ((2, 16, 12, 12), (24, 16, 3, 3)))
+    picograd.synchronize()
+    engine.statistics.reset()
+    picograd.nn.functional.conv2d(x, w, padding=1).sum().backward()
+    picograd.synchronize()
+    # Two padded images and three contractions, and their results' sum.
+    assert engine.statistics.kernels_run <= 6
 
 
 inf, nan = float("inf"), float("nan")

@@ -18,7 +18,7 @@ from picograd.codegen.contraction.tiles import ceil_div, round_up
 from picograd.codegen.contraction.transpose import transpose
 from picograd.codegen.loops import Home, Statement
 from picograd.dtypes import int64
-from picograd.graph.index import Index, Var, constant, of
+from picograd.graph.index import ZERO, Index, Var, constant, of
 from picograd.graph.mask import Mask
 from picograd.graph.ops import Op
 from picograd.schedule.kernel import Kernel
@@ -26,10 +26,12 @@ from picograd.schedule.kernel import Kernel
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """The rows of the current row block: the first, and how many there are."""
+    """The rows of the current row block: the first, how many there are, and how many of them at
+    the start belong to the block before."""
 
     row: Index
     count: Index
+    skipped: Index
 
     def local(self, frame: Frame, row: Index) -> tuple[tuple[Statement, ...], Index]:
         """A tile's first row, counted from the strip's."""
@@ -58,7 +60,11 @@ def strip_of(frame: Frame, first: Index, end: Index) -> tuple[tuple[Statement, .
     more, last = _at_most(frame, "last", end * tiles.height, extent)
     most = min(extent, tiles.block_rows * tiles.height)
     named, count = frame.name_index("count", last - row, 1, most)
-    return (*body, *more, *named), Strip(row, count)
+    start = first * tiles.height
+    if tiles.row_tiles // tiles.row_blocks > 1 or row == start:
+        return (*body, *more, *named), Strip(row, count, ZERO)  # one tile alone can move
+    own, skipped = frame.name_index("others", start - row, 0, tiles.height - 1)
+    return (*body, *more, *named, *own), Strip(row, count, skipped)
 
 
 def _at_most(
@@ -84,7 +90,7 @@ def finish_across(
     body = _transposed(frame, strip, column, of(q) * lanes, of(v) * lanes, sums, block)
     place = of(q) * lanes + lane
     row, here = strip.row + place, column + of(v) * lanes + of(line)
-    edge = Mask().require(strip.count - 1 - place)
+    edge = Mask().require(strip.count - 1 - place).require(place - strip.skipped)
     edge = edge & inside(row, found.rows.extent) & inside(here, found.columns.extent)
     named, total = rounded(frame, loops.Load(block, of(line) * lanes + lane, lanes))
     values = frame.at(row=row, column=here)

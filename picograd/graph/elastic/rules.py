@@ -32,20 +32,23 @@ from picograd.graph.elastic.movement import flip, pad, slice_, update
 from picograd.graph.elastic.reshape import regroup
 from picograd.graph.elastic.sizes import Extent, Symbol
 from picograd.graph.meaning_structure import identity
-from picograd.graph.node import Node, make
+from picograd.graph.node import Node, convert, make
 from picograd.graph.ops import (
     ELEMENTWISE,
     AxesAttr,
     CastAttr,
     Combiner,
+    ConstAttr,
     GatherAttr,
     IotaAttr,
     Op,
+    PadAttr,
     RandomAttr,
     ReduceAttr,
     ScanAttr,
     ScatterReduceAttr,
 )
+from picograd.graph.tables import is_static, table_bounds
 
 Extents = tuple[Extent, ...]
 Rule = Callable[[State, Node, list[Elastic], Extents, Extents, int], Elastic]
@@ -189,12 +192,11 @@ def _indices(
 ) -> tuple[tuple[int, ...], list[Node], Dims]:
     """The axes of the base's node that are indexed, the index of each, and their layout.
 
-    Every index is a true position. One that lies beyond a varying size becomes one beyond its
-    capacity, which is the error it should be; garbage becomes 0.
+    Every index is a true position, or garbage. One that lies beyond a varying size becomes one
+    beyond its capacity, which is the error it should be.
     """
     aligned = [settle(value) for value in align(state, indices)]
     dims = aligned[0].dims
-    held = state.held(dims)
     nodes: list[Node] = []
     for value, dim in zip(aligned, axes, strict=True):
         factors = base.dims[dim]
@@ -202,8 +204,23 @@ def _indices(
         node = value.node
         if any(isinstance(factor, Symbol) for factor in factors) and not checked:
             node = _refuse(state, node, factors)
-        nodes.extend(select(held, part, 0) for part in _per_axis(state, node, factors))
+        nodes.extend(_per_axis(state, node, factors))
     return tuple(axis for dim in axes for axis in base.axes(dim)), nodes, dims
+
+
+def _with_room(base: Node, axes: tuple[int, ...], indices: list[Node]) -> Node | None:
+    """The base of a gather at known positions (windows), long enough for the positions of garbage
+    too: then nothing must be selected, and the gather stays a movement. None for other gathers."""
+    room = [0] * len(base.shape)
+    for axis, index in zip(axes, indices, strict=True):
+        low, high = table_bounds(index) or (-1, 0)
+        room[axis] = max(0, high + 1 - base.shape[axis])
+        if low < 0 or room[axis] > base.shape[axis]:
+            return None
+    if not any(room):
+        return base
+    filler = ConstAttr(convert(0, base.dtype), base.dtype)
+    return make(Op.PAD, (base,), PadAttr((0,) * len(room), tuple(room), filler))
 
 
 def _number_like(state: State, extent: Extent, node: Node) -> Node:
@@ -240,7 +257,13 @@ def _gather(
     x = settle(srcs[0], attr.axes)
     axes, indices, dims = _indices(state, x, srcs[1:], attr.axes, attr.checked)
     rest = tuple(dim for number, dim in enumerate(x.dims) if number not in attr.axes)
-    fresh = make(Op.GATHER, (x.node, *indices), GatherAttr(axes, attr.checked))
+    source = _with_room(x.node, axes, indices) if attr.checked else None
+    if source is None:
+        if node.size > node.srcs[0].size and is_static(node):
+            raise Unsupported("windows at positions that are data")
+        held = state.held(dims)
+        source, indices = x.node, [select(held, index, 0) for index in indices]
+    fresh = make(Op.GATHER, (source, *indices), GatherAttr(axes, attr.checked))
     return Elastic(fresh, dims + rest)
 
 
@@ -251,6 +274,8 @@ def _scatter(
     assert isinstance(attr, GatherAttr | ScatterReduceAttr)
     base = settle(srcs[0])
     axes, indices, dims = _indices(state, base, srcs[2:], attr.axes, attr.checked)
+    inside = state.held(dims)
+    indices = [select(inside, index, 0) for index in indices]
     rest = tuple(dim for number, dim in enumerate(base.dims) if number not in attr.axes)
     value = bring(state, srcs[1], dims + rest)
     written = value.node
