@@ -34,7 +34,7 @@ PART = [
     "tests/nn/test_attention.py",
     "tests/optim/test_optimizers.py",
 ]
-QUICK = PART[:3]
+QUICK = PART[:2]
 # What is about memory that NumPy shares, or prints the device.
 NOT_FOR_GPU = "not printing and not both_ways and not shares"
 SANITIZERS = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -g"
