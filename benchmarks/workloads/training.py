@@ -61,33 +61,31 @@ def names(batch: int, context: int, width: int, hidden: int) -> Learner:
 
     def build(torch: Any) -> Any:
         nn = torch.nn
-        return nn.ModuleDict(
-            {
-                "embed": nn.Embedding(vocabulary, width),
-                "body": nn.Sequential(
-                    *(nn.Flatten(), nn.Linear(context * width, hidden), nn.Tanh()),
-                    *(nn.Linear(hidden, hidden), nn.Tanh(), nn.Linear(hidden, vocabulary)),
-                ),
-            }
-        )
+        model = nn.Sequential()
+        model.add_module("embed", nn.Embedding(vocabulary, width))
+        model.add_module("flat", nn.Flatten())
+        for number, (outer, inner) in enumerate(layers):
+            if number:
+                model.add_module(f"{number}tanh", nn.Tanh())
+            model.add_module(f"{number}linear", nn.Linear(inner, outer))
+        return model
 
     def jax_loss(jax: Any, p: Any, x: Any, y: Any) -> Any:
         x = p["embed.weight"][x].reshape(len(x), -1)
-        for number in (1, 3):
-            x = jax.numpy.tanh(x @ p[f"body.{number}.weight"].T + p[f"body.{number}.bias"])
-        return mean_cross_entropy(jax, x @ p["body.5.weight"].T + p["body.5.bias"], y)
+        for number in range(len(layers)):
+            x = jax.numpy.tanh(x) if number else x
+            x = x @ p[f"{number}linear.weight"].T + p[f"{number}linear.bias"]
+        return mean_cross_entropy(jax, x, y)
 
     shapes: dict[str, tuple[int, ...]] = {"embed.weight": (vocabulary, width)}
-    for number, shape in zip((1, 3, 5), layers, strict=True):
-        shapes |= {f"body.{number}.weight": shape, f"body.{number}.bias": shape[:1]}
+    for number, shape in enumerate(layers):
+        shapes |= {f"{number}linear.weight": shape, f"{number}linear.bias": shape[:1]}
     return Learner(
         name=f"names MLP {context * width}-{hidden}-{hidden}, batch {batch}, Adam",
         data=data,
         shapes=shapes,
         build=build,
-        loss=lambda torch, model, x, y: torch.nn.functional.cross_entropy(
-            model["body"](model["embed"](x)), y
-        ),
+        loss=lambda torch, model, x, y: torch.nn.functional.cross_entropy(model(x), y),
         jax_loss=jax_loss,
         flops=6.0 * batch * sum(a * b for a, b in layers),
     )
