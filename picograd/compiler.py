@@ -1,6 +1,7 @@
-"""`compile` and its relatives: every program is compiled anyway, so they hand back what they get.
+"""`compile` and its relatives: every program is compiled anyway; these save running its Python.
 
-In: functions or modules. Out: the same.
+In: functions or modules. Out: the same, which from the second call of a kind on is replayed
+(`picograd.replay`) wherever that can be told to be the same, and run as it is everywhere else.
 
 >>> compile(len) is len
 True
@@ -13,12 +14,23 @@ True
 
 from __future__ import annotations
 
+import types
 from typing import Any
 
 
 def compile(model: Any = None, **options: Any) -> Any:
-    """`torch.compile`: the model itself, or a decorator."""
-    return model if model is not None else lambda made: made
+    """`torch.compile`: a function that is replayed; a module is handed back. Or a decorator."""
+    from picograd.nn.module import Module
+    from picograd.replay import Replayed
+
+    if model is None:
+        return compile
+    if options.get("disable"):
+        return model
+    if isinstance(model, Module):
+        model.compile()
+        return model
+    return Replayed(model) if isinstance(model, (types.FunctionType, types.MethodType)) else model
 
 
 def disable(fn: Any = None, recursive: bool = True, **_: Any) -> Any:

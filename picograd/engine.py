@@ -226,6 +226,17 @@ def realize(nodes: Sequence[Node]) -> None:
                     raise IndexError(bad[0]) from None
 
 
+def locked() -> threading.RLock:
+    """The lock of what the engine does to nodes, for `with`."""
+    return _state.lock
+
+
+def is_observed() -> bool:
+    """Whether somebody watches kernels run, or graphs are built to be read."""
+    watched = _state.kernel_watcher is not None or env.debug_level() >= 2
+    return watched or bool(_traces.made)
+
+
 def _distinct(nodes: Sequence[Node]) -> list[Node]:
     return list({id(node): node for node in nodes}.values())
 

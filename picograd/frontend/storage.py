@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import cast
 
 import numpy as np
@@ -216,6 +217,17 @@ _pinned: dict[int, weakref.ref[Storage]] = {}
 def _remember(storage: Storage) -> None:
     key = id(storage)
     _pinned[key] = weakref.ref(storage, lambda _: _pinned.pop(key, None))
+
+
+@contextmanager
+def unpinned() -> Iterator[None]:
+    """Within it, nothing counts as visible to the outside: graphs are built to be read."""
+    before = dict(_pinned)
+    _pinned.clear()
+    try:
+        yield
+    finally:
+        _pinned.update({key: one for key, one in before.items() if one() is not None})
 
 
 def any_pinned(storages: Iterable[Storage]) -> bool:

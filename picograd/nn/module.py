@@ -13,7 +13,7 @@ hooks, and converts, saves and loads the whole tree. Layers subclass it (the sho
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from picograd.frontend.hostdata import settle
 from picograd.frontend.tensor import Tensor
@@ -21,6 +21,9 @@ from picograd.nn import hooks, state
 from picograd.nn.conversion import Convertible
 from picograd.nn.hooks import Hooks, RemovableHandle
 from picograd.nn.parameter import Buffer, Parameter
+
+if TYPE_CHECKING:
+    from picograd.replay import Replayed
 
 M = TypeVar("M", bound="Module")
 _TABLES = ("_parameters", "_buffers", "_modules")
@@ -36,6 +39,7 @@ class Module(Convertible):
     _non_persistent_buffers_set: set[str]
     _hooks: Hooks
     forward: Callable[..., Any]
+    _compiled: Replayed | None = None  # what `compile` made of the module
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if args or kwargs:
@@ -49,6 +53,11 @@ class Module(Convertible):
     # --- calling ----------------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._compiled is not None:
+            return self._compiled(*args, **kwargs)
+        return self._run(*args, **kwargs)
+
+    def _run(self, *args: Any, **kwargs: Any) -> Any:
         if self._hooks.empty and not hooks.GLOBAL:
             return self.forward(*args, **kwargs)
         return hooks.call(self, args, kwargs)
@@ -342,7 +351,10 @@ class Module(Convertible):
                 parameter.grad = parameter.grad.detach().zero_()
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing to do: every program is compiled."""
+        """Replay calls where that gives the same (`picograd.compile`)."""
+        from picograd.replay import Replayed
+
+        self.__dict__["_compiled"] = Replayed(self._run, self)
 
     # --- saving -----------------------------------------------------------------------------------
 
