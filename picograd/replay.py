@@ -28,8 +28,7 @@ from typing import Any, cast
 
 from picograd import engine, portion, programs
 from picograd.dtypes import DType
-from picograd.frontend import batching, storage
-from picograd.frontend.autocasting import SWITCH
+from picograd.frontend import autocasting, batching, storage
 from picograd.frontend.grad_mode import state
 from picograd.frontend.promotion import get_default_dtype
 from picograd.frontend.pytree import tree_flatten, tree_unflatten
@@ -214,7 +213,7 @@ class Replayed:
 
 def _is_quiet() -> bool:
     """Whether nothing is going on that looks at the single operations."""
-    tells = SWITCH.used or ANOMALY.enabled or engine.is_observed()
+    tells = autocasting.is_on() or ANOMALY.enabled or engine.is_observed()
     return not (tells or batching.TRACES)
 
 

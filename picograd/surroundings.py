@@ -210,7 +210,7 @@ class _Look:
         if not module._hooks.empty or hooks.GLOBAL:
             raise Unclear("a module with hooks")
         self.found._modules.append((module, type(module)))
-        others = {"_hooks", "_non_persistent_buffers_set", "_compiled", *_MEMBERS}
+        others = {"_hooks", "_non_persistent_buffers_set", "_compiled_call_impl", *_MEMBERS}
         self._look_at_table(own, True, [name for name in own if name not in others])
         for name in _MEMBERS:
             self._look_at_table(own[name], True)

@@ -192,7 +192,7 @@ def test_what_syntax_and_defaults_reach() -> None:
     with torch.no_grad():
         first = pile(x).numpy()
         np.testing.assert_array_equal(pile(x).numpy(), first)
-        assert pile._compiled.replays == 1
+        assert pile._compiled_call_impl.replays == 1
         factor = 4.0
         np.testing.assert_array_equal(pile(x).numpy(), 2 * first)
         factor = 2.0
@@ -205,7 +205,7 @@ def test_what_syntax_and_defaults_reach() -> None:
 def _same_as_a_copy(model: Any) -> None:
     x = inputs()
     other = copy.deepcopy(model)
-    other.__dict__["_compiled"] = None
+    other.__dict__["_compiled_call_impl"] = None
     torch.manual_seed(0)
     mine = model(x)
     torch.manual_seed(0)
@@ -244,21 +244,21 @@ def test_a_module_is_seen_whole() -> None:
     finally:
         Block.last = before  # type: ignore[method-assign]
     plain = pickle.loads(pickle.dumps(nn.Sequential(nn.Linear(2, 2))))
-    assert plain._compiled is None
+    assert plain._compiled_call_impl is None
 
 
 def test_an_evaluated_module_is_replayed() -> None:
     model = torch.compile(nn.Sequential(nn.Linear(4, 8), nn.GELU(), nn.Linear(8, 2)).eval())
     with torch.no_grad():
         results = [model(inputs()).numpy() for _ in range(3)]
-    assert model._compiled.replays == 2 and (results[0] == results[2]).all()
+    assert model._compiled_call_impl.replays == 2 and (results[0] == results[2]).all()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     model(inputs()).sum().backward()
     assert model[0].weight.grad is not None
     optimizer.step()
     with torch.no_grad():
         assert not np.array_equal(model(inputs()).numpy(), results[0])
-    assert model._compiled.replays == 3
+    assert model._compiled_call_impl.replays == 3
 
 
 class Stateful(nn.Module):

@@ -39,7 +39,7 @@ class Module(Convertible):
     _non_persistent_buffers_set: set[str]
     _hooks: Hooks
     forward: Callable[..., Any]
-    _compiled: Replayed | None = None  # what `compile` made of the module
+    _compiled_call_impl: Replayed | None = None  # what `compile` made of the module
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if args or kwargs:
@@ -53,11 +53,11 @@ class Module(Convertible):
     # --- calling ----------------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._compiled is not None:
-            return self._compiled(*args, **kwargs)
-        return self._run(*args, **kwargs)
+        if self._compiled_call_impl is not None:
+            return self._compiled_call_impl(*args, **kwargs)
+        return self._call_impl(*args, **kwargs)
 
-    def _run(self, *args: Any, **kwargs: Any) -> Any:
+    def _call_impl(self, *args: Any, **kwargs: Any) -> Any:
         if self._hooks.empty and not hooks.GLOBAL:
             return self.forward(*args, **kwargs)
         return hooks.call(self, args, kwargs)
@@ -354,7 +354,7 @@ class Module(Convertible):
         """Replay calls where that gives the same (`picograd.compile`)."""
         from picograd.replay import Replayed
 
-        self.__dict__["_compiled"] = Replayed(self._run, self)
+        self.__dict__["_compiled_call_impl"] = Replayed(self._call_impl, self)
 
     # --- saving -----------------------------------------------------------------------------------
 
