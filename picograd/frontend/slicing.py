@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 import operator
 from collections.abc import Sequence
+from functools import lru_cache
 from types import EllipsisType
 from typing import cast
 
@@ -25,7 +26,9 @@ from picograd.frontend.naming import recorded_as
 from picograd.frontend.promotion import wrap_dim
 from picograd.frontend.registry import operation
 from picograd.frontend.tensor import Tensor
+from picograd.frontend.view import Step, Strides
 from picograd.frontend.views import movedim, ordered
+from picograd.graph.ops import Shape
 
 Basic = int | slice | EllipsisType | None
 
@@ -115,14 +118,23 @@ def sliced(x: Tensor, parts: list[Basic]) -> Tensor:
         raise IndexError(f"too many indices for tensor of dimension {rank}")
     if Ellipsis not in parts:
         parts = [*parts, Ellipsis]
-    return _cut(x, parts, rank - used)
+    strides = x._strides
+    if strides is None:
+        strides = view.contiguous_strides(x._shape)
+    found = _cut_at if any(type(part) is slice for part in parts) else _known_cut
+    cut, shape, strides, offset, name, more = found(x._shape, strides, tuple(parts), rank - used)
+    return x._derive(cut, shape, strides, x._offset + offset, name, more)
 
 
-def _cut(x: Tensor, parts: list[Basic], free: int) -> Tensor:
-    extents, strides = x._shape, x.stride()
+_Cut = tuple[Step, Shape, Strides, int, str, Step | None]
+
+
+def _cut_at(extents: Shape, strides: Strides, parts: tuple[Basic, ...], free: int) -> _Cut:
+    """The step of a slice, the view's shape, strides and offset, what torch calls it, and the step
+    to the shape if there is one."""
     starts, sizes, steps = [], [], []
     shape, new_strides = [], []
-    offset, axis = x._offset, 0
+    offset = axis = 0
     for part in parts:
         if part is None:
             shape.append(1)
@@ -162,7 +174,11 @@ def _cut(x: Tensor, parts: list[Basic], free: int) -> Tensor:
         name = "SliceBackward0"
     else:  # torch's last step is what took an axis away or put one in
         name = "SelectBackward0" if len(result) < len(extents) else "UnsqueezeBackward0"
-    return x._derive(cut, result, tuple(new_strides), offset, name, more)
+    return cut, result, tuple(new_strides), offset, name, more
+
+
+# Loops over elements come to the same places again.
+_known_cut = lru_cache(maxsize=1 << 13)(_cut_at)
 
 
 def _bounds(part: slice, extent: int) -> tuple[int, int, int]:

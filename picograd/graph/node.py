@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from picograd.dtypes import DType
 from picograd.graph.infer import infer
-from picograd.graph.ops import NO_ATTR, Attr, ConstAttr, NoAttr, Op, Shape
+from picograd.graph.ops import NO_ATTR, Attr, ConstAttr, NoAttr, Op, Shape, SliceAttr
 
 if TYPE_CHECKING:
     import numpy as np
@@ -144,9 +144,12 @@ def make(op: Op, srcs: tuple[Node, ...], attr: Attr = NO_ATTR, device: str | Non
             found = entry()
             if found is not None and found.buffer is None:
                 return found
-    dtype, shape, device = infer(op, srcs, attr, device)
-    structure = number((op, attr.structure(), dtype, shape, device))
-    return _new((dtype, shape, device, structure), srcs, op, attr, key)
+    if isinstance(attr, SliceAttr):  # whose starts are checked
+        place = (op, attr, *[src.structure for src in srcs])
+        form = _forms.get(place) or _form(place, op, srcs, attr)
+    else:
+        form = _inferred(op, srcs, attr, device)
+    return _new(form, srcs, op, attr, key)
 
 
 def known(form: Form, srcs: tuple[Node, ...], op: Op, attr: Attr) -> Node:
@@ -183,12 +186,16 @@ def _sweep() -> None:
 
 def _form(place: tuple[object, ...], op: Op, srcs: tuple[Node, ...], attr: Attr) -> Form:
     """Infer a form, and remember it."""
-    dtype, shape, device = infer(op, srcs, attr, None)
-    form = dtype, shape, device, number((op, attr.structure(), dtype, shape, device))
+    form = _inferred(op, srcs, attr, None)
     if len(_forms) >= _FORMS_KEPT:
         _forms.clear()
     _forms[place] = form
     return form
+
+
+def _inferred(op: Op, srcs: tuple[Node, ...], attr: Attr, device: str | None) -> Form:
+    dtype, shape, device = infer(op, srcs, attr, device)
+    return dtype, shape, device, number((op, attr.structure(), dtype, shape, device))
 
 
 def leaf(buffer: BufferLike, shape: Shape) -> Node:
