@@ -184,7 +184,7 @@ def realize_pending() -> None:
     with _state.lock:
         _state.pace.ran(asked=False)
         waiting = _pending()
-        nodes = _distinct([holder.node for holder in waiting])
+        nodes = list(dict.fromkeys([holder.node for holder in waiting]))
         for device in sorted({node.device for node in nodes}):
             asked = [n for n in nodes if n.device == device and n not in _state.spoilt]
             roots = [node for node in asked if node.buffer is None]
@@ -204,7 +204,7 @@ def realize(nodes: Sequence[Node]) -> None:
     """
     with _state.lock:
         while True:
-            requested = _distinct([node for node in nodes if node.buffer is None])
+            requested = list(dict.fromkeys([node for node in nodes if node.buffer is None]))
             if not requested:
                 return
             device = requested[0].device
@@ -237,10 +237,6 @@ def is_observed() -> bool:
     return watched or bool(_traces.made)
 
 
-def _distinct(nodes: Sequence[Node]) -> list[Node]:
-    return list({id(node): node for node in nodes}.values())
-
-
 def _pending() -> list[Holder]:
     """The watched holders that still wait, oldest first; forgets the others.
 
@@ -248,12 +244,12 @@ def _pending() -> list[Holder]:
     stay as they are, so that programs are simplified with them.
     """
     waiting = [
-        (id(holder), holder)
+        holder
         for reference in _state.watched
         if (holder := reference()) is not None and holder.node.buffer is None
     ]
     holders: list[Holder] = []
-    for holder in dict(waiting).values():
+    for holder in dict.fromkeys(waiting):
         if uniform_constant(holder.node) is None:
             holders.append(holder)
         elif holder.node.shape:

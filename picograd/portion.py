@@ -27,6 +27,7 @@ from picograd.graph.scores import is_large_product, scores_of
 from picograd.runtime.buffer import Buffer
 
 _marks = itertools.count(1)
+_number = attrgetter("number")
 _WRITES = frozenset({Op.UPDATE, Op.SCATTER, Op.SCATTER_REDUCE})
 _SAME_MEMORY = frozenset({Op.RESHAPE})
 
@@ -41,8 +42,7 @@ def connected(requested: Sequence[Node], others: Sequence[Node]) -> tuple[list[N
     The first are in the order in which they were made: that of a loop's statements, whoever holds
     them. A leaf or a constant connects nothing.
     """
-    distinct = {id(node): node for node in (*others, *requested)}
-    roots = sorted(distinct.values(), key=attrgetter("number"))
+    roots = sorted({*others, *requested}, key=_number)
     order, group = _walk(roots)
     if group is None:
         return roots, order
@@ -98,6 +98,8 @@ def _groups(
     roots: Sequence[Node], starts: list[int], joins: list[tuple[int, int]]
 ) -> dict[int, int] | None:
     """The group of each root by its place, when there are several groups."""
+    if len(roots) == 1:
+        return None
     parent = list(range(len(roots)))
 
     def find(member: int) -> int:

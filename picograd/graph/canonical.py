@@ -25,7 +25,7 @@ from picograd.graph.ops import NO_ATTR, ConstAttr, LeafAttr, Op, RandomAttr, Sli
 Number = int | float | complex | bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Structure:
     """One walk's result.
 

@@ -26,6 +26,7 @@ import mmap
 import os
 import threading
 from collections import OrderedDict, deque
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -119,6 +120,23 @@ class Allocator:
         except (MemoryError, OSError, ValueError, OverflowError):
             chunk = self._retry(capacity, size)
         return Block(chunk, size, self)
+
+    def allocate_all(self, sizes: Sequence[int]) -> list[Block]:
+        """A block for each size, under one lock where they are at hand."""
+        blocks: list[Block] = []
+        with self._lock:
+            if self._returned:
+                self._sort()
+            for size in sizes:
+                capacity = size_class(size)
+                chunks = self._free.get(capacity)
+                if not chunks:
+                    break
+                self._allocated += capacity
+                self._cached -= capacity
+                self._free.move_to_end(capacity)
+                blocks.append(Block(chunks.pop(), size, self))
+        return blocks + [self.allocate(size) for size in sizes[len(blocks) :]]
 
     def release(self, chunk: Chunk) -> None:
         """Take a chunk back: called by dying blocks, on any thread, even inside `allocate`."""

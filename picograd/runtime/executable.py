@@ -23,7 +23,7 @@ from picograd.graph.index import Index, Param, Var
 from picograd.runtime import native
 from picograd.runtime import pool as pools
 from picograd.runtime.allocator import HOST, Block
-from picograd.runtime.buffer import Buffer, empty
+from picograd.runtime.buffer import Buffer
 from picograd.runtime.device import Interrupted
 from picograd.runtime.kernels import CompiledKernel
 from picograd.runtime.observe import Timing
@@ -151,6 +151,7 @@ class CpuExecutable:
         # Pool, threads and status of the header, then the addresses of inputs and outputs.
         self._addresses = struct.Struct(f"{3 + self._tables.inputs + len(self._tables.outputs)}Q")
         self._values = struct.Struct(f"{self._tables.values}q")
+        self._output_bytes = [slot.size * slot.dtype.itemsize for slot in self._tables.outputs]
         self._frames: list[_Frame] = []
         self.result_plan = self._plan_results()
 
@@ -204,7 +205,11 @@ class CpuExecutable:
 
     def make_outputs(self) -> list[Buffer]:
         """Fresh memory for every output slot, not cleared."""
-        return [empty(slot.dtype, slot.size, self.device) for slot in self._tables.outputs]
+        blocks = HOST.allocate_all(self._output_bytes)
+        return [
+            Buffer(slot.dtype, slot.size, self.device, block.address, block)
+            for slot, block in zip(self._tables.outputs, blocks, strict=True)
+        ]
 
     def results(self, inputs: Sequence[Buffer], made: list[Buffer]) -> list[Buffer]:
         """The buffer of every output of the graph."""
