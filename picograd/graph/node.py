@@ -131,7 +131,7 @@ def make(op: Op, srcs: tuple[Node, ...], attr: Attr = NO_ATTR, device: str | Non
     one each time.
     """
     if device is None and isinstance(attr, NoAttr):  # no values: the structure says all
-        if attr is NO_ATTR and len(srcs) <= 2:
+        if attr is NO_ATTR and len(srcs) in (1, 2):
             place = (op, srcs[0].structure, srcs[-1].structure, len(srcs))
         else:
             place = (op, attr, *[src.structure for src in srcs])
