@@ -132,9 +132,9 @@ def _adam(
     parameter: Tensor, gradient: Tensor, average: Tensor, squares: Tensor, *others: Any
 ) -> list[Tensor]:
     """The new averages (and, for AMSGrad, the largest one) and the new parameter."""
-    *others, amsgrad, decoupled, coupled = others
-    largest = [others.pop(0)] if amsgrad else []
-    fresh, keep, share, correction, eps, rate, *decay = others
+    *tensors, amsgrad, decoupled, coupled = others
+    largest = tensors[: int(amsgrad)]
+    fresh, keep, share, correction, eps, rate, *decay = tensors[int(amsgrad) :]
     if decoupled:
         parameter = mul(parameter, decay[0])
     if coupled:
