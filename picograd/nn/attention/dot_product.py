@@ -12,6 +12,7 @@ torch.Size([1, 2, 4])
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from picograd.dtypes import bool_
 from picograd.frontend import primitives
@@ -21,6 +22,7 @@ from picograd.frontend.elementwise import add, mul
 from picograd.frontend.naming import recorded_as
 from picograd.frontend.reductions import positions
 from picograd.frontend.selection import choose
+from picograd.frontend.stamps import stamped
 from picograd.frontend.statistics import softmax as _softmax
 from picograd.frontend.tensor import Tensor
 from picograd.graph.ops import Combiner, Op
@@ -44,10 +46,21 @@ def scaled_dot_product_attention(
         times = query._shape[-3] // key._shape[-3]
         key, value = (x.repeat_interleave(times, dim=-3) for x in (key, value))
     factor = 1 / math.sqrt(query._shape[-1]) if scale is None else scale
+    if is_causal and attn_mask is not None:
+        raise RuntimeError("Explicit attn_mask should not be set when is_causal=True")
+    tensors = (query, key, value) if attn_mask is None else (query, key, value, attn_mask)
+    if dropout_p:
+        return _attended(*tensors, is_causal, factor, dropout_p)
+    name = "ScaledDotProductFlashAttentionForCpuBackward0"
+    return stamped(name, _attended, tensors, is_causal, factor, 0.0)
+
+
+def _attended(query: Tensor, key: Tensor, value: Tensor, *others: Any) -> Tensor:
+    """The result, of the mask (if there is one) and whether it is causal, factor and dropout."""
+    *masks, is_causal, factor, dropout_p = others
+    attn_mask = masks[0] if masks else None
     scores = mul(matmul(query, key.transpose(-2, -1)), factor)
     if is_causal:
-        if attn_mask is not None:
-            raise RuntimeError("Explicit attn_mask should not be set when is_causal=True")
         row, column = positions(scores, scores.ndim - 2), positions(scores, scores.ndim - 1)
         attn_mask = primitives.elementwise(Op.LE, column, row)
     if attn_mask is not None:

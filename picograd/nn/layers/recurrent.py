@@ -24,6 +24,7 @@ from picograd.frontend.creation import arange, empty, zeros
 from picograd.frontend.device import device as Device
 from picograd.frontend.movement import cat, stack
 from picograd.frontend.selection import where
+from picograd.frontend.stamps import stamped
 from picograd.frontend.tensor import Tensor
 from picograd.nn import functional as F
 from picograd.nn import init
@@ -37,18 +38,30 @@ State = tuple[Tensor, ...]
 def _lstm(inputs: Tensor, state: State, weight: Tensor, bias: Tensor | None) -> State:
     hidden, memory = state
     gates = inputs + F.linear(hidden, weight, bias)
-    enter, forget, candidate, leave = gates.chunk(4, -1)
-    memory = forget.sigmoid() * memory + enter.sigmoid() * candidate.tanh()
-    return leave.sigmoid() * memory.tanh(), memory
+    memory = stamped("AddBackward0", _remembered, (gates, memory))
+    return stamped("MulBackward0", _shown, (gates, memory)), memory
+
+
+def _remembered(gates: Tensor, memory: Tensor) -> Tensor:
+    enter, forget, candidate, _ = gates.chunk(4, -1)
+    return forget.sigmoid() * memory + enter.sigmoid() * candidate.tanh()
+
+
+def _shown(gates: Tensor, memory: Tensor) -> Tensor:
+    return gates.chunk(4, -1)[3].sigmoid() * memory.tanh()
 
 
 def _gru(inputs: Tensor, state: State, weight: Tensor, bias: Tensor | None) -> State:
     (hidden,) = state
+    return (stamped("AddBackward0", _gated, (inputs, F.linear(hidden, weight, bias), hidden)),)
+
+
+def _gated(inputs: Tensor, recurrent: Tensor, hidden: Tensor) -> Tensor:
     reset, update, candidate = inputs.chunk(3, -1)
-    reset_h, update_h, candidate_h = F.linear(hidden, weight, bias).chunk(3, -1)
+    reset_h, update_h, candidate_h = recurrent.chunk(3, -1)
     reset, update = (reset + reset_h).sigmoid(), (update + update_h).sigmoid()
     candidate = (candidate + reset * candidate_h).tanh()
-    return (candidate + update * (hidden - candidate),)
+    return candidate + update * (hidden - candidate)
 
 
 def _tanh(inputs: Tensor, state: State, weight: Tensor, bias: Tensor | None) -> State:
