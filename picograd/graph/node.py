@@ -113,7 +113,7 @@ Form = tuple[DType, Shape, str, int]
 # several microseconds. Entries of nodes that died stay until `_sweep`: as long as a node waits to
 # be computed its sources live, so the ids in its key are theirs; other entries are not believed.
 _nodes: dict[tuple[object, ...], weakref.ref[Node]] = {}
-_room = 1 << 14  # entries before the next sweep
+_room = 1 << 12  # entries before the next sweep
 _numbers = itertools.count()
 _structures: dict[Signature, int] = {}
 _signatures: list[Signature] = []
@@ -181,7 +181,7 @@ def _sweep() -> None:
     for key, entry in list(_nodes.items()):
         if entry() is None and _nodes.get(key) is entry:
             del _nodes[key]
-    _room = 2 * len(_nodes) + (1 << 14)
+    _room = 2 * len(_nodes) + (1 << 12)
 
 
 def _form(place: tuple[object, ...], op: Op, srcs: tuple[Node, ...], attr: Attr) -> Form:
