@@ -47,8 +47,8 @@ def known_range(index: Tensor) -> tuple[int, int] | None:
         return (0, node.attr.extent - 1)
     if node.buffer is None or node.size > SMALL or not node.size or node.device == "cuda":
         return (0, -1) if not node.size else None
-    array = values(index)
-    return int(array.min()), int(array.max())
+    array = node.buffer.array if node.device == "cpu" else values(index)
+    return int(np.minimum.reduce(array, axis=None)), int(np.maximum.reduce(array, axis=None))
 
 
 def prepared(index: Tensor, extent: int, dim: int, wrapping: bool = True) -> tuple[Tensor, bool]:
