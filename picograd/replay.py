@@ -1,4 +1,4 @@
-"""Functions that are run once and then replayed: what `picograd.compile` makes.
+"""Functions that are run once and then replayed: what `compile` makes.
 
 In: a Python function or a module, and calls of it. Out: its results. The first call with arguments
 of a kind runs the function on holes in place of all tensors, its arguments and those that it reads

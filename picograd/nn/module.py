@@ -351,7 +351,7 @@ class Module(Convertible):
                 parameter.grad = parameter.grad.detach().zero_()
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Replay calls where that gives the same (`picograd.compile`)."""
+        """Replay calls where that gives the same (`compile`)."""
         from picograd.replay import Replayed
 
         self.__dict__["_compiled_call_impl"] = Replayed(self._call_impl, self)
