@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import picograd as torch
+from picograd import engine
 from picograd.frontend.stamps import stamped
 from picograd.frontend.tensor import Tensor
 from picograd.graph.build import uniform_constant
@@ -97,6 +98,7 @@ def test_a_number_that_became_memory_is_made_again() -> None:
     def shifted(a: Tensor) -> Tensor:
         return a + torch.full((5,), 7.25)
 
+    engine.realize_pending()  # what is made below stays pending
     a = torch.ones(5)
     assert stamped("T", shifted, (a,)).tolist() == [8.25] * 5
     torch.full((5,), 7.25).numpy()
@@ -150,6 +152,7 @@ def test_under_vmap_and_within_it() -> None:
 
 
 def test_no_template_over_memory_or_random_numbers() -> None:
+    engine.realize_pending()  # what is made below stays pending
     source = hole((3,), torch.float32, "cpu")
     memory = torch.randn(3)
     memory.numpy()
