@@ -10,10 +10,11 @@ import pytest
 import picograd as torch
 from picograd import engine
 from picograd.frontend.stamps import stamped
-from picograd.frontend.tensor import Tensor
-from picograd.graph.build import uniform_constant
+from picograd.frontend.tensor import Tensor, wrap
+from picograd.graph.build import full, uniform_constant
 from picograd.graph.hole import hole
-from picograd.graph.ops import Op
+from picograd.graph.node import const, make
+from picograd.graph.ops import Op, RandomAttr
 from picograd.graph.template import template
 
 F = torch.nn.functional
@@ -94,17 +95,14 @@ def test_equal_constants_of_other_types_or_signs_are_others() -> None:
 
 def test_a_number_that_became_memory_is_made_again() -> None:
     """A template's constant may be the node of somebody's tensor, which is then computed."""
-
-    def shifted(a: Tensor) -> Tensor:
-        return a + torch.full((5,), 7.25)
-
-    engine.realize_pending()  # what is made below stays pending
-    a = torch.ones(5)
-    assert stamped("T", shifted, (a,)).tolist() == [8.25] * 5
-    torch.full((5,), 7.25).numpy()
-    result = stamped("T", shifted, (a,))
-    assert any(uniform_constant(src) is not None for src in result.node.srcs)
-    assert result.tolist() == [8.25] * 5
+    source = hole((5,), torch.float32, "cpu")
+    number = full(const(7.25, torch.float32, "cpu"), (5,))
+    shifted = template([make(Op.ADD, (source, number))], [source])
+    assert shifted is not None
+    engine.realize([number])
+    (result,) = shifted.build([full(const(1.0, torch.float32, "cpu"), (5,))])
+    assert result.srcs[1] is not number and uniform_constant(result.srcs[1]) is not None
+    assert wrap(result).tolist() == [8.25] * 5
 
 
 def test_what_is_read_from_shared_memory_is_read_at_once() -> None:
@@ -152,16 +150,16 @@ def test_under_vmap_and_within_it() -> None:
 
 
 def test_no_template_over_memory_or_random_numbers() -> None:
-    engine.realize_pending()  # what is made below stays pending
     source = hole((3,), torch.float32, "cpu")
     memory = torch.randn(3)
     memory.numpy()
-    for other in (memory.node, torch.rand(3).node):
-        node = torch.ones(3).node
-        assert template([node], [source]) is not None
+    number = full(const(2.0, torch.float32, "cpu"), (3,))
+    drawn = make(Op.RANDOM, (), RandomAttr((3,), 0, 1, 2), "cpu")
+    for other in (memory.node, drawn, hole((3,), torch.float32, "cpu")):
+        assert template([number], [source]) is not None
         assert template([other], [source]) is None
-    assert template([source], [source]).build([memory.node]) == [memory.node]
-    assert source.op is Op.BUFFER
+    made = template([source], [source])
+    assert made is not None and made.build([number]) == [number]
 
 
 def test_random_numbers_are_drawn_every_time() -> None:
