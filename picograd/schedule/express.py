@@ -153,9 +153,7 @@ class Expressions:
         if inside.never or source.size == 0:
             return other
         value = self.express(source, tuple(indices), outer & inside)
-        if inside.always or (isinstance(value, Access) and other == zero(dtype)):
-            return value  # a masked load is 0 where the mask fails
-        return Guard(inside, value, other, dtype)
+        return value if inside.always else Guard(inside, value, other, dtype)
 
     def _gather(self, node: Node, indices: Indices, mask: Mask) -> Expr:
         attr, source, tables = node.attr, node.srcs[0], node.srcs[1:]

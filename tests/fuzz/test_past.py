@@ -8,7 +8,7 @@ import pytest
 from picograd import dtypes
 from picograd.dtypes import DType
 from picograd.graph.node import Node, make
-from picograd.graph.ops import Combiner, GatherAttr, Op, ScanAttr
+from picograd.graph.ops import Combiner, ConstAttr, GatherAttr, Op, PadAttr, ScanAttr
 from tests.fuzz.compare import compare
 from tests.fuzz.machines import MACHINES
 from tests.fuzz.parts import Case
@@ -80,3 +80,10 @@ def test_blocks_within_blocks_have_variables_of_their_own() -> None:
         numbers(1025, 1),
         numbers(),
     )
+
+
+def test_padding_of_a_repeated_element_is_seen_in_every_lane() -> None:
+    """One element in all lanes is loaded without its mask: what is padded must be chosen."""
+    spread = reshape(expand(leaf(0, (1, 1)), (3, 1)), (1, 3, 1))
+    zero = ConstAttr(0.0, dtypes.float32)
+    check([make(Op.PAD, (spread,), PadAttr((0, 0, 0), (3, 3, 0), zero))], numbers(1, 1))
