@@ -131,7 +131,7 @@ def ladder(tiny: bool = False) -> list[Workload]:
             "conv1d 5, 128, 1024", batch, (n(128), n(128)), (max(n(1024), 8),), 5, padding=2
         ),
         convolution(
-            "conv3d 3, 16 -> 32, 16^3", n(8), (n(64), n(32)), plane(16) + plane(16)[:1], **same
+            "conv3d 3, 64 -> 32, 16^3", n(8), (n(64), n(32)), plane(16) + plane(16)[:1], **same
         ),
         convolution(
             "conv transposed 4x4 /2, 64, 28x28",
