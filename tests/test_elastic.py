@@ -110,6 +110,7 @@ def test_same_numbers_as_programs_of_their_own(name: str) -> None:
 def test_a_growing_size_meets_few_programs() -> None:
     x = torch.tensor(X[0, :, 0].copy())
     total = torch.zeros(1)
+    engine.clear_cache()
     engine.statistics.reset()
     for _ in range(250):
         total = torch.cat([total, (total.sum() + x[0]).view(1)])

@@ -43,6 +43,7 @@ from picograd.graph.ops import Op
 Body = tuple[Statement, ...]
 
 NEAR, FAR = 24 << 10, 768 << 10  # bytes of a memory that is in the first, the second cache
+PAGES = 256 << 10  # bytes between two lanes from which on each is another page's, and another set's
 
 HEAVY = {
     **dict.fromkeys((Op.EXP, Op.EXP2, Op.LOG, Op.LOG2), 14.0),
@@ -279,5 +280,6 @@ def _access(memory: Memory, index: Index, var: Var | None, lanes: int, masked: b
     if step == 2:  # two vectors and a shuffle
         return far * lines + 1.0 + 2.0 * masked
     if step != 1:
-        return max(1.2 * lanes, far * lines)
+        apart = abs(step) * memory.dtype.itemsize >= PAGES
+        return max(1.2 * lanes, far * lines) if apart else 1.2 * lanes
     return far * lines + 0.5 * masked

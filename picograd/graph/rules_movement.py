@@ -194,8 +194,6 @@ def _reduce_twice(match: Match) -> Node | None:
     combiner = node.attr.combiner
     if combiner is not inner.attr.combiner or not _free_order(combiner, node.dtype):
         return None
-    if combiner is Combiner.SUM and _is_outer_product(match["x"]):
-        return None
     kept = [axis for axis in range(len(match["x"].shape)) if axis not in inner.attr.axes]
     outer = [kept[axis] for axis in node.attr.axes]
     if combiner is Combiner.SUM and _sums_a_matrix(match["x"], outer):
@@ -224,21 +222,6 @@ def _varying_axes(node: Node) -> set[int]:
         node = node.srcs[0]
     used = {atom for index in indices for atom in index.atoms()}
     return {number for number, axis in enumerate(axes) if axis.atoms() & used}
-
-
-def _is_outer_product(x: Node) -> bool:
-    """A product of two broadcast factors: its sum is a matrix product, for which there are better
-    loops than for one sum over everything."""
-    return x.op is Op.MUL and all(_least(factor) < x.size for factor in x.srcs)
-
-
-def _least(node: Node) -> int:
-    """How many elements a node has before it is broadcast."""
-    least = node.size
-    while node.op in (Op.EXPAND, Op.RESHAPE, Op.PERMUTE):
-        node = node.srcs[0]
-        least = min(least, node.size)
-    return least
 
 
 def _reduce_ones(match: Match) -> Node | None:

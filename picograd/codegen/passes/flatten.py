@@ -48,9 +48,13 @@ WEIGHT = 64  # of all steps: operations, in multiples of an addition
 
 
 def flatten(function: Function, target: Target) -> Function:
-    """All short loops written out."""
-    phases = tuple(replace(phase, body=_body(phase.body)) for phase in function.phases)
+    """All short loops within others written out: the outermost are cut into parallel pieces yet."""
+    phases = tuple(replace(phase, body=_within(phase.body)) for phase in function.phases)
     return replace(function, phases=phases)
+
+
+def _within(body: Body) -> Body:
+    return tuple(replace(s, body=_body(s.body)) if isinstance(s, For | If) else s for s in body)
 
 
 def _body(body: Body) -> Body:
