@@ -12,6 +12,7 @@ are pieces; the choice between addresses is made once per row, outside the inner
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from picograd.codegen.llvm.memory import Memories
 from picograd.codegen.llvm.types import stored
@@ -109,7 +110,7 @@ def _load(memories: Memories, arms: list[_Arm], last: list[_Arm]) -> str | None:
     return memories.neighbours(dtype, pointer, lanes, written)
 
 
-def is_choice(value: Value) -> bool:
+def is_choice(value: Value) -> TypeGuard[Alu]:
     """Whether a value may be a choice between loads."""
     if not isinstance(value, Alu) or value.op is not Op.WHERE:
         return False
