@@ -1,7 +1,8 @@
-"""Move memories of a function to other homes.
+"""The homes of a function's memories: the arguments of a kernel, and moves to other homes.
 
+In: a kernel. Out: its arguments as memories of the loop IR, for those who build loops themselves.
 In: statements, and which memory takes which one's place. Out: the statements with their loads and
-stores changed. Called by passes that let other threads see what was private. A memory that holds
+stores changed, for passes that let other threads see what was private. A memory that holds
 several copies of what it replaces comes with the index at which the copy in question begins.
 """
 
@@ -17,6 +18,7 @@ from picograd.codegen.loops import (
     Fail,
     Fold,
     For,
+    Home,
     If,
     Let,
     Load,
@@ -28,8 +30,27 @@ from picograd.codegen.loops import (
     Value,
 )
 from picograd.graph.index import ZERO, Index
+from picograd.schedule.kernel import Kernel, Space
 
 Places = Mapping[Memory, tuple[Memory, Index]]
+
+
+def argument_memories(kernel: Kernel) -> dict[str, Memory]:
+    """The buffers that a kernel is called with, by name."""
+    stored = {stage.target for stage in kernel.stages}
+    return {
+        memory.name: Memory(
+            memory.name,
+            memory.dtype,
+            memory.size,
+            Home.ARGUMENT,
+            slot,
+            0,
+            memory.written or memory.name in stored,
+        )
+        for slot, memory in enumerate(kernel.memories)
+        if memory.space is Space.ARGUMENT
+    }
 
 
 def replace_memories(

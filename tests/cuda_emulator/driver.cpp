@@ -193,18 +193,27 @@ bool is_pinned(const void* pointer, size_t size) {
     return (char*)pointer + size <= start + length;
 }
 
-// A mapping whose last bytes lie before an unmapped page.
+// Address space that nobody may touch, on either side of an allocation.
+const size_t GUARD = 16 << 20;
+
+// A mapping whose last bytes lie just before the guard behind it. The guards are part of it:
+// behind a single page the system may have put something that a kernel can read.
 char* guarded(size_t size, Allocation& made) {
     const size_t page = sysconf(_SC_PAGESIZE);
     const size_t rounded = (size + 255) / 256 * 256;  // addresses are multiples of 256
     const size_t body = (rounded + page - 1) / page * page;
-    char* mapping = (char*)mmap(nullptr, body + page, PROT_READ | PROT_WRITE,
-                                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    const size_t mapped = GUARD + body + GUARD;
+    char* mapping = (char*)mmap(nullptr, mapped, PROT_NONE,
+                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mapping == MAP_FAILED) return nullptr;
-    mprotect(mapping + body, page, PROT_NONE);
-    made = {size, mapping, body + page};
-    std::memset(mapping, 0xff, body);
-    return mapping + body - rounded;
+    char* start = mapping + GUARD;
+    if (mprotect(start, body, PROT_READ | PROT_WRITE)) {
+        munmap(mapping, mapped);
+        return nullptr;
+    }
+    made = {size, mapping, mapped};
+    std::memset(start, 0xff, body);
+    return start + body - rounded;
 }
 
 void report_fault(int number) {

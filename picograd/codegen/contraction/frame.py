@@ -18,12 +18,13 @@ from picograd.codegen.contraction.groups import Values
 from picograd.codegen.contraction.lanes import widen
 from picograd.codegen.contraction.tiles import Tiles, round_up
 from picograd.codegen.expressions import Body, Names
+from picograd.codegen.homes import argument_memories
 from picograd.codegen.loops import Home, Statement, Value
 from picograd.codegen.target import Target
 from picograd.dtypes import DType, int64
 from picograd.graph.index import ZERO, Index, Var, constant, of
 from picograd.graph.mask import Mask
-from picograd.schedule.kernel import Access, Expr, Kernel, Space
+from picograd.schedule.kernel import Access, Expr, Kernel
 
 
 def lane_variable(lanes: int) -> Var:
@@ -60,13 +61,7 @@ class Frame:
     workspace: int = 0
 
     def __post_init__(self) -> None:
-        stored = {stage.target for stage in self.kernel.stages}
-        for slot, memory in enumerate(self.kernel.memories):
-            if memory.space is Space.ARGUMENT:
-                written = memory.written or memory.name in stored
-                self.memories[memory.name] = loops.Memory(
-                    memory.name, memory.dtype, memory.size, Home.ARGUMENT, slot, 0, written
-                )
+        self.memories |= argument_memories(self.kernel)
 
     def allocate(self, name: str, dtype: DType, size: int, home: Home) -> loops.Memory:
         """Cache-line-aligned memory in the thread's scratch or the run's workspace."""

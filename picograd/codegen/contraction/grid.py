@@ -29,6 +29,7 @@ from picograd.codegen.contraction.frame import inside
 from picograd.codegen.contraction.packing import unit
 from picograd.codegen.contraction.tiles import ceil_div
 from picograd.codegen.expressions import Body, Names, cast
+from picograd.codegen.homes import argument_memories
 from picograd.codegen.loops import (
     Alu,
     Barrier,
@@ -56,7 +57,7 @@ from picograd.dtypes import int64
 from picograd.graph.index import ZERO, Index, Var, constant, of
 from picograd.graph.mask import Mask
 from picograd.graph.ops import Op
-from picograd.schedule.kernel import Access, Compute, Expr, Kernel, Space
+from picograd.schedule.kernel import Access, Compute, Expr, Kernel
 
 ACROSS = 16  # threads along each side of a tile
 THREADS = ACROSS * ACROSS
@@ -152,14 +153,7 @@ class Grid:
         self.names = Names()
         self.thread = Var("thread_number", 0, THREADS - 1)
         self.turn = Var("depth_tile", 0, ceil_div(found.depth.extent, self.depth) - 1)
-        stored = {stage.target for stage in kernel.stages}
-        self.memories = {
-            m.name: Memory(
-                m.name, m.dtype, m.size, Home.ARGUMENT, n, 0, m.written or m.name in stored
-            )
-            for n, m in enumerate(kernel.memories)
-            if m.space is Space.ARGUMENT
-        }
+        self.memories = argument_memories(kernel)
         tiles = ceil_div(found.rows.extent, rows), ceil_div(found.columns.extent, columns)
         self.block = Var("block_number", 0, found.batch.extent * tiles[0] * tiles[1] - 1)
         number = of(self.block)

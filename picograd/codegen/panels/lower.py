@@ -19,6 +19,7 @@ threads nor blocks.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 
 from picograd.codegen import loops
@@ -49,6 +50,7 @@ from picograd.schedule.kernel import Kernel
 
 PIECE = 32  # columns whose results from several parts are put together in one task
 Statements = tuple[Statement, ...]
+Left = Callable[[int, Index], loops.Load]
 
 
 def lower_panels(kernel: Kernel, target: Target) -> loops.Function | None:
@@ -248,19 +250,10 @@ class _Panels:
         packed = each(r, ZERO, tiles * shape.height, (inner,))
         strip = nest.variable("strip", ceil_div(self.columns, shape.width))
         tile = nest.variable("tile", ceil_div(self.height, shape.height))
-        grid, strips = nest.grids[action.target], self.strips[number]
+        grid = nest.grids[action.target]
         line = of(tile) * shape.height
-        operands = Operands(
-            lambda r, k: loops.Load(memory, (line + r) * pitch + k),
-            lambda v, k: loops.Load(
-                strips.memory,
-                strips.at(nest, of(strip), lane_index(lanes) + v * lanes, k),
-                lanes,
-            ),
-            lambda r, v: (
-                grid.memory,
-                grid.at(line + r, of(strip) * shape.width + lane_index(lanes) + v * lanes),
-            ),
+        operands = self._operands(
+            number, lambda r, k: loops.Load(memory, (line + r) * pitch + k), grid, of(strip), line
         )
         span = (ZERO, constant(depths), depths)
         product = multiply(nest, shape, operands, action.accumulator, span, adds=False)
@@ -280,24 +273,42 @@ class _Panels:
             mask = mask.require(column + (width - 1) - start - self.nest.index(self.band.low))
         return mask
 
+    def _operands(
+        self,
+        number: int,
+        left: Left,
+        sums: Grid,
+        strip: Index,
+        line: Index,
+    ) -> Operands:
+        """The factors and the sums of a tile: a left one of its own, the action's strips, a grid
+        of which the tile begins at a strip and a line."""
+        nest, strips, shape = self.nest, self.strips[number], self.shapes[number]
+
+        def column(v: int) -> Index:
+            return lane_index(nest.lanes) + v * nest.lanes
+
+        return Operands(
+            left,
+            lambda v, k: loops.Load(
+                strips.memory, strips.at(nest, strip, column(v), k), nest.lanes
+            ),
+            lambda r, v: (sums.memory, sums.at(line + r, strip * shape.width + column(v))),
+        )
+
     def _result(self, number: int, action: Result, count: Index) -> Statements:
         """Tiles of a result for the rows, over the columns."""
-        nest, shape, lanes = self.nest, self.shapes[number], self.nest.lanes
+        nest, shape = self.nest, self.shapes[number]
         strip = nest.variable("strip", ceil_div(action.axis.high + 1, shape.width))
         tile = nest.variable("tile", ceil_div(self.height, shape.height))
         panel, sums = nest.grids[action.weights.buffer], nest.grids[action.target]
-        strips, line = self.strips[number], of(tile) * shape.height
-        operands = Operands(
+        line = of(tile) * shape.height
+        operands = self._operands(
+            number,
             lambda r, k: loops.Load(panel.memory, panel.at(line + r, k)),
-            lambda v, k: loops.Load(
-                strips.memory,
-                strips.at(nest, of(strip), lane_index(lanes) + v * lanes, k),
-                lanes,
-            ),
-            lambda r, v: (
-                sums.memory,
-                sums.at(line + r, of(strip) * shape.width + lane_index(lanes) + v * lanes),
-            ),
+            sums,
+            of(strip),
+            line,
         )
         named, low, high = self._limits(line // self.group)
         span = (low, high + 1, self.columns)
@@ -308,7 +319,7 @@ class _Panels:
 
     def _add_across(self, number: int, action: Result, count: Index) -> Statements:
         """Add the block's part to a result for the columns."""
-        nest, shape, lanes = self.nest, self.shapes[number], self.nest.lanes
+        nest, shape = self.nest, self.shapes[number]
         strips = self.strips[number]
         factor = Factor(action.values, action.axis, self.steps.row, action.accumulator)
         packed = pack(nest, factor, strips, nest.first, count, self.rows)
@@ -316,17 +327,12 @@ class _Panels:
         tile = nest.variable("tile", ceil_div(self.columns, shape.height))
         panel, sums = nest.grids[action.weights.buffer], nest.grids[action.target]
         line = of(tile) * shape.height
-        operands = Operands(
+        operands = self._operands(
+            number,
             lambda r, k: loops.Load(panel.memory, panel.at(k, line + r)),
-            lambda v, k: loops.Load(
-                strips.memory,
-                strips.at(nest, of(strip), lane_index(lanes) + v * lanes, k),
-                lanes,
-            ),
-            lambda r, v: (
-                sums.memory,
-                sums.at(line + r, of(strip) * shape.width + lane_index(lanes) + v * lanes),
-            ),
+            sums,
+            of(strip),
+            line,
         )
         named, begin, end = self._rows_with(line, count)
         span = (begin, end, self.height)

@@ -18,13 +18,14 @@ from picograd.codegen.contraction.frame import lane_variable
 from picograd.codegen.contraction.lanes import widen
 from picograd.codegen.contraction.tiles import round_up
 from picograd.codegen.expressions import Body, Names, cast
+from picograd.codegen.homes import argument_memories
 from picograd.codegen.loops import Home, Statement, Value
 from picograd.codegen.panels.analyse import Steps
 from picograd.dtypes import DType, int64
 from picograd.graph.index import ZERO, Index, Param, Var, constant, of
 from picograd.graph.mask import EVERYWHERE, Mask
 from picograd.graph.ops import Op
-from picograd.schedule.kernel import Access, Expr, Kernel, Space
+from picograd.schedule.kernel import Access, Expr, Kernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +62,7 @@ class Nest:
     workspace: int = 0
 
     def __post_init__(self) -> None:
-        stored = {stage.target for stage in self.kernel.stages}
-        for slot, memory in enumerate(self.kernel.memories):
-            if memory.space is Space.ARGUMENT:
-                written = memory.written or memory.name in stored
-                self.memories[memory.name] = loops.Memory(
-                    memory.name, memory.dtype, memory.size, Home.ARGUMENT, slot, 0, written
-                )
+        self.memories |= argument_memories(self.kernel)
 
     def allocate(self, name: str, dtype: DType, size: int) -> loops.Memory:
         """Cache-line-aligned memory in the thread's scratch."""
