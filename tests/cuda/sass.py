@@ -1,0 +1,89 @@
+"""What NVIDIA's compiler made of CUDA C: a cubin's instructions and registers, no GPU needed.
+
+In: a cubin, from `picograd.runtime.cuda.compiler`. Out: `instructions`, the opcodes in order,
+disassembled by nvdisasm (PyPI: nvidia-cuda-nvdisasm), and `registers`, which stand in the cubin's
+own headers. Tests that ask for instructions carry the mark `needs_disassembler`.
+
+>>> opcodes("        /*0010*/              @!P0 LDG.E.128 R4, desc[UR4][R2.64] ;")
+['LDG.E.128']
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+import struct
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from picograd.codegen.cuda.ops import PRELUDE
+from picograd.runtime.cuda.compiler import compile_source
+from tests.cuda import nvrtc
+
+_INSTRUCTION = re.compile(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)", re.M)
+
+
+@cache
+def disassembler() -> str | None:
+    """nvdisasm, of NVIDIA's wheel or of a toolkit."""
+    spec = importlib.util.find_spec("nvidia")
+    for root in (spec.submodule_search_locations or ()) if spec else ():
+        for path in sorted(Path(root).glob("*/bin/nvdisasm")):
+            return str(path)
+    return shutil.which("nvdisasm")
+
+
+needs_disassembler = pytest.mark.skipif(
+    nvrtc.library() is None or disassembler() is None,
+    reason="needs NVRTC and nvdisasm (pip install nvidia-cuda-nvrtc nvidia-cuda-nvdisasm)",
+)
+
+
+@cache
+def cubin(kernels: str, architecture: str) -> bytes:
+    """The machine code of kernels in CUDA C (the text that follows the prelude)."""
+    return compile_source(f"{PRELUDE}\n{kernels}", architecture)
+
+
+@cache
+def instructions(image: bytes) -> tuple[str, ...]:
+    """The opcodes of a cubin with all their suffixes: "LDG.E.128", "HMMA.16816.F32.BF16"."""
+    program = disassembler()
+    assert program is not None
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(image)
+        file.flush()
+        command = [program, "-c", "-novliw", "-ndf", file.name]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return tuple(opcodes(text))
+
+
+def opcodes(text: str) -> list[str]:
+    """The opcodes in nvdisasm's text."""
+    return _INSTRUCTION.findall(text)
+
+
+def count(image: bytes, *starts: str) -> int:
+    """How many instructions begin with one of these texts."""
+    return sum(opcode.startswith(starts) for opcode in instructions(image))
+
+
+def registers(image: bytes) -> int:
+    """The registers of a thread, the most that any kernel of the cubin takes: the ELF headers of
+    code (executable sections) have them in the top byte of `sh_info`."""
+    (start,) = struct.unpack_from("<Q", image, 40)
+    size, sections = struct.unpack_from("<HH", image, 58)
+    found = []
+    for number in range(sections):
+        flags, info = (
+            struct.unpack_from(form, image, start + number * size + at)[0]
+            for form, at in (("<Q", 8), ("<I", 44))
+        )
+        if flags & 4:
+            found.append(info >> 24)
+    return max(found)
