@@ -153,21 +153,7 @@ class CpuExecutable:
         self._values = struct.Struct(f"{self._tables.values}q")
         self._output_bytes = [slot.size * slot.dtype.itemsize for slot in self._tables.outputs]
         self._frames: list[_Frame] = []
-        self.result_plan = self._plan_results()
-
-    def _plan_results(self) -> list[tuple[bool, int]]:
-        """For each output of the graph: (made by this run, its number) or (False, input)."""
-        fresh = {n: k for k, n in enumerate(self._slots_of(SlotKind.OUTPUT))}
-        plan: list[tuple[bool, int]] = []
-        for n in self.program.outputs:
-            slot = self.program.slots[n]
-            if slot.kind is SlotKind.ARENA:
-                raise InternalError(f"output slot {n} lies in the arena, which dies with the run")
-            plan.append((True, fresh[n]) if n in fresh else (False, slot.number))
-        return plan
-
-    def _slots_of(self, kind: SlotKind) -> list[int]:
-        return [n for n, slot in enumerate(self.program.slots) if slot.kind is kind]
+        self.result_plan = program.plan_results()
 
     def run(
         self,

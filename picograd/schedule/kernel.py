@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from picograd.dtypes import DType
+from picograd.errors import InternalError
 from picograd.graph.index import Index, Var
 from picograd.graph.mask import Mask
 from picograd.graph.ops import Combiner, Op
@@ -264,3 +265,16 @@ class Program:
     outputs: tuple[int, ...]
     arena: int
     decisions: tuple[Decision, ...]
+
+    def plan_results(self) -> list[tuple[bool, int]]:
+        """Where a run finds each output of the graph: (True, which of the OUTPUT slots) or
+        (False, which input)."""
+        made = [n for n, slot in enumerate(self.slots) if slot.kind is SlotKind.OUTPUT]
+        numbers = {slot: number for number, slot in enumerate(made)}
+        results: list[tuple[bool, int]] = []
+        for n in self.outputs:
+            slot = self.slots[n]
+            if slot.kind is SlotKind.ARENA:
+                raise InternalError(f"output slot {n} lies in the arena, which dies with the run")
+            results.append((True, numbers[n]) if n in numbers else (False, slot.number))
+        return results

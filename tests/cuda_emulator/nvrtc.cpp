@@ -104,6 +104,17 @@ EXPORT int nvrtcGetProgramLog(void* program, char* log) {
     log[text.size()] = 0;
     return SUCCESS;
 }
+// What stands for PTX is the source that g++ compiled.
+EXPORT int nvrtcGetPTXSize(void* program, size_t* size) {
+    *size = ((Program*)program)->source.size() + 1;
+    return SUCCESS;
+}
+EXPORT int nvrtcGetPTX(void* program, char* ptx) {
+    const std::string& text = ((Program*)program)->source;
+    text.copy(ptx, text.size());
+    ptx[text.size()] = 0;
+    return SUCCESS;
+}
 EXPORT int nvrtcGetCUBINSize(void* program, size_t* size) {
     *size = ((Program*)program)->image.size();
     return SUCCESS;

@@ -67,8 +67,8 @@ def gpu():
 def run(gpu, source, name, x, count, threads, extra=b"") -> np.ndarray:
     from picograd.runtime.cuda.compiler import compile_source
 
-    function = gpu.cuda.module_from_buffer(compile_source(source, gpu.architecture))
-    function = function.get_function(name)
+    module = gpu.cuda.module_from_buffer(compile_source(source, gpu.architecture).cubin)
+    function = module.get_function(name)
     given, made = gpu.cuda.mem_alloc(x.nbytes), gpu.cuda.mem_alloc(4 * count)
     gpu.cuda.memcpy_htod(given, x)
     parameters = struct.pack("QQ", int(given), int(made)) + extra

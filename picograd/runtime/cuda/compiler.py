@@ -1,8 +1,8 @@
 """CUDA C to machine code for this GPU, by NVRTC or, where that is missing, nvcc.
 
-In: a source, from `modules`. Out: a cubin. NVRTC is called through ctypes: it is a library of the
-CUDA toolkit and of NVIDIA's wheel nvidia-cuda-nvrtc, and compiles a kernel in a tenth of nvcc's
-time.
+In: a source, from `modules`. Out: `Compiled`: a cubin, PTX, the compiler's log. NVRTC is called
+through ctypes: it is a library of the CUDA toolkit and of NVIDIA's wheel nvidia-cuda-nvrtc, and
+compiles a kernel in a tenth of nvcc's time.
 
 >>> OPTIONS
 ('--fmad=false', '--std=c++17')
@@ -15,8 +15,10 @@ import importlib.util
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from picograd.errors import InternalError
 
@@ -26,14 +28,24 @@ OPTIONS = ("--fmad=false", "--std=c++17")
 _NAMES = ("libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so")
 
 
-def compile_source(source: str, architecture: str) -> bytes:
-    """The cubin of a source. Raises RuntimeError where there is no compiler."""
-    nvrtc = _nvrtc()
+class Compiled(NamedTuple):
+    """What the compiler made of a source. `log` has its warnings, and with the option
+    "--ptxas-options=-v" the registers and memories of every kernel."""
+
+    cubin: bytes
+    ptx: str
+    log: str
+
+
+def compile_source(source: str, architecture: str, *options: str) -> Compiled:
+    """Compile for "sm_90" or its like. Raises RuntimeError where there is no compiler, and
+    InternalError, with the compiler's words, where it refuses the source."""
+    nvrtc = find_nvrtc()
     if nvrtc is not None:
-        return _with_nvrtc(nvrtc, source, architecture)
+        return _with_nvrtc(nvrtc, source, architecture, options)
     nvcc = shutil.which("nvcc")
     if nvcc is not None:
-        return _with_nvcc(nvcc, source, architecture)
+        return _with_nvcc(nvcc, source, architecture, options)
     raise RuntimeError(
         "no CUDA compiler: neither libnvrtc nor nvcc was found. "
         "pip install nvidia-cuda-nvrtc, or install the CUDA toolkit."
@@ -41,8 +53,8 @@ def compile_source(source: str, architecture: str) -> bytes:
 
 
 @lru_cache(maxsize=1)
-def _nvrtc() -> ctypes.CDLL | None:
-    """The library, from the system's paths or from NVIDIA's wheel."""
+def find_nvrtc() -> ctypes.CDLL | None:
+    """NVRTC's library, from the system's paths or from NVIDIA's wheel; None where there is none."""
     for name in _NAMES:
         try:
             return ctypes.CDLL(name)
@@ -57,40 +69,48 @@ def _nvrtc() -> ctypes.CDLL | None:
     return None
 
 
-def _with_nvrtc(nvrtc: ctypes.CDLL, source: str, architecture: str) -> bytes:
+def _with_nvrtc(
+    nvrtc: ctypes.CDLL, source: str, architecture: str, more: Sequence[str]
+) -> Compiled:
     program = ctypes.c_void_p()
-    options = [text.encode() for text in (f"--gpu-architecture={architecture}", *OPTIONS)]
     created = nvrtc.nvrtcCreateProgram(
         ctypes.byref(program), source.encode(), b"kernels.cu", 0, None, None
     )
     if created:
         raise InternalError(f"nvrtcCreateProgram failed with code {created}")
     try:
-        failed = nvrtc.nvrtcCompileProgram(
-            program, len(options), (ctypes.c_char_p * len(options))(*options)
-        )
+        texts = (f"--gpu-architecture={architecture}", *OPTIONS, *more)
+        options = (ctypes.c_char_p * len(texts))(*(text.encode() for text in texts))
+        failed = nvrtc.nvrtcCompileProgram(program, len(texts), options)
+        log = _fetch(nvrtc, "ProgramLog", program).rstrip(b"\0").decode()
         if failed:
-            log = _text(nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog, program)
-            raise InternalError(f"generated CUDA C does not compile:\n{log.decode()}\n{source}")
-        return _text(nvrtc.nvrtcGetCUBINSize, nvrtc.nvrtcGetCUBIN, program)
+            raise _refused(log, source)
+        ptx = _fetch(nvrtc, "PTX", program).rstrip(b"\0").decode()
+        return Compiled(_fetch(nvrtc, "CUBIN", program), ptx, log)
     finally:
         nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
 
 
-def _text(measure, fetch, program: ctypes.c_void_p) -> bytes:  # type: ignore[no-untyped-def]
+def _fetch(nvrtc: ctypes.CDLL, what: str, program: ctypes.c_void_p) -> bytes:
+    """A result of a compilation, by NVRTC's name of it."""
     size = ctypes.c_size_t()
-    measure(program, ctypes.byref(size))
+    nvrtc[f"nvrtcGet{what}Size"](program, ctypes.byref(size))
     buffer = ctypes.create_string_buffer(size.value)
-    fetch(program, buffer)
+    nvrtc[f"nvrtcGet{what}"](program, buffer)
     return buffer.raw
 
 
-def _with_nvcc(nvcc: str, source: str, architecture: str) -> bytes:
+def _with_nvcc(nvcc: str, source: str, architecture: str, more: Sequence[str]) -> Compiled:
     with tempfile.TemporaryDirectory() as folder:
         text, cubin = Path(folder, "kernels.cu"), Path(folder, "kernels.cubin")
         text.write_text(source)
-        command = [nvcc, "-cubin", f"-arch={architecture}", *OPTIONS, "-o", str(cubin), str(text)]
+        command = [nvcc, "-cubin", f"-arch={architecture}", *OPTIONS, *more]
+        command += ["--keep", f"--keep-dir={folder}", "-o", str(cubin), str(text)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise InternalError(f"generated CUDA C does not compile:\n{done.stderr}\n{source}")
-        return cubin.read_bytes()
+            raise _refused(done.stderr, source)
+        return Compiled(cubin.read_bytes(), cubin.with_suffix(".ptx").read_text(), done.stderr)
+
+
+def _refused(log: str, source: str) -> InternalError:
+    return InternalError(f"generated CUDA C does not compile:\n{log}\n{source}")

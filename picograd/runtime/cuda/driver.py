@@ -19,6 +19,8 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
+NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING, which pycuda takes but has no name for
+
 
 class Unavailable(RuntimeError):
     """There is no usable GPU; the message says what to do."""
@@ -35,9 +37,8 @@ class Driver:
         self.process = os.getpid()
         self._context: Any = self.device.retain_primary_context()
         self._local = threading.local()
-        self._non_blocking = 1  # pycuda has no name for CU_STREAM_NON_BLOCKING
         with self:
-            self.stream: Any = cuda.Stream(self._non_blocking)
+            self.stream: Any = cuda.Stream(NON_BLOCKING)
         major, minor = self.device.compute_capability()
         self.capability = 10 * major + minor
         self.architecture = f"sm_{self.capability}"

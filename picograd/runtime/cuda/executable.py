@@ -18,7 +18,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from picograd.errors import InternalError
 from picograd.runtime.buffer import Buffer
 from picograd.runtime.cuda import driver, memory
 from picograd.runtime.cuda.modules import LaunchableKernel
@@ -66,6 +65,7 @@ class CudaExecutable:
         self.kernel_count = len(program.steps)
         self._launches = [_Launch(step, kernels[step.kernel]) for step in program.steps]
         self._outputs = [slot for slot in program.slots if slot.kind is SlotKind.OUTPUT]
+        self._result_plan = program.plan_results()
         # One block a run: the temporaries, then the status word, the workspace, the scratch.
         self._status_at = _aligned(program.arena)
         self._workspace_at = self._status_at + 256
@@ -90,7 +90,7 @@ class CudaExecutable:
                     self._launch_all(opened, addresses, values, block.address, timings)
                 except opened.cuda.Error as error:
                     raise driver.failed(error) from error
-        return self._results(inputs, made)
+        return [made[n] if fresh else inputs[n] for fresh, n in self._result_plan]
 
     def _addresses(self, inputs: Sequence[Buffer], made: Sequence[Buffer], arena: int) -> list[int]:
         """The address of every slot of the program."""
@@ -104,21 +104,6 @@ class CudaExecutable:
             else:
                 addresses.append(arena + slot.offset)
         return addresses
-
-    def _results(self, inputs: Sequence[Buffer], made: Sequence[Buffer]) -> list[Buffer]:
-        numbers = {
-            n: k
-            for k, n in enumerate(
-                n for n, slot in enumerate(self.program.slots) if slot.kind is SlotKind.OUTPUT
-            )
-        }
-        results = []
-        for n in self.program.outputs:
-            slot = self.program.slots[n]
-            if slot.kind is SlotKind.ARENA:
-                raise InternalError(f"output slot {n} lies in the arena, which dies with the run")
-            results.append(made[numbers[n]] if n in numbers else inputs[slot.number])
-        return results
 
     def _launch_all(
         self,

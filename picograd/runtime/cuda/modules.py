@@ -67,9 +67,9 @@ def _compile(kernels: list[Kernel], observer: Observer | None) -> None:
     if observer is not None:
         for kernel, function in zip(kernels, functions, strict=True):
             observer.saw_source(kernel, distinct[function.name])
-    cubin = compile_source("\n".join([PRELUDE, *distinct.values()]), opened.architecture)
+    compiled = compile_source("\n".join([PRELUDE, *distinct.values()]), opened.architecture)
     with opened:
-        module = opened.cuda.module_from_buffer(cubin)
+        module = opened.cuda.module_from_buffer(compiled.cubin)
         for kernel, function in zip(kernels, functions, strict=True):
             _known[kernel] = _launchable(module, function)
     if _known.clear not in opened.at_end:
