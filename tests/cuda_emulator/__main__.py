@@ -50,14 +50,18 @@ def environment(folder: Path, sanitize: bool) -> dict[str, str]:
     found["LD_LIBRARY_PATH"] = _joined(folder, found.get("LD_LIBRARY_PATH"))
     found["PYTHONPATH"] = _joined(ROOT, str(folder / "python"), found.get("PYTHONPATH"))
     if sanitize:
-        library = subprocess.run(
-            ["g++", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
-        ).stdout.strip()
         found["EMULATOR_FLAGS"] = SANITIZERS
-        found["LD_PRELOAD"] = library
+        # ASan looks for C++'s way to throw when it starts, when Python has loaded no C++ yet.
+        found["LD_PRELOAD"] = _joined(*map(_library, ("libasan.so", "libstdc++.so")))
         # Python does not free everything, and fibers switch stacks.
         found["ASAN_OPTIONS"] = "detect_leaks=0:detect_stack_use_after_return=0"
     return found
+
+
+def _library(name: str) -> str:
+    """The path of a library of g++'s own."""
+    command = ["g++", f"-print-file-name={name}"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _joined(*parts: str | Path | None) -> str:

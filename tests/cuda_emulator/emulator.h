@@ -64,7 +64,7 @@ constexpr int EMULATOR_SAVED = 6;
 namespace emulator {
 
 constexpr size_t STACK = 64 << 10;
-constexpr int MOST_THREADS = 1024, WARP = 32, BARRIERS = 16;
+constexpr int MOST_THREADS = 1024, WARP = 32;
 
 struct Thread {
     void* stack_pointer;
@@ -85,10 +85,10 @@ static Thread* current;
 static void* scheduler;
 static char* stacks;
 static uint3 block_index, grid_size, block_size;
-static int count, alive, warp_alive[WARP];
+static int count, alive;
 static bool progress;
 static const char* failure;
-static Barrier block_barriers[BARRIERS], warp_barriers[WARP];
+static Barrier block_barrier, warp_barriers[WARP];
 static uint64_t published[WARP][2][WARP];  // by warp, parity of the exchange, lane
 static unsigned parity[MOST_THREADS];
 static char* dynamic_memory;
@@ -124,7 +124,7 @@ static void wait(Barrier& barrier, int line, Expected expected) {
 
 static void synchronise_block(int line) {
     if (alive != count) fail("a thread left before a barrier that others reach");
-    wait(block_barriers[0], line, [] {
+    wait(block_barrier, line, [] {
         if (alive != count) fail("a thread left before a barrier that others reach");
         return count;
     });
@@ -184,7 +184,6 @@ static void enter() {
     body(body_argument);
     current->done = true;
     alive--;
-    warp_alive[current->warp()]--;
     progress = true;
     for (;;) yield();
 }
@@ -210,13 +209,11 @@ static void run_fibers() {
     if (!stacks)
         stacks = (char*)mmap(nullptr, STACK * MOST_THREADS, PROT_READ | PROT_WRITE,
                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    std::memset(warp_alive, 0, sizeof warp_alive);
-    for (auto& barrier : block_barriers) barrier = Barrier();
+    block_barrier = Barrier();
     for (auto& barrier : warp_barriers) barrier = Barrier();
     for (int number = 0; number < count; number++) {
         prepare(threads[number], number);
         prepare_stack(threads[number]);
-        warp_alive[threads[number].warp()]++;
     }
     const int chosen = order();
     unsigned random = 12345;
