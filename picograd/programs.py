@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from picograd import env, reporter
 from picograd.graph.canonical import Structure, canonicalise, is_simple
-from picograd.graph.elastic.sizes import Sizes, Symbols, split
+from picograd.graph.elastic.sizes import Sizes, split
 from picograd.graph.hole import is_hole
 from picograd.graph.node import Node
 from picograd.reporter import Reporter
@@ -213,12 +213,14 @@ def _see(kind: _Kind, sizes: Sizes, cells: list[int]) -> None:
 def _compile_elastic(graph: Graph, kind: _Kind, sizes: Sizes) -> tuple[Variant, Recipe] | None:
     """Compile a program for many sizes; None when the graph has none."""
     from picograd.graph.elastic.build import build
+    from picograd.graph.elastic.cost import reach
     from picograd.graph.elastic.layout import Unsupported
     from picograd.runtime.elastic import ElasticExecutable
 
     started = time.perf_counter()
     structure = graph.structure
-    symbols = Symbols.of([*(seen for seen, _ in kind.seen if seen != sizes), sizes])
+    observations = [*(seen for seen, _ in kind.seen if seen != sizes), sizes]
+    symbols = reach(graph.order, structure, observations)
     if 0 in (symbols.values(sizes) or ()):
         return None  # masks would do, but nothing is quicker than a program for nothing
     baked = {

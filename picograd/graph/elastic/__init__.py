@@ -6,6 +6,7 @@ that says what to hand to it (`build`). Called by `picograd.programs` when the s
 comes with ever new sizes: a growing context, sentences of all lengths.
 
     sizes     what differs between two graphs of one kind; the symbols that stand for it
+    cost      what a graph costs at given sizes, and how far ahead a program reaches
     layout    a value whose axes are longer than what they hold
     build     the walk over the graph
     rules     what becomes of each op
@@ -15,6 +16,6 @@ Every element beyond a size is garbage that no result depends on: reductions put
 its place, gathers the index 0, and what leaves the program is cut to size.
 
 >>> from picograd.graph.elastic.sizes import capacity
->>> [capacity(size) for size in (3, 17, 100)]
-[16, 48, 208]
+>>> [capacity(size, growth=3) for size in (3, 17, 100)]
+[16, 64, 304]
 """

@@ -18,6 +18,7 @@ from math import prod
 from picograd.dtypes import int32
 from picograd.graph import index
 from picograd.graph.canonical import Structure, value_slots
+from picograd.graph.elastic.cost import Cost
 from picograd.graph.elastic.layout import (
     Dims,
     Elastic,
@@ -44,18 +45,6 @@ class Product:
     factors: tuple[int, ...]
 
 
-# A constant and the symbols whose sizes it is multiplied by.
-Term = tuple[int, tuple[int, ...]]
-# A program may compute this many times the elements that a graph of its own would, and this many
-# more: a few thousand cost nothing.
-FACTOR, SLACK = 4, 1 << 18
-
-
-def elements(work: Sequence[Term], sizes: Sizes) -> int:
-    """The elements of all nodes at given sizes."""
-    return sum(constant * prod(sizes[n] for n in symbols) for constant, symbols in work)
-
-
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """How a program over capacities serves a graph.
@@ -65,7 +54,7 @@ class Recipe:
     conditions what must hold between the sizes
     derived    (constant, cell): values to add
     cells      how many cells the graph itself has
-    work       the elements of all nodes: a sum of products of sizes
+    cost       of the graph at any sizes
     """
 
     symbols: Symbols
@@ -75,7 +64,7 @@ class Recipe:
     derived: tuple[tuple[int, int], ...]
     cells: int
     capacities: Sizes
-    work: tuple[Term, ...]
+    cost: Cost
 
     def fit(self, sizes: Sizes) -> Sizes | None:
         """Each symbol's size in a graph, or None when the program does not serve it."""
@@ -87,12 +76,7 @@ class Recipe:
         for rule in self.conditions:
             if values[rule.symbol] != rule.constant * prod(values[n] for n in rule.factors):
                 return None
-        return values if self.is_thrifty(values) else None
-
-    def is_thrifty(self, sizes: Sizes) -> bool:
-        """True unless most of what the program computes would be thrown away."""
-        room = elements(self.work, self.capacities)
-        return room <= FACTOR * elements(self.work, sizes) + SLACK
+        return values if self.cost.is_thrifty(self.capacities, values) else None
 
     def values(self, cells: Sequence[int], sizes: Sizes) -> list[int]:
         """The program's values for a graph's cells and its symbols' sizes."""
@@ -214,11 +198,6 @@ def build(
                 result.node.origin = node.origin
             known[id(node)] = result
     results = [settle(known[id(node)]) for node in outputs]
-    work: dict[tuple[int, ...], int] = {}
-    for value in known.values():
-        constants, numbers = _term(value.dims)
-        work[numbers] = work.get(numbers, 0) + constants
-    limits = {extent.number: extent.capacity for extent in symbols.at if isinstance(extent, Symbol)}
     recipe = Recipe(
         symbols,
         tuple(inputs),
@@ -226,19 +205,11 @@ def build(
         tuple(dict.fromkeys(state.conditions)),
         tuple(state.derived),
         state.cells,
-        tuple(limits[number] for number in range(len(limits))),
-        tuple((constants, numbers) for numbers, constants in work.items()),
+        symbols.capacities,
+        Cost.of(order, structure, symbols),
     )
     given = {slots[id(order[position].buffer)] for position in donated}
     return Built([result.node for result in results], _donated(inputs, given), recipe)
-
-
-def _term(dims: Dims) -> Term:
-    """The number of a value's elements."""
-    factors = [factor for dim in dims if isinstance(dim, tuple) for factor in dim]
-    constants = prod(factor for factor in factors if isinstance(factor, int))
-    numbers = sorted(factor.number for factor in factors if isinstance(factor, Symbol))
-    return constants, tuple(numbers)
 
 
 def _donated(inputs: dict[tuple[int, Dims], int], given: set[int]) -> frozenset[int]:

@@ -87,12 +87,10 @@ class Symbol:
 Extent = int | Symbol
 
 
-def capacity(size: int, grows: bool = True) -> int:
-    """How far a program made at `size` reaches: to twice that if sizes seem to come in all kinds.
-
-    A size that grows from 1 to n meets O(log n) programs.
-    """
-    return max(16, -(-(2 * size if grows else size) // 16) * 16)
+def capacity(size: int, growth: int) -> int:
+    """How far a program made at `size` reaches. By factors, a size that grows from 1 to n meets
+    O(log n) programs."""
+    return max(16, -(-growth * size // 16) * 16)
 
 
 def room(extent: Extent) -> int:
@@ -113,13 +111,8 @@ class Symbols:
     observed: tuple[Sizes, ...]
 
     @staticmethod
-    def of(observations: Sequence[Sizes]) -> Symbols:
-        """From observations, the last of which sets the capacities.
-
-        Two sizes may be all (the last batch of an epoch is a smaller one): there is room for more
-        from the third on.
-        """
-        grows = len(observations) > 2
+    def of(observations: Sequence[Sizes], growth: int = 1) -> Symbols:
+        """From observations, the last of which sets the capacities."""
         symbols: dict[Sizes, Symbol] = {}
         first: list[int] = []
         at: list[Extent] = []
@@ -128,10 +121,15 @@ class Symbols:
                 at.append(seen[0])
                 continue
             if seen not in symbols:
-                symbols[seen] = Symbol(len(symbols), capacity(seen[-1], grows))
+                symbols[seen] = Symbol(len(symbols), capacity(seen[-1], growth))
                 first.append(position)
             at.append(symbols[seen])
         return Symbols(tuple(at), tuple(first), tuple(symbols))
+
+    @property
+    def capacities(self) -> Sizes:
+        """Each symbol's."""
+        return tuple(room(self.at[position]) for position in self.first)
 
     def values(self, sizes: Sizes) -> Sizes | None:
         """Each symbol's size in a graph, or None if the graph is not of this kind."""
