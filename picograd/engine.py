@@ -36,6 +36,8 @@ from picograd.runtime.buffer import Buffer
 from picograd.runtime.device import Interrupted
 from picograd.runtime.observe import Timing
 
+KernelWatcher = Callable[[Sequence[Timing], str], None]
+
 
 class Holder(Protocol):
     """An object (a tensor's storage) that holds a node, and counts the writes into it that wait
@@ -60,7 +62,7 @@ class _State:
     watched: list[weakref.ref[Holder]] = field(default_factory=list)
     spoilt: weakref.WeakSet[Node] = field(default_factory=weakref.WeakSet)  # known to fail
     pace: Pace = field(default_factory=Pace)
-    kernel_watcher: Callable[[str, float], None] | None = None
+    kernel_watcher: KernelWatcher | None = None
     cut: bool = False  # whether a limit made a program end within this training step
     lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -84,8 +86,9 @@ PHASE_NODES = 1000
 STEP_NODES = 500
 
 
-def watch_kernels(watcher: Callable[[str, float], None] | None) -> None:
-    """Tell a function the name and the seconds of each kernel that runs (None: nobody)."""
+def watch_kernels(watcher: KernelWatcher | None) -> None:
+    """Tell a function of each program's kernels when they have run, and of their device (None:
+    nobody)."""
     _state.kernel_watcher = watcher
 
 
@@ -295,7 +298,7 @@ def _run(roots: list[Node], order: list[Node], waiting: list[Holder]) -> None:
     variant, values = programs.get(Graph(order, outputs, donated, structure))
     interrupt = None
     try:
-        buffers = _execute(variant, structure, values)
+        buffers = _execute(variant, structure, values, outputs[0].device)
     except Interrupted as stop:
         buffers, interrupt = stop.buffers, stop
     for node, buffer in zip(outputs, buffers, strict=True):
@@ -309,7 +312,9 @@ def _run(roots: list[Node], order: list[Node], waiting: list[Holder]) -> None:
         raise KeyboardInterrupt from None
 
 
-def _execute(variant: Variant, structure: Structure, values: list[int]) -> list[Buffer]:
+def _execute(
+    variant: Variant, structure: Structure, values: list[int], device: str
+) -> list[Buffer]:
     """Run a program; under DEBUG=2, kernel by kernel with the time of each."""
     run = variant.executable.run
     leaves = cast("list[Buffer]", structure.leaves)
@@ -319,8 +324,7 @@ def _execute(variant: Variant, structure: Structure, values: list[int]) -> list[
     timings: list[Timing] = []
     buffers = run(leaves, values, timings)
     if _state.kernel_watcher is not None:
-        for timing in timings:
-            _state.kernel_watcher(timing.kernel.name, timing.seconds)
+        _state.kernel_watcher(timings, device)
     if debugging:
-        reporter.report_timings(timings)
+        reporter.report_timings(timings, device)
     return buffers

@@ -18,16 +18,17 @@ import enum
 import functools
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from picograd import engine
+from picograd.runtime.observe import Timing
 
 
 class ProfilerActivity(enum.Enum):
-    """What may be profiled: kernels and the program's own ranges, on the CPU."""
+    """What may be profiled: kernels and the program's own ranges. Both kinds always are."""
 
     CPU = 0
     CUDA = 2
@@ -64,11 +65,17 @@ def schedule(
 
 @dataclass
 class Event:
-    """One range or kernel: its name, and when it began and how long it took, in microseconds."""
+    """One range or kernel: its name, and when it began and how long it took, in microseconds: on
+    the CPU, or on the GPU."""
 
     name: str
     start: float
-    cpu_time: float
+    cpu_time: float = 0.0
+    device_time: float = 0.0
+
+    @property
+    def duration(self) -> float:
+        return self.cpu_time + self.device_time
 
 
 @dataclass
@@ -78,11 +85,17 @@ class Average:
     key: str
     count: int = 0
     cpu_time_total: float = 0.0
+    device_time_total: float = 0.0
 
     @property
     def cpu_time(self) -> float:
         """Microseconds a call."""
         return self.cpu_time_total / self.count
+
+    @property
+    def device_time(self) -> float:
+        """Microseconds a call on the GPU."""
+        return self.device_time_total / self.count
 
 
 class Averages(list[Average]):
@@ -94,16 +107,18 @@ class Averages(list[Average]):
         """The names with their numbers of calls and times, as text."""
         rows = list(self)
         if sort_by is not None:
-            wanted = sort_by.replace("self_", "").replace("cuda", "cpu").replace("device", "cpu")
+            wanted = sort_by.replace("self_", "").replace("cuda", "device")
             rows.sort(key=lambda row: getattr(row, wanted, row.cpu_time_total), reverse=True)
         rows = rows[:row_limit] if row_limit >= 0 else rows
         width = max([len("Name"), *(len(row.key) for row in rows)])
-        lines = [f"{'Name':>{width}}  {'CPU total':>12}  {'CPU time avg':>12}  {'# of Calls':>10}"]
-        lines += [
-            f"{row.key:>{width}}  {row.cpu_time_total:>10.3f}us  {row.cpu_time:>10.3f}us  "
-            f"{row.count:>10}"
-            for row in rows
-        ]
+        columns = {"CPU": ("cpu_time_total", "cpu_time")}
+        if any(row.device_time_total for row in self):
+            columns["CUDA"] = "device_time_total", "device_time"
+        heads = [f"{name + end:>13}" for name in columns for end in (" total", " time avg")]
+        lines = [f"{'Name':>{width}}  {'  '.join(heads)}  {'# of Calls':>10}"]
+        for row in rows:
+            times = [f"{getattr(row, name):>11.3f}us" for pair in columns.values() for name in pair]
+            lines.append(f"{row.key:>{width}}  {'  '.join(times)}  {row.count:>10}")
         return "\n".join(([header] if header else []) + lines) + "\n"
 
 
@@ -165,7 +180,7 @@ class profile:
     def start(self) -> None:
         """Begin."""
         _ACTIVE.append(self)
-        engine.watch_kernels(_saw_kernel)
+        engine.watch_kernels(_saw_kernels)
 
     def stop(self) -> None:
         """End; what is recorded and not yet handed over is."""
@@ -203,12 +218,20 @@ class profile:
             average = found.setdefault(event.name, Average(event.name))
             average.count += 1
             average.cpu_time_total += event.cpu_time
+            average.device_time_total += event.device_time
         return Averages(found.values())
 
     def export_chrome_trace(self, path: str) -> None:
         """Write the ranges as a file that browsers' trace viewers read."""
         rows = [
-            {"name": e.name, "ph": "X", "ts": e.start, "dur": e.cpu_time, "pid": 0, "tid": 0}
+            {
+                "name": e.name,
+                "ph": "X",
+                "ts": e.start,
+                "dur": e.duration,
+                "pid": 0,
+                "tid": "GPU" if e.device_time else "CPU",
+            }
             for e in self._events
         ]
         Path(path).write_text(json.dumps({"traceEvents": rows}))
@@ -217,9 +240,14 @@ class profile:
 _ACTIVE: list[profile] = []
 
 
-def _saw_kernel(name: str, seconds: float) -> None:
-    for active in _ACTIVE:
-        active.saw(Event(name, (time.perf_counter() - seconds) * 1e6, seconds * 1e6))
+def _saw_kernels(timings: Sequence[Timing], device: str) -> None:
+    """A program's kernels have run, one after another; the last has just ended."""
+    start = time.perf_counter() - sum(timing.seconds for timing in timings)
+    column = "device_time" if device == "cuda" else "cpu_time"
+    for timing in timings:
+        for active in _ACTIVE:
+            active.saw(Event(timing.kernel.name, start * 1e6, **{column: timing.seconds * 1e6}))
+        start += timing.seconds
 
 
 def tensorboard_trace_handler(

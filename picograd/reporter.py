@@ -7,7 +7,6 @@ for each program that it compiles; the levels are explained in `picograd.env`.
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Sequence
 from functools import lru_cache
@@ -19,7 +18,7 @@ from picograd.graph.node import Node
 
 if TYPE_CHECKING:
     from picograd.codegen.loops import Function
-    from picograd.runtime.observe import Timing
+    from picograd.runtime.observe import Language, Roofline, Timing
     from picograd.schedule.cost import Cost
     from picograd.schedule.kernel import Kernel, Program
 
@@ -81,17 +80,16 @@ class Reporter:
         self._print(5, kernel.name, f"{kernel.name}: loop IR after {stage}", text)
         self._write(kernel.name, f"loops_{number:02}_{stage}.txt", text)
 
-    def saw_source(self, kernel: Kernel, text: str) -> None:
-        self._print(4, kernel.name, f"{kernel.name}: LLVM IR", text)
-        self._write(kernel.name, "kernel.ll", text)
+    def saw_source(self, kernel: Kernel, language: Language, text: str) -> None:
+        self._print(4, kernel.name, f"{kernel.name}: {language.title}", text)
+        self._write(kernel.name, language.file, text)
 
     def wants_assembly(self, kernel: Kernel) -> bool:
         return env.debug_level(kernel.name) >= 6 or bool(env.DUMP.get())
 
-    def saw_assembly(self, kernel: Kernel, text: str) -> None:
-        summary = register_report(text)
-        self._print(6, kernel.name, f"{kernel.name}: assembly ({summary})", text)
-        self._write(kernel.name, "kernel.s", f"# {summary}\n{text}")
+    def saw_assembly(self, kernel: Kernel, language: Language, resources: str, text: str) -> None:
+        self._print(6, kernel.name, f"{kernel.name}: {language.title} ({resources})", text)
+        self._write(kernel.name, language.file, f"{language.comment} {resources}\n{text}")
 
     # --- where it goes -------------------------------------------------------------------------
 
@@ -110,16 +108,14 @@ class Reporter:
             (path / name).write_text(text if text.endswith("\n") else text + "\n")
 
 
-def report_timings(timings: Sequence[Timing]) -> None:
-    """DEBUG=2: one line a kernel, held against the machine's measured roofline."""
-    from picograd.runtime.roofline import roofline
-
-    for kernel, time in timings:
+def report_timings(timings: Sequence[Timing], device: str) -> None:
+    """DEBUG=2: one line a kernel, held against the measured roofline of what it ran on."""
+    for kernel, time, unit in timings:
         if time == 0 or env.debug_level(kernel.name) < 2:  # the null device runs nothing
             continue
         cost = _cost(kernel)
         seconds = max(time, 1e-9)
-        share = 100 * roofline().attainable(cost.operations, cost.bytes) / seconds
+        share = 100 * _roofline(device).attainable(cost.operations, cost.bytes, unit) / seconds
         print(
             f"kernel {kernel.name:48} {seconds * 1e6:10.1f} us "
             f"{cost.operations / seconds / 1e9:8.1f} GFLOP/s "
@@ -128,20 +124,16 @@ def report_timings(timings: Sequence[Timing]) -> None:
         )
 
 
+def _roofline(device: str) -> Roofline:
+    if device == "cuda":
+        from picograd.runtime.cuda.roofline import roofline
+    else:
+        from picograd.runtime.roofline import roofline
+    return roofline()
+
+
 @lru_cache(maxsize=1024)
 def _cost(kernel: Kernel) -> Cost:
     from picograd.schedule.cost import kernel_cost
 
     return kernel_cost(kernel)
-
-
-def register_report(assembly: str) -> str:
-    """How many vector registers an x86 or aarch64 listing uses, and how many values it spills.
-
-    >>> register_report("vaddps %zmm1, %zmm2, %zmm3\\nvmovaps %ymm9, 32(%rsp) # 32-byte Spill")
-    '4 vector registers, 1 spills, 0 reloads'
-    """
-    names = set(re.findall(r"\b[xyz]mm(\d+)\b|\bv(\d+)\.(?:\d+)?[bhsd]", assembly))
-    spills = len(re.findall(r"Spill\b", assembly))
-    reloads = len(re.findall(r"Reload\b", assembly))
-    return f"{len(names)} vector registers, {spills} spills, {reloads} reloads"

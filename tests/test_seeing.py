@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from picograd import env
-from picograd.reporter import register_report
+from picograd.runtime.jit import register_report
 
 ROOT = Path(__file__).parents[1]
 PROGRAM = """
@@ -23,7 +23,7 @@ print((x + 1).numpy()[0, 0])
 
 def run(program: str = PROGRAM, **variables: str) -> tuple[str, str]:
     """What a program prints with these variables set: (stdout, stderr)."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "DEVICE": "cpu", **variables}
     done = subprocess.run(
         [sys.executable, "-c", program],
         env=environment,

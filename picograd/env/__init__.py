@@ -68,7 +68,9 @@ DEBUG = Variable(
 DUMP = Variable(
     "DUMP", "", str, "a folder that receives what DEBUG=6 prints as files, one folder a kernel"
 )
-DEVICE = Variable("DEVICE", "cpu", str, "the default device of new tensors: cpu, numpy or null")
+DEVICE = Variable(
+    "DEVICE", "cpu", str, "the default device of new tensors: cpu, cuda, numpy or null"
+)
 NUM_THREADS = Variable(
     "PICOGRAD_NUM_THREADS",
     "0",
@@ -124,9 +126,9 @@ LEVELS = (
     (1, "programs: how many kernels, and the time to compile or that the cache had it"),
     (2, "one line a kernel: name, shape, time, GFLOP/s, GB/s, percent of the machine's roofline"),
     (3, "the schedule in index notation, with the reason of every cut"),
-    (4, "the generated LLVM IR"),
+    (4, "the generated LLVM IR or CUDA C"),
     (5, "the graph, the rules that changed it, and the loop IR before and after every pass"),
-    (6, "assembly, registers and spills"),
+    (6, "assembly, registers and spills; of a GPU also shared memory and occupancy"),
 )
 
 

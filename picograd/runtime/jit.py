@@ -14,6 +14,7 @@ kernels.
 from __future__ import annotations
 
 import itertools
+import re
 import sys
 import threading
 from collections.abc import Iterable, Sequence
@@ -218,3 +219,15 @@ def _load(images: Sequence[bytes], exports: Sequence[str], imports: Sequence[str
 def host_cpu() -> tuple[str, str]:
     """LLVM's name of the host CPU and its feature string."""
     return host().cpu, host().features
+
+
+def register_report(assembly: str) -> str:
+    """How many vector registers an x86 or aarch64 listing uses, and how many values it spills.
+
+    >>> register_report("vaddps %zmm1, %zmm2, %zmm3\\nvmovaps %ymm9, 32(%rsp) # 32-byte Spill")
+    '4 vector registers, 1 spills, 0 reloads'
+    """
+    names = set(re.findall(r"\b[xyz]mm(\d+)\b|\bv(\d+)\.(?:\d+)?[bhsd]", assembly))
+    spills = len(re.findall(r"Spill\b", assembly))
+    reloads = len(re.findall(r"Reload\b", assembly))
+    return f"{len(names)} vector registers, {spills} spills, {reloads} reloads"

@@ -20,8 +20,14 @@ from picograd.codegen.loops import Function
 from picograd.codegen.target import Target
 from picograd.graph.index import Index
 from picograd.runtime.fork import renew_in_child
-from picograd.runtime.jit import Library, assembly, compile_modules, load_images
-from picograd.runtime.observe import Observer
+from picograd.runtime.jit import (
+    Library,
+    assembly,
+    compile_modules,
+    load_images,
+    register_report,
+)
+from picograd.runtime.observe import Language, Observer
 from picograd.schedule.kernel import Kernel, Pattern
 
 MODULE = 4  # kernels that are compiled together
@@ -146,9 +152,10 @@ def _show(kernel: Kernel, function: Function, target: Target, observer: Observer
     from picograd.codegen.llvm.render import render_module
 
     text = render_module((function,), target)
-    observer.saw_source(kernel, text)
+    observer.saw_source(kernel, Language.LLVM_IR, text)
     if observer.wants_assembly(kernel):
-        observer.saw_assembly(kernel, assembly(text, target.cpu, target.features))
+        listing = assembly(text, target.cpu, target.features)
+        observer.saw_assembly(kernel, Language.ASSEMBLY, register_report(listing), listing)
 
 
 CACHE = KernelCache()

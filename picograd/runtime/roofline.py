@@ -1,6 +1,6 @@
 """The machine's roofs, measured: multiply-adds per second and bytes per second.
 
-In: nothing. Out: `Roofline`, against which DEBUG=2 and the benchmarks hold kernels. Measured with
+In: nothing. Out: a `Roofline`, against which DEBUG=2 and the benchmarks hold kernels. Measured with
 code of the same kind that picograd generates, on all threads: independent chains of vector
 multiply-adds that stay in registers, and a copy of more memory than the caches hold: with stores
 that go around the caches, and with ordinary ones (which read what they overwrite).
@@ -15,12 +15,12 @@ import ctypes
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
 from picograd.runtime import host, jit
+from picograd.runtime.observe import Roofline
 from picograd.runtime.pool import get_num_threads
 
 # Enough chains to hide the latency of a multiply-add (4 cycles, 2 a cycle), few enough for the
@@ -28,22 +28,6 @@ from picograd.runtime.pool import get_num_threads
 _CHAINS = 12
 _FMA_ROUNDS = 1_000_000
 _COPY_BYTES = 1 << 26
-
-
-@dataclass(frozen=True, slots=True)
-class Roofline:
-    """Peak float32 GFLOP/s (a multiply-add counts two) and copy GB/s (read plus written).
-
-    `plain_gigabytes_per_second` is the copy's with ordinary stores.
-    """
-
-    gflops: float
-    gigabytes_per_second: float
-    plain_gigabytes_per_second: float
-
-    def attainable(self, operations: float, bytes_moved: float) -> float:
-        """The least seconds that work of this size takes on this machine."""
-        return max(operations / self.gflops, bytes_moved / self.gigabytes_per_second) * 1e-9
 
 
 def _fma_source(lanes: int) -> str:

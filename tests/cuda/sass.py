@@ -10,32 +10,20 @@ own headers. Tests that ask for instructions carry the mark `needs_disassembler`
 
 from __future__ import annotations
 
-import importlib.util
 import re
-import shutil
 import struct
 import subprocess
 import tempfile
 from functools import cache
-from pathlib import Path
 
 import pytest
 
 from picograd.codegen.cuda.ops import PRELUDE
 from picograd.runtime.cuda.compiler import compile_source
+from picograd.runtime.cuda.disassembly import disassembler
 from tests.cuda import nvrtc
 
 _INSTRUCTION = re.compile(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)", re.M)
-
-
-@cache
-def disassembler() -> str | None:
-    """nvdisasm, of NVIDIA's wheel or of a toolkit."""
-    spec = importlib.util.find_spec("nvidia")
-    for root in (spec.submodule_search_locations or ()) if spec else ():
-        for path in sorted(Path(root).glob("*/bin/nvdisasm")):
-            return str(path)
-    return shutil.which("nvdisasm")
 
 
 needs_disassembler = pytest.mark.skipif(
@@ -47,7 +35,7 @@ needs_disassembler = pytest.mark.skipif(
 @cache
 def cubin(kernels: str, architecture: str) -> bytes:
     """The machine code of kernels in CUDA C (the text that follows the prelude)."""
-    return compile_source(f"{PRELUDE}\n{kernels}", architecture)
+    return compile_source(f"{PRELUDE}\n{kernels}", architecture).cubin
 
 
 @cache

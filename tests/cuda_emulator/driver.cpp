@@ -69,6 +69,7 @@ struct Context {
 struct Function {
     Entry entry;
     std::string name;
+    unsigned shared;  // bytes of the arrays that its text declares
     unsigned most_dynamic = STATIC_SHARED;
 };
 struct Module {
@@ -308,10 +309,10 @@ EXPORT Result cuDeviceGetAttribute(int* value, int attribute, int) {
         {1, MOST_THREADS}, {2, 1024},   {3, 1024},  {4, 64},        {5, 2147483647},
         {6, 65535},        {7, 65535},  {8, (int)STATIC_SHARED},    {9, 64 << 10},
         {10, 32},          {12, 65536}, {13, 1980000},              {16, 132},
-        {36, 2619000},     {37, 5120},  {38, 50 << 20},             {39, 2048},
+        {36, 2619000},     {37, 5120},  {38, 1 << 20},              {39, 2048},
         {75, 9},           {76, 0},     {81, 228 << 10},            {82, 65536},
-        {97, (int)DYNAMIC_SHARED},
-    };
+        {97, (int)DYNAMIC_SHARED},      {106, 32},                  {111, 1 << 10},
+    };  // as an H100 has them, but for the L2 cache: what is to be larger than it stays small
     auto found = values.find(attribute);
     *value = found == values.end() ? 1 : found->second;
     return SUCCESS;
@@ -533,14 +534,18 @@ EXPORT Result cuModuleGetFunction(Function** function, Module* module, const cha
     if (!known) {
         const std::string symbol = std::string(name) + "_emulated";
         const Entry entry = (Entry)dlsym(module->library, symbol.c_str());
-        if (!entry) return NOT_FOUND;
-        known.reset(new Function{entry, name});
+        const auto* shared =
+            (const unsigned*)dlsym(module->library, (std::string(name) + "_shared").c_str());
+        if (!entry || !shared) return NOT_FOUND;
+        known.reset(new Function{entry, name, *shared});
     }
     *function = known.get();
     return SUCCESS;
 }
-EXPORT Result cuFuncGetAttribute(int* value, int attribute, Function*) {
-    *value = attribute == 0 ? MOST_THREADS : attribute == 4 ? 32 : 0;
+EXPORT Result cuFuncGetAttribute(int* value, int attribute, Function* function) {
+    const std::map<int, unsigned> values = {{0, MOST_THREADS}, {1, function->shared}, {4, 32}};
+    auto found = values.find(attribute);
+    *value = found == values.end() ? 0 : found->second;
     return SUCCESS;
 }
 EXPORT Result cuFuncSetAttribute(Function* function, int attribute, int value) {

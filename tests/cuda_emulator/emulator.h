@@ -310,7 +310,9 @@ static const char* launch(void (*kernel)(A...), bool synchronises, const unsigne
 }  // namespace emulator
 
 // What the stand-in for NVRTC adds for each kernel.
-#define EMULATOR_EXPORT(name, synchronises)                                                     \
+#define EMULATOR_EXPORT(name, synchronises, shared)                                             \
+    static_assert((shared) <= (48 << 10), "too much shared memory in " #name);                  \
+    extern "C" const unsigned name##_shared = (shared);                                         \
     extern "C" const char* name##_emulated(const unsigned* grid, const unsigned* block,         \
                                            unsigned dynamic, const emulator::Parameters* given) \
     {                                                                                           \

@@ -32,11 +32,14 @@ std::string read(const std::string& path) {
     return {std::istreambuf_iterator<char>(file), {}};
 }
 
-// A launch entry for each kernel; it runs as fibers if its text synchronises threads.
+// A launch entry for each kernel; it runs as fibers if its text synchronises threads. Its arrays in
+// shared memory are counted: more than 48 KiB of them do not compile.
 std::string with_exports(std::string source) {
     static const std::regex dynamic(R"(extern __shared__ (\w+(?: \w+)*) (\w+)\[\];)");
     static const std::regex head(
         R"(extern "C" __global__ void (?:__launch_bounds__\([^)]*\) ?)?(\w+)\()");
+    static const std::regex array(
+        R"(__shared__ (?:__align__\(\d+\) )?(\w+(?: \w+)*) \w+\[([^\]]+)\];)");
     static const std::regex synchronising("__sync|__shfl|__ballot|pg_warp_|pg_block_|pg_mma_");
     source = std::regex_replace(source, dynamic, "EMULATOR_DYNAMIC($1, $2);");
     std::ostringstream exports;
@@ -46,7 +49,11 @@ std::string with_exports(std::string source) {
         const size_t to = ++kernel == end ? source.size() : kernel->position();
         const bool fibers = std::regex_search(source.begin() + from, source.begin() + to,
                                               synchronising);
-        exports << "EMULATOR_EXPORT(" << name << ", " << (fibers ? "true" : "false") << ")\n";
+        exports << "EMULATOR_EXPORT(" << name << ", " << (fibers ? "true" : "false") << ", 0";
+        const auto begin = source.cbegin() + from, finish = source.cbegin() + to;
+        for (std::sregex_iterator one(begin, finish, array), last; one != last; ++one)
+            exports << " + sizeof(" << (*one)[1] << ") * (" << (*one)[2] << ")";
+        exports << ")\n";
     }
     return source + "\n" + exports.str();
 }

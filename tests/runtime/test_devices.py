@@ -88,14 +88,14 @@ class Recorder:
     def saw_loops(self, kernel, stage, function):
         self.told.append(stage)
 
-    def saw_source(self, kernel, text):
+    def saw_source(self, kernel, language, text):
         self.told.append("source")
         self.texts.append(text)
 
     def wants_assembly(self, kernel):
         return True
 
-    def saw_assembly(self, kernel, text):
+    def saw_assembly(self, kernel, language, resources, text):
         self.told.append("assembly")
         self.texts.append(text)
 

@@ -59,6 +59,7 @@ from picograd.codegen.loops import (
 )
 from picograd.codegen.passes.map_to_grid import map_to_grid
 from picograd.codegen.passes.split_complex import split_complex
+from picograd.codegen.pipeline import Observer
 from picograd.codegen.show import show
 from picograd.dtypes import DType, float64
 from picograd.errors import InternalError
@@ -78,16 +79,24 @@ def cuda_kernel(kernel: Kernel, architecture: int = TENSOR_CORES) -> str:
     return render_cuda(grid_function(kernel, architecture))
 
 
-def grid_function(kernel: Kernel, architecture: int = TENSOR_CORES) -> Function:
+def grid_function(
+    kernel: Kernel, architecture: int = TENSOR_CORES, observer: Observer | None = None
+) -> Function:
     """A kernel as loops over blocks and threads, for GPUs of a compute capability (80: 8.0) and
-    above; its name ends in a hash of its text."""
+    above; its name ends in a hash of its text. `observer` is told of what each pass makes."""
     function = None
     if kernel.pattern is Pattern.CONTRACTION and architecture >= TENSOR_CORES:
         function = lower_to_tensor_cores(kernel)
     if kernel.pattern is Pattern.CONTRACTION and function is None:
         function = lower_to_grid(kernel)
-    if function is None:
-        function = map_to_grid(split_complex(lower.lower(kernel)))
+    passes = [] if function is not None else [split_complex, map_to_grid]
+    function = function or lower.lower(kernel)
+    if observer is not None:
+        observer("lower", function)
+    for transform in passes:
+        function = transform(function)
+        if observer is not None:
+            observer(transform.__name__, function)
     digest = hashlib.sha256(show(function).encode()).hexdigest()
     return replace(function, name=f"{kernel.name}_{digest[:12]}")
 

@@ -13,7 +13,6 @@ check indices wait once, after their checks, so that a failing one changes nothi
 from __future__ import annotations
 
 import struct
-import time
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -21,6 +20,7 @@ import numpy as np
 from picograd.runtime.buffer import Buffer
 from picograd.runtime.cuda import driver, memory
 from picograd.runtime.cuda.modules import LaunchableKernel
+from picograd.runtime.cuda.timing import Stopwatch
 from picograd.runtime.observe import Timing
 from picograd.schedule.kernel import Kernel, Program, SlotKind, StageKind, Step
 
@@ -117,19 +117,24 @@ class CudaExecutable:
         private = [arena + at for at in (self._status_at, self._workspace_at, self._scratch_at)]
         if any(launch.checks for launch in self._launches):
             opened.cuda.memset_d32_async(private[0], 0, 1, stream)
+        stopwatch = None if timings is None else Stopwatch(opened, timings)
+        if stopwatch is not None:
+            stopwatch.begin(len(self._launches))
         for number, launch in enumerate(self._launches):
-            start = time.perf_counter()
             parameters = launch.pack(addresses, values, private)
             for phase in launch.kernel.phases:
                 phase.function._launch_kernel(
                     (phase.blocks, 1, 1), (phase.threads, 1, 1), parameters, 0, stream
                 )
-            if timings is not None:
-                stream.synchronize()
-                timings.append(Timing(launch.step.kernel, time.perf_counter() - start))
+            if stopwatch is not None:
+                stopwatch.lap(launch.step.kernel, launch.kernel.unit)
             following = self._launches[number + 1 : number + 2]
             if launch.checks and not any(one.checks for one in following):
                 self._raise_if_set(opened, private[0])
+                if stopwatch is not None:
+                    stopwatch.begin(len(self._launches) - number)
+        if stopwatch is not None:
+            stopwatch.finish()
 
     def _raise_if_set(self, opened: driver.Driver, status: int) -> None:
         word = np.empty(1, np.int32)

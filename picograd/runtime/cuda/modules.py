@@ -16,11 +16,13 @@ from typing import Any
 
 from picograd.codegen.cuda.ops import PRELUDE
 from picograd.codegen.cuda.render import grid_function, grid_of, render_cuda
-from picograd.codegen.loops import Function
+from picograd.codegen.loops import Function, Mma, statements
 from picograd.dtypes import DType
 from picograd.runtime.cuda import driver
 from picograd.runtime.cuda.compiler import compile_source
-from picograd.runtime.observe import Observer
+from picograd.runtime.cuda.disassembly import disassemble
+from picograd.runtime.cuda.resources import Resources
+from picograd.runtime.observe import Language, Observer, Unit
 from picograd.schedule.kernel import Kernel
 
 
@@ -36,12 +38,13 @@ class LaunchablePhase:
 @dataclass(frozen=True, slots=True)
 class LaunchableKernel:
     """A kernel's phases, the types of its run-time numbers, the bytes of its private memories:
-    `workspace` of a launch, `scratch` of each thread."""
+    `workspace` of a launch, `scratch` of each thread; what does its arithmetic."""
 
     phases: tuple[LaunchablePhase, ...]
     scalars: tuple[DType, ...]
     workspace: int
     scratch: int
+    unit: Unit
 
 
 _known: dict[Kernel, LaunchableKernel] = {}
@@ -62,18 +65,38 @@ def compile_kernels(
 
 def _compile(kernels: list[Kernel], observer: Observer | None) -> None:
     opened = driver.get()
-    functions = [grid_function(kernel, opened.capability) for kernel in kernels]
+    functions = [_function(kernel, opened.capability, observer) for kernel in kernels]
     distinct = {function.name: render_cuda(function) for function in functions}
     if observer is not None:
         for kernel, function in zip(kernels, functions, strict=True):
-            observer.saw_source(kernel, distinct[function.name])
+            observer.saw_source(kernel, Language.CUDA_C, distinct[function.name])
     compiled = compile_source("\n".join([PRELUDE, *distinct.values()]), opened.architecture)
     with opened:
         module = opened.cuda.module_from_buffer(compiled.cubin)
         for kernel, function in zip(kernels, functions, strict=True):
             _known[kernel] = _launchable(module, function)
+            if observer is not None and observer.wants_assembly(kernel):
+                _show(observer, opened, kernel, distinct[function.name])
     if _known.clear not in opened.at_end:
         opened.at_end.append(_known.clear)
+
+
+def _function(kernel: Kernel, capability: int, observer: Observer | None) -> Function:
+    if observer is None:
+        return grid_function(kernel, capability)
+    return grid_function(
+        kernel, capability, lambda stage, function: observer.saw_loops(kernel, stage, function)
+    )
+
+
+def _show(observer: Observer, opened: driver.Driver, kernel: Kernel, text: str) -> None:
+    """Tell the observer of the machine code of one kernel, and what its launches occupy."""
+    occupied = [Resources.of(opened, phase).text() for phase in _known[kernel].phases]
+    if len(occupied) > 1:
+        occupied = [f"phase {number}: {line}" for number, line in enumerate(occupied)]
+    alone = compile_source(f"{PRELUDE}\n{text}", opened.architecture)
+    language, listing = disassemble(alone)
+    observer.saw_assembly(kernel, language, "; ".join(occupied), listing)
 
 
 def _launchable(module: Any, function: Function) -> LaunchableKernel:
@@ -81,4 +104,10 @@ def _launchable(module: Any, function: Function) -> LaunchableKernel:
         LaunchablePhase(module.get_function(f"{function.name}_{number}"), *grid_of(phase))
         for number, phase in enumerate(function.phases)
     )
-    return LaunchableKernel(phases, function.scalars, function.workspace, function.scratch)
+    on_tensor_cores = any(
+        isinstance(statement, Mma)
+        for phase in function.phases
+        for statement in statements(phase.body)
+    )
+    unit = Unit.TENSOR if on_tensor_cores else Unit.FMA
+    return LaunchableKernel(phases, function.scalars, function.workspace, function.scratch, unit)
