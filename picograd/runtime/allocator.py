@@ -28,6 +28,7 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from functools import lru_cache
+from heapq import heappop, heappush
 from typing import NamedTuple
 
 import numpy as np
@@ -89,6 +90,25 @@ def size_class(size: int) -> int:
     return -(-size // step) * step
 
 
+class LowestFirst:
+    """Free chunks of which the one with the lowest address is handed out first: equal requests
+    that find equal memory free get equal addresses, in whatever order it became free."""
+
+    def __init__(self) -> None:
+        self._heap: list[Chunk] = []
+
+    def append(self, chunk: Chunk) -> None:
+        heappush(self._heap, chunk)
+
+    def pop(self) -> Chunk:
+        return heappop(self._heap)
+
+    popleft = pop
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+
 class Allocator:
     """Free lists by size class, at most `limit` bytes in them.
 
@@ -98,7 +118,7 @@ class Allocator:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._returned: deque[Chunk] = deque()
-        self._free: OrderedDict[int, deque[Chunk]] = OrderedDict()
+        self._free: OrderedDict[int, deque[Chunk] | LowestFirst] = OrderedDict()
         self._cached = 0
         self._allocated = 0
         self._lock = threading.Lock()
@@ -180,7 +200,7 @@ class Allocator:
             self._cached += chunk.capacity
             chunks = self._free.get(chunk.capacity)
             if chunks is None:
-                chunks = self._free[chunk.capacity] = deque()
+                chunks = self._free[chunk.capacity] = self.kept()
             chunks.append(chunk)
             self._free.move_to_end(chunk.capacity)
         while self._cached > self.limit and self._free:
@@ -207,6 +227,10 @@ class Allocator:
     def obtain(self, capacity: int) -> Chunk:
         """Memory of the system. Raises MemoryError or its like when there is none."""
         return _map(capacity)
+
+    def kept(self) -> deque[Chunk] | LowestFirst:
+        """A new list of free chunks of one size: the one that came last is handed out first."""
+        return deque()
 
     def refuse(self, size: int) -> RuntimeError:
         """What to raise when a request can't be served."""

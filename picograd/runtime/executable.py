@@ -27,7 +27,7 @@ from picograd.runtime.buffer import Buffer
 from picograd.runtime.device import Interrupted
 from picograd.runtime.kernels import CompiledKernel
 from picograd.runtime.observe import Timing
-from picograd.schedule.kernel import Kernel, Program, SlotKind, StageKind
+from picograd.schedule.kernel import Kernel, Program, SlotKind
 
 _SIGN = 1 << 63
 
@@ -72,8 +72,7 @@ class _Tables:
             compiled = kernels[step.kernel]
             first = len(self.constant)
             counts = (len(step.slots), len(step.scalars), len(operands))
-            check = any(stage.kind is StageKind.CHECK for stage in step.kernel.stages)
-            steps += [*counts, len(compiled.addresses), first, int(check)]
+            steps += [*counts, len(compiled.addresses), first, int(step.kernel.checks)]
             operands += [self.cell_of[n] for n in step.slots]
             operands += step.scalars
             outlined = zip(compiled.addresses, compiled.outline.phases, strict=True)

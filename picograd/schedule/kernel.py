@@ -209,6 +209,11 @@ class Kernel:
     def arguments(self) -> tuple[Memory, ...]:
         return tuple(m for m in self.memories if m.space is Space.ARGUMENT)
 
+    @property
+    def checks(self) -> bool:
+        """Whether it can fail the program."""
+        return any(stage.kind is StageKind.CHECK for stage in self.stages)
+
 
 # --- programs -----------------------------------------------------------------------------------
 

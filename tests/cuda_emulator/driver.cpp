@@ -23,7 +23,9 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
@@ -51,6 +53,8 @@ enum : Result {
     NOT_SUPPORTED = 801,
     CAPTURE_UNSUPPORTED = 900,
     CAPTURE_INVALIDATED = 901,
+    CAPTURE_WRONG_THREAD = 908,
+    CAPTURED_EVENT = 907,
 };
 
 struct Parameters {  // as in emulator.h
@@ -77,20 +81,45 @@ struct Module {
     int file;  // open as long as the library: dlopen knows libraries by their path
     std::map<std::string, std::unique_ptr<Function>> functions;
 };
-struct Graph {
-    std::vector<Work> nodes;
+struct Launch {
+    Function* function = nullptr;
+    unsigned grid[3], block[3], dynamic;
+    std::shared_ptr<std::string> parameters;
 };
+struct Node {
+    bool kernel;
+    Launch launch;  // of a kernel node
+    Work work;      // of any other
+};
+struct Graph {
+    std::vector<std::unique_ptr<Node>> nodes;
+};
+struct GraphExecutable {
+    std::vector<std::pair<const Node*, Node>> nodes;  // of the graph, and as they will run
+};
+struct KernelNode {  // CUDA_KERNEL_NODE_PARAMS_v2
+    Function* function;
+    unsigned grid[3], block[3], dynamic;
+    void* const* pointers;
+    void* const* extra;
+    void *kernel, *context;
+};
+enum CaptureMode { GLOBAL = 0, THREAD_LOCAL = 1, RELAXED = 2 };
 struct Stream {
     bool blocking = true;  // waits for the legacy stream, and is waited for by it
     std::deque<Work> queue;
     unsigned long long queued = 0, done = 0;
     Graph* capture = nullptr;
+    Node* last_captured = nullptr;
     bool broken_capture = false;
+    CaptureMode mode = GLOBAL;
+    std::thread::id recorder;
 };
 struct Event {
     Stream* stream = nullptr;
     unsigned long long after = 0;  // the record is the stream's work of this number
     double milliseconds = 0;
+    bool captured = false;  // its last record is a node of a graph
 };
 struct Allocation {
     size_t size;
@@ -108,6 +137,8 @@ Stream legacy;
 std::vector<Stream*> streams = {&legacy};
 std::map<Pointer, Allocation> allocations;
 std::map<char*, size_t> pinned;
+std::set<Graph*> graphs;
+std::set<GraphExecutable*> graph_executables;
 size_t allocated;
 Result sticky = SUCCESS;  // after a kernel failed, every call says so
 const char* running = "no kernel";
@@ -145,12 +176,13 @@ Stream& stream_of(void* handle) {
     return (size_t)handle <= 2 ? legacy : *(Stream*)handle;
 }
 
-Result enqueue(void* handle, Work work) {
+void capture(Stream& stream, Node node) {
+    stream.capture->nodes.emplace_back(new Node(std::move(node)));
+    stream.last_captured = stream.capture->nodes.back().get();
+}
+
+Result append(void* handle, Work work) {
     Stream& stream = stream_of(handle);
-    if (stream.capture) {
-        stream.capture->nodes.push_back(std::move(work));
-        return SUCCESS;
-    }
     if (&stream == &legacy)  // the legacy stream and the blocking ones wait for each other
         for (Stream* other : streams)
             if (other->blocking) run_all(*other);
@@ -159,12 +191,25 @@ Result enqueue(void* handle, Work work) {
     stream.queued++;
     return sticky;
 }
+Result enqueue(void* handle, Work work) {
+    Stream& stream = stream_of(handle);
+    if (!stream.capture) return append(handle, std::move(work));
+    capture(stream, {false, {}, std::move(work)});
+    return SUCCESS;
+}
 
-// What may not happen while a stream records: waiting, allocating, work on the legacy stream.
-bool recording() {
+// What may not happen while a stream records: waiting, and, unless the mode is relaxed,
+// allocating and work on the legacy stream.
+bool recording(bool unsafe_only) {
     bool any = false;
-    for (Stream* stream : streams)
-        if (stream->capture) any = stream->broken_capture = true;
+    for (Stream* stream : streams) {
+        if (!stream->capture) continue;
+        if (unsafe_only && stream->mode == RELAXED) continue;
+        if (unsafe_only && stream->mode == THREAD_LOCAL &&
+            stream->recorder != std::this_thread::get_id())
+            continue;
+        any = stream->broken_capture = true;
+    }
     return any;
 }
 
@@ -176,7 +221,7 @@ bool recording() {
 
 #define READY_NOT_RECORDING                                       \
     READY;                                                        \
-    if (recording()) return CAPTURE_UNSUPPORTED
+    if (recording(true)) return CAPTURE_UNSUPPORTED
 
 // --- memory -----------------------------------------------------------------------------------
 
@@ -226,18 +271,44 @@ void report_fault(int number) {
     raise(number);
 }
 
-Result launch(Function* function, const unsigned* grid, const unsigned* block, unsigned dynamic,
-              const Parameters& given) {
+Result run(const Launch& made) {
+    Function* function = made.function;
+    const Parameters given = {made.parameters->data(), made.parameters->size(), nullptr};
     running = function->name.c_str();
     auto before_segv = signal(SIGSEGV, report_fault);
     auto before_bus = signal(SIGBUS, report_fault);
-    const char* failure = function->entry(grid, block, dynamic, &given);
+    const char* failure = function->entry(made.grid, made.block, made.dynamic, &given);
     signal(SIGSEGV, before_segv);
     signal(SIGBUS, before_bus);
     running = "no kernel";
     if (!failure) return SUCCESS;
     std::fprintf(stderr, "cuda emulator: %s: %s\n", function->name.c_str(), failure);
     return LAUNCH_FAILED;
+}
+
+// Whether a launch is one that the device can do.
+Result check(const Launch& made) {
+    const unsigned *grid = made.grid, *block = made.block;
+    if (!grid[0] || !grid[1] || !grid[2] || grid[1] > 65535 || grid[2] > 65535) return INVALID_VALUE;
+    if (grid[0] > 2147483647u || !block[0] || !block[1] || !block[2]) return INVALID_VALUE;
+    if (block[2] > 64 || (size_t)block[0] * block[1] * block[2] > MOST_THREADS)
+        return INVALID_VALUE;
+    return made.dynamic > made.function->most_dynamic ? INVALID_VALUE : SUCCESS;
+}
+
+// The packed parameters of a launch. One pointer a parameter is not supported: without the
+// kernel's types their sizes are not known here, and they must be read before the call returns.
+Result unpack(Launch& made, void* const* pointers, void* const* extra) {
+    const char* packed = nullptr;
+    size_t size = 0;
+    for (void* const* item = extra; item && *item; item += 2) {
+        if (*item == (void*)1) packed = (const char*)item[1];
+        if (*item == (void*)2) size = *(size_t*)item[1];
+    }
+    if (pointers && extra) return INVALID_VALUE;
+    if (pointers || (!packed && size)) return NOT_SUPPORTED;
+    made.parameters = std::make_shared<std::string>(packed ? packed : "", size);
+    return SUCCESS;
 }
 
 }  // namespace
@@ -270,6 +341,8 @@ EXPORT Result cuGetErrorString(Result code, const char** text) {
         {LAUNCH_FAILED, "unspecified launch failure"},
         {NOT_SUPPORTED, "operation not supported by the emulated driver"},
         {CAPTURE_UNSUPPORTED, "operation not permitted when stream is capturing"},
+        {CAPTURED_EVENT, "operation not permitted on an event last recorded in a capturing stream"},
+        {CAPTURE_WRONG_THREAD, "attempt to terminate a thread-local capture from another thread"},
         {CAPTURE_INVALIDATED, "operation failed due to a previous error during capture"},
     };
     auto found = texts.find(code);
@@ -371,7 +444,8 @@ EXPORT Result cuCtxGetApiVersion(Context*, unsigned* version) {
     return SUCCESS;
 }
 EXPORT Result cuCtxSynchronize() {
-    READY_NOT_RECORDING;
+    READY;
+    if (recording(false)) return CAPTURE_UNSUPPORTED;
     return run_everything();
 }
 
@@ -419,6 +493,12 @@ EXPORT Result cuMemHostAlloc(void** pointer, size_t size, unsigned) {
     if (!*pointer) return OUT_OF_MEMORY;
     std::memset(*pointer, 0xff, size);
     pinned[(char*)*pointer] = size;
+    return SUCCESS;
+}
+EXPORT Result cuMemHostGetDevicePointer_v2(Pointer* pointer, void* host, unsigned) {
+    READY;
+    if (!is_pinned(host, 1)) return INVALID_VALUE;
+    *pointer = (Pointer)host;
     return SUCCESS;
 }
 EXPORT Result cuMemFreeHost(void* pointer) {
@@ -562,23 +642,15 @@ EXPORT Result cuLaunchKernel(Function* function, unsigned gx, unsigned gy, unsig
                              unsigned by, unsigned bz, unsigned dynamic, void* stream,
                              void** pointers, void** extra) {
     READY;
-    if (!gx || !gy || !gz || gy > 65535 || gz > 65535 || gx > 2147483647u) return INVALID_VALUE;
-    if (!bx || !by || !bz || bz > 64 || (size_t)bx * by * bz > MOST_THREADS) return INVALID_VALUE;
-    if (dynamic > function->most_dynamic) return INVALID_VALUE;
-    const char* packed = nullptr;
-    size_t size = 0;
-    for (void** item = extra; item && *item; item += 2) {
-        if (*item == (void*)1) packed = (const char*)item[1];
-        if (*item == (void*)2) size = *(size_t*)item[1];
+    Launch made = {function, {gx, gy, gz}, {bx, by, bz}, dynamic, nullptr};
+    Result result = check(made);
+    if (!result) result = unpack(made, pointers, extra);
+    if (result) return result;
+    if (Stream& recorded = stream_of(stream); recorded.capture) {
+        capture(recorded, {true, made, {}});
+        return SUCCESS;
     }
-    // One pointer a parameter: without the kernel's types their sizes are not known here, and
-    // they must be read before the call returns. Only kernels without parameters may.
-    if (pointers || (!packed && size)) return NOT_SUPPORTED;
-    auto parameters = std::make_shared<std::string>(packed ? packed : "", size);
-    return enqueue(stream, [=] {
-        const unsigned grid[3] = {gx, gy, gz}, block[3] = {bx, by, bz};
-        return launch(function, grid, block, dynamic, {parameters->data(), size, nullptr});
-    });
+    return append(stream, [=] { return run(made); });
 }
 
 // --- streams, events, graphs --------------------------------------------------------------------
@@ -597,12 +669,19 @@ EXPORT Result cuStreamDestroy_v2(Stream* stream) {
     delete stream;
     return sticky;
 }
+// Nobody can wait for a stream that records: nothing runs there.
+#define READY_NOT_RECORDED(handle)                                \
+    READY;                                                        \
+    if (Stream& asked = stream_of(handle); asked.capture) {       \
+        asked.broken_capture = true;                              \
+        return CAPTURE_UNSUPPORTED;                               \
+    }
 EXPORT Result cuStreamSynchronize(void* handle) {
-    READY_NOT_RECORDING;
+    READY_NOT_RECORDED(handle);
     return run_all(stream_of(handle));
 }
 EXPORT Result cuStreamQuery(void* handle) {
-    READY_NOT_RECORDING;
+    READY_NOT_RECORDED(handle);
     return stream_of(handle).queue.empty() ? SUCCESS : NOT_READY;
 }
 EXPORT Result cuEventCreate(Event** event, unsigned) {
@@ -623,21 +702,24 @@ EXPORT Result cuEventRecord(Event* event, void* handle) {
         return (Result)SUCCESS;
     });
     event->stream = &stream_of(handle);
+    event->captured = event->stream->capture;
     event->after = event->stream->queued;
     return result;
 }
 EXPORT Result cuEventSynchronize(Event* event) {
-    READY_NOT_RECORDING;
+    READY;
+    if (event->captured) return CAPTURED_EVENT;
     return event->stream ? run_to(*event->stream, event->after) : SUCCESS;
 }
 EXPORT Result cuEventQuery(Event* event) {
     READY;
+    if (event->captured) return CAPTURED_EVENT;
     return event->stream && event->stream->done < event->after ? NOT_READY : SUCCESS;
 }
 EXPORT Result cuEventElapsedTime_v2(float* milliseconds, Event* from, Event* to) {
     READY;
     for (Event* event : {from, to}) {
-        if (!event->stream) return INVALID_HANDLE;
+        if (!event->stream || event->captured) return INVALID_HANDLE;
         if (event->stream->done < event->after) return NOT_READY;
     }
     *milliseconds = (float)(to->milliseconds - from->milliseconds);
@@ -648,42 +730,104 @@ EXPORT Result cuStreamWaitEvent(void* handle, Event* event, unsigned) {
     Stream* other = event->stream;
     const unsigned long long after = event->after;
     if (!other) return SUCCESS;
-    return enqueue(handle, [=] { return run_to(*other, after); });
+    if (event->captured || stream_of(handle).capture) return NOT_SUPPORTED;  // recording two streams
+    return append(handle, [=] { return run_to(*other, after); });
 }
-EXPORT Result cuStreamBeginCapture_v2(Stream* stream, int) {
+EXPORT Result cuStreamBeginCapture_v2(Stream* stream, int mode) {
     READY;
     if ((size_t)stream <= 2) return CAPTURE_UNSUPPORTED;
+    if (stream->capture) return INVALID_VALUE;
     stream->capture = new Graph;
+    stream->last_captured = nullptr;
     stream->broken_capture = false;
+    stream->mode = (CaptureMode)mode;
+    stream->recorder = std::this_thread::get_id();
     return SUCCESS;
 }
 EXPORT Result cuStreamEndCapture(Stream* stream, Graph** graph) {
     READY;
+    *graph = nullptr;
     if (!stream->capture) return INVALID_VALUE;
-    *graph = stream->broken_capture ? nullptr : stream->capture;
+    if (stream->mode != RELAXED && stream->recorder != std::this_thread::get_id())
+        return CAPTURE_WRONG_THREAD;
+    if (stream->broken_capture) {
+        delete stream->capture;
+    } else {
+        *graph = stream->capture;
+        graphs.insert(*graph);
+    }
     stream->capture = nullptr;
     return *graph ? SUCCESS : CAPTURE_INVALIDATED;
 }
-EXPORT Result cuGraphInstantiateWithFlags(Graph** executable, Graph* graph, unsigned long long) {
+EXPORT Result cuStreamGetCaptureInfo_v2(Stream* stream, int* status, unsigned long long* number,
+                                        Graph** graph, Node* const** nodes, size_t* count) {
     READY;
-    *executable = new Graph(*graph);
+    *status = !stream->capture ? 0 : stream->broken_capture ? 2 : 1;
+    if (number) *number = 1;
+    if (graph) *graph = stream->capture;
+    if (nodes) *nodes = &stream->last_captured;
+    if (count) *count = stream->capture && stream->last_captured;
     return SUCCESS;
 }
-EXPORT Result cuGraphLaunch(Graph* executable, void* stream) {
+EXPORT Result cuGraphKernelNodeGetParams_v2(const Node* node, KernelNode* found) {
     READY;
-    Result result = SUCCESS;
-    for (auto& node : executable->nodes)
-        if (!result) result = enqueue(stream, node);
-    return result;
+    if (!node->kernel) return INVALID_VALUE;
+    const Launch& made = node->launch;
+    static void* theirs[1];  // the driver's own copy: whoever gives `extra` must clear it
+    *found = {made.function, {}, {}, made.dynamic, theirs, nullptr, nullptr, nullptr};
+    std::memcpy(found->grid, made.grid, sizeof made.grid);
+    std::memcpy(found->block, made.block, sizeof made.block);
+    return SUCCESS;
 }
-static Result destroy(Graph* graph) {
+EXPORT Result cuGraphInstantiateWithFlags(GraphExecutable** executable, Graph* graph,
+                                          unsigned long long) {
     READY;
-    run_everything();
+    if (!graphs.count(graph)) return INVALID_VALUE;
+    *executable = new GraphExecutable;
+    for (auto& node : graph->nodes) (*executable)->nodes.emplace_back(node.get(), *node);
+    graph_executables.insert(*executable);
+    return SUCCESS;
+}
+EXPORT Result cuGraphExecKernelNodeSetParams_v2(GraphExecutable* executable, const Node* which,
+                                                const KernelNode* given) {
+    READY;
+    if (!graph_executables.count(executable)) return INVALID_VALUE;
+    for (auto& [node, copy] : executable->nodes) {
+        if (node != which) continue;
+        if (!copy.kernel || !given->function) return INVALID_VALUE;
+        Launch made = {given->function, {}, {}, given->dynamic, nullptr};
+        std::memcpy(made.grid, given->grid, sizeof made.grid);
+        std::memcpy(made.block, given->block, sizeof made.block);
+        Result result = check(made);
+        if (!result) result = unpack(made, given->pointers, given->extra);
+        if (!result) copy.launch = made;
+        return result;
+    }
+    return INVALID_VALUE;
+}
+EXPORT Result cuGraphLaunch(GraphExecutable* executable, void* stream) {
+    READY;
+    if (!graph_executables.count(executable)) return INVALID_VALUE;
+    if (stream_of(stream).capture) return NOT_SUPPORTED;
+    for (auto& [node, copy] : executable->nodes) {
+        Result result = copy.kernel ? append(stream, [made = copy.launch] { return run(made); })
+                                    : append(stream, copy.work);
+        if (result) return result;
+    }
+    return SUCCESS;
+}
+EXPORT Result cuGraphExecDestroy(GraphExecutable* executable) {
+    READY;
+    if (!graph_executables.erase(executable)) return INVALID_VALUE;
+    delete executable;
+    return SUCCESS;
+}
+EXPORT Result cuGraphDestroy(Graph* graph) {
+    READY;
+    if (!graphs.erase(graph)) return INVALID_VALUE;
     delete graph;
-    return sticky;
+    return SUCCESS;
 }
-EXPORT Result cuGraphExecDestroy(Graph* executable) { return destroy(executable); }
-EXPORT Result cuGraphDestroy(Graph* graph) { return destroy(graph); }
 EXPORT Result cuProfilerStart() { return SUCCESS; }
 EXPORT Result cuProfilerStop() { return SUCCESS; }
 EXPORT Result cuGetProcAddress_v2(const char* name, void** function, int, unsigned long long, int*) {

@@ -35,6 +35,7 @@ class Driver:
         self.device: Any = cuda.Device(0)
         self.at_end: list[Callable[[], None]] = []
         self.process = os.getpid()
+        self.lock = threading.RLock()  # held while a program is enqueued: two must not mix
         self._context: Any = self.device.retain_primary_context()
         self._local = threading.local()
         with self:

@@ -1,10 +1,12 @@
-"""A program as launches on the stream.
+"""A program as work on the stream.
 
-In: a `schedule.kernel.Program` and its launchable kernels. Out: `CudaExecutable`. A launch's
-parameters are one packed buffer: the addresses of the kernel's arguments, its run-time numbers,
-then the addresses of the status word, the workspace and the threads' scratch (see
-`codegen.cuda.render`). A run only enqueues; whoever reads a result waits for it. Programs that
-check indices wait once, after their checks, so that a failing one changes nothing.
+In: a `schedule.kernel.Program` and its launchable kernels. Out: `CudaExecutable`. A run only
+enqueues; whoever reads a result waits for it. From its third run on, a program is a CUDA graph.
+
+A program that checks indices is run in three parts: what its checks need; the kernels that only
+write fresh memory, with indices that are kept inside (see `schedule.express`); and, from the first
+kernel that overwrites an input on, the rest. In between the host waits for the checks, while the
+GPU is busy with the second part; a failing one changes nothing.
 
 >>> _aligned(1), _aligned(256)
 (256, 256)
@@ -12,47 +14,46 @@ check indices wait once, after their checks, so that a failing one changes nothi
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 
+from picograd.errors import InternalError
 from picograd.runtime.buffer import Buffer
 from picograd.runtime.cuda import driver, memory
+from picograd.runtime.cuda.launch import NOWHERE, Launch, Operands, Place
 from picograd.runtime.cuda.modules import LaunchableKernel
+from picograd.runtime.cuda.replay import Part
 from picograd.runtime.cuda.timing import Stopwatch
 from picograd.runtime.observe import Timing
-from picograd.schedule.kernel import Kernel, Program, SlotKind, StageKind, Step
+from picograd.schedule.kernel import Kernel, Program, SlotKind
 
-_ONE = (1, 1, 1)
+LAUNCHED_RUNS = 2  # runs before a program is worth a graph
 
 
 def _aligned(size: int) -> int:
     return -(-size // 256) * 256
 
 
-class _Launch:
-    """One step of a program: its kernel and how its parameters are packed."""
+class _Check:
+    """The word that a check sets when it fails, in the host's memory: kernels touch it only then.
+    All programs share it, since each waits for its checks. `passed` is the event behind them."""
 
-    def __init__(self, step: Step, kernel: LaunchableKernel) -> None:
-        self.step, self.kernel = step, kernel
-        self.checks = any(stage.kind is StageKind.CHECK for stage in step.kernel.stages)
-        numbers = "".join({1: "B", 2: "H", 4: "I", 8: "Q"}[d.itemsize] for d in kernel.scalars)
-        # Native alignment, as a C struct has it.
-        self.layout = struct.Struct(f"@{len(step.slots)}Q{numbers}3Q")
-        self.masks = [(1 << 8 * dtype.itemsize) - 1 for dtype in kernel.scalars]
-        most = max((phase.blocks * phase.threads for phase in kernel.phases), default=0)
-        self.scratch = kernel.scratch * most
+    def __init__(self, opened: driver.Driver) -> None:
+        cuda = opened.cuda
+        self.word = cuda.pagelocked_zeros(1, np.int32, mem_flags=cuda.host_alloc_flags.DEVICEMAP)
+        self.address = int(self.word.base.get_device_pointer())
+        self.passed = cuda.Event(cuda.event_flags.DISABLE_TIMING)
 
-    def pack(
-        self, addresses: Sequence[int], values: Sequence[int], private: Sequence[int]
-    ) -> bytes:
-        """The parameters: a number is the low bytes of its 8-byte cell."""
-        arguments = [addresses[slot] for slot in self.step.slots]
-        numbers = [
-            values[place] & mask for place, mask in zip(self.step.scalars, self.masks, strict=True)
-        ]
-        return self.layout.pack(*arguments, *numbers, *private)
+
+@lru_cache(maxsize=1)
+def _check() -> _Check:
+    opened = driver.get()
+    opened.at_end.append(_check.cache_clear)
+    with opened:
+        return _Check(opened)
 
 
 class CudaExecutable:
@@ -63,15 +64,69 @@ class CudaExecutable:
     def __init__(self, program: Program, kernels: Mapping[Kernel, LaunchableKernel]) -> None:
         self.program = program
         self.kernel_count = len(program.steps)
-        self._launches = [_Launch(step, kernels[step.kernel]) for step in program.steps]
         self._outputs = [slot for slot in program.slots if slot.kind is SlotKind.OUTPUT]
+        self._output_bytes = [slot.size * slot.dtype.itemsize for slot in self._outputs]
         self._result_plan = program.plan_results()
-        # One block a run: the temporaries, then the status word, the workspace, the scratch.
-        self._status_at = _aligned(program.arena)
-        self._workspace_at = self._status_at + 256
-        workspace = max((launch.kernel.workspace for launch in self._launches), default=0)
-        self._scratch_at = self._workspace_at + _aligned(workspace)
-        self._bytes = self._scratch_at + max((one.scratch for one in self._launches), default=0)
+        numbers = [slot.number for slot in program.slots if slot.kind is SlotKind.INPUT]
+        self._inputs = 1 + max(numbers, default=-1)
+        self._values = 1 + max((v for step in program.steps for v in step.scalars), default=-1)
+        self._runs = 0
+        launches = self._plan_launches(kernels)
+        checking = [n for n, step in enumerate(program.steps) if step.kernel.checks]
+        self._origins = sorted({program.steps[n].origin or "" for n in checking} - {""})
+        self._checked = bool(checking)
+        # Without checks, all is behind the last of them.
+        last = 1 + max(checking, default=-1)
+        first_write = self._first_overwriting() if checking else 0
+        if first_write < last:
+            raise InternalError(f"kernel {first_write} overwrites an input before the last check")
+        bounds = (0, last, first_write, len(launches))
+        self._parts = [Part(launches[start:end]) for start, end in itertools.pairwise(bounds)]
+
+    def _plan_launches(self, kernels: Mapping[Kernel, LaunchableKernel]) -> list[Launch]:
+        """The steps with the places of their memories. One block a run has the temporaries, then
+        the workspace, then the threads' scratch."""
+        used = [kernels[step.kernel] for step in self.program.steps]
+        workspace_at = _aligned(self.program.arena)
+        scratch_at = workspace_at + _aligned(max((one.workspace for one in used), default=0))
+        scratch = [one.scratch * one.most_threads for one in used]
+        self._block_bytes = scratch_at + max(scratch, default=0)
+        block = 1 + self._inputs + len(self._outputs)  # its number among the addresses
+        places = self._places(block)
+        launches = []
+        for step, kernel in zip(self.program.steps, used, strict=True):
+            arguments = [places[slot] for slot in step.slots]
+            private = (
+                Place(NOWHERE.number, _check().address) if step.kernel.checks else NOWHERE,
+                Place(block, workspace_at) if kernel.workspace else NOWHERE,
+                Place(block, scratch_at) if kernel.scratch else NOWHERE,
+            )
+            launches.append(Launch(step, kernel, arguments, private))
+        return launches
+
+    def _places(self, block: int) -> list[Place]:
+        """Where each slot of the program is in a run."""
+        outputs = itertools.count(1 + self._inputs)
+        places = []
+        for slot in self.program.slots:
+            if slot.kind is SlotKind.INPUT:
+                places.append(Place(1 + slot.number, 0))
+            elif slot.kind is SlotKind.OUTPUT:
+                places.append(Place(next(outputs), 0))
+            else:
+                places.append(Place(block, slot.offset))
+        return places
+
+    def _first_overwriting(self) -> int:
+        """The first step that writes to an input, or the number of steps."""
+        for number, step in enumerate(self.program.steps):
+            pairs = zip(step.slots, step.kernel.arguments, strict=True)
+            if any(memory.written and self._is_input(slot) for slot, memory in pairs):
+                return number
+        return len(self.program.steps)
+
+    def _is_input(self, slot: int) -> bool:
+        return self.program.slots[slot].kind is SlotKind.INPUT
 
     def run(
         self,
@@ -80,71 +135,62 @@ class CudaExecutable:
         timings: list[Timing] | None = None,
     ) -> list[Buffer]:
         """Enqueue the kernels. See `runtime.device.Executable`."""
+        if len(inputs) < self._inputs or len(values) < self._values:
+            raise InternalError(
+                f"a program of {self._inputs} inputs and {self._values} values was given "
+                f"{len(inputs)} and {len(values)}"
+            )
         opened = driver.get()
-        made = [memory.empty(slot.dtype, slot.size) for slot in self._outputs]
-        if self._launches:
-            block = memory.allocate(self._bytes)
-            addresses = self._addresses(inputs, made, block.address)
-            with opened:
+        with opened.lock, opened:
+            made = memory.empty_all(self._outputs, self._output_bytes)
+            if self.kernel_count:
+                block = memory.allocate(max(self._block_bytes, 1))
+                addresses = [0, *[buffer.address for buffer in inputs[: self._inputs]]]
+                addresses += [buffer.address for buffer in made]
+                addresses.append(block.address)
+                operands = Operands(tuple(addresses), tuple(values[: self._values]))
                 try:
-                    self._launch_all(opened, addresses, values, block.address, timings)
+                    if timings is None:
+                        self._run_parts(opened, self._way(opened, operands))
+                    else:
+                        stopwatch = Stopwatch(opened, timings)
+                        self._run_parts(opened, lambda part: _time(part, operands, stopwatch))
+                        stopwatch.finish()
                 except opened.cuda.Error as error:
                     raise driver.failed(error) from error
         return [made[n] if fresh else inputs[n] for fresh, n in self._result_plan]
 
-    def _addresses(self, inputs: Sequence[Buffer], made: Sequence[Buffer], arena: int) -> list[int]:
-        """The address of every slot of the program."""
-        fresh = iter(made)
-        addresses = []
-        for slot in self.program.slots:
-            if slot.kind is SlotKind.INPUT:
-                addresses.append(inputs[slot.number].address)
-            elif slot.kind is SlotKind.OUTPUT:
-                addresses.append(next(fresh).address)
-            else:
-                addresses.append(arena + slot.offset)
-        return addresses
+    def _way(self, opened: driver.Driver, operands: Operands) -> Callable[[Part], None]:
+        """How a part is given to the stream."""
+        self._runs += 1
+        if self._runs <= LAUNCHED_RUNS:
+            return lambda part: part.enqueue(opened, operands)
+        return lambda part: part.replay(opened, operands)
 
-    def _launch_all(
-        self,
-        opened: driver.Driver,
-        addresses: Sequence[int],
-        values: Sequence[int],
-        arena: int,
-        timings: list[Timing] | None,
-    ) -> None:
-        stream = opened.stream
-        private = [arena + at for at in (self._status_at, self._workspace_at, self._scratch_at)]
-        if any(launch.checks for launch in self._launches):
-            opened.cuda.memset_d32_async(private[0], 0, 1, stream)
-        stopwatch = None if timings is None else Stopwatch(opened, timings)
-        if stopwatch is not None:
-            stopwatch.begin(len(self._launches))
-        for number, launch in enumerate(self._launches):
-            parameters = launch.pack(addresses, values, private)
-            for phase in launch.kernel.phases:
-                phase.function._launch_kernel(
-                    (phase.blocks, 1, 1), (phase.threads, 1, 1), parameters, 0, stream
-                )
-            if stopwatch is not None:
-                stopwatch.lap(launch.step.kernel, launch.kernel.unit)
-            following = self._launches[number + 1 : number + 2]
-            if launch.checks and not any(one.checks for one in following):
-                self._raise_if_set(opened, private[0])
-                if stopwatch is not None:
-                    stopwatch.begin(len(self._launches) - number)
-        if stopwatch is not None:
-            stopwatch.finish()
+    def _run_parts(self, opened: driver.Driver, give: Callable[[Part], None]) -> None:
+        checking, meanwhile, rest = self._parts
+        if self._checked:
+            check = _check()
+            check.passed.synchronize()  # a run that was interrupted may not have waited
+            check.word[0] = 0
+            give(checking)
+            check.passed.record(opened.stream)
+            give(meanwhile)
+            check.passed.synchronize()
+            if check.word[0]:
+                raise self._outside()
+        give(rest)
 
-    def _raise_if_set(self, opened: driver.Driver, status: int) -> None:
-        word = np.empty(1, np.int32)
-        opened.cuda.memcpy_dtoh_async(word, status, opened.stream)
-        opened.stream.synchronize()
-        if not word[0]:
-            return
-        origins = {one.step.origin for one in self._launches if one.checks and one.step.origin}
-        where = f" (from {' or '.join(sorted(origins))})" if origins else ""
-        raise IndexError(
+    def _outside(self) -> IndexError:
+        where = f" (from {' or '.join(self._origins)})" if self._origins else ""
+        return IndexError(
             f"index out of range in self: an index tensor points outside the dimension it "
             f"indexes{where}. The tensors are as they were before."
         )
+
+
+def _time(part: Part, operands: Operands, stopwatch: Stopwatch) -> None:
+    stopwatch.begin(len(part.launches))
+    for launch in part.launches:
+        launch.enqueue(stopwatch.opened, operands)
+        stopwatch.lap(launch.step.kernel, launch.kernel.unit)

@@ -10,14 +10,16 @@ at once: whoever gets it writes after the last one has read. Copies to the host 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 
 from picograd.dtypes import DType
-from picograd.runtime.allocator import Allocator, Block, Chunk
+from picograd.runtime.allocator import Allocator, Block, Chunk, LowestFirst
 from picograd.runtime.buffer import Buffer
 from picograd.runtime.cuda import driver
+from picograd.schedule.kernel import Slot
 
 
 class DeviceAllocator(Allocator):
@@ -33,6 +35,11 @@ class DeviceAllocator(Allocator):
         self.peak = max(self.peak, self._allocated)
         return block
 
+    def allocate_all(self, sizes: Sequence[int]) -> list[Block]:
+        blocks = super().allocate_all(sizes)
+        self.peak = max(self.peak, self._allocated)
+        return blocks
+
     def release(self, chunk: Chunk) -> None:
         self._returned.append(chunk)
 
@@ -47,6 +54,9 @@ class DeviceAllocator(Allocator):
         except cuda.MemoryError as error:
             raise MemoryError(str(error)) from None
         return Chunk(int(memory), capacity, memory)
+
+    def kept(self) -> LowestFirst:
+        return LowestFirst()  # a graph whose addresses come again need not be updated
 
     def refuse(self, size: int) -> RuntimeError:
         free, total = driver.get().cuda.mem_get_info()
@@ -116,3 +126,13 @@ def empty(dtype: DType, size: int) -> DeviceBuffer:
     """A new buffer with unspecified contents."""
     block = allocate(max(size * dtype.itemsize, 1))
     return DeviceBuffer(dtype, size, "cuda", block.address, block)
+
+
+def empty_all(slots: Sequence[Slot], sizes: Sequence[int]) -> list[Buffer]:
+    """A new buffer for each slot of a program, with unspecified contents. `sizes` are in bytes."""
+    with driver.get():
+        blocks = allocator().allocate_all(sizes)
+    return [
+        DeviceBuffer(slot.dtype, slot.size, "cuda", block.address, block)
+        for slot, block in zip(slots, blocks, strict=True)
+    ]

@@ -34,6 +34,11 @@ class LaunchablePhase:
     blocks: int
     threads: int
 
+    def enqueue(self, parameters: Any, stream: Any) -> None:
+        """Launch it with the packed parameters, which are read before this returns."""
+        grid, block = (self.blocks, 1, 1), (self.threads, 1, 1)
+        self.function._launch_kernel(grid, block, parameters, 0, stream)
+
 
 @dataclass(frozen=True, slots=True)
 class LaunchableKernel:
@@ -45,6 +50,11 @@ class LaunchableKernel:
     workspace: int
     scratch: int
     unit: Unit
+
+    @property
+    def most_threads(self) -> int:
+        """The threads of its largest phase."""
+        return max((phase.blocks * phase.threads for phase in self.phases), default=0)
 
 
 _known: dict[Kernel, LaunchableKernel] = {}

@@ -5,7 +5,7 @@ each. Work that keeps the stream busy is enqueued first: else the time of a kern
 than its launch would be the host's.
 
 >>> Stopwatch.__slots__
-('_laps', '_last', '_opened', '_timings')
+('_laps', '_last', '_timings', 'opened')
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from picograd.schedule.kernel import Kernel
 class Stopwatch:
     """Events between the kernels of one run."""
 
-    __slots__ = ("_laps", "_last", "_opened", "_timings")
+    __slots__ = ("_laps", "_last", "_timings", "opened")
 
     def __init__(self, opened: Driver, timings: list[Timing]) -> None:
-        self._opened = opened
+        self.opened = opened
         self._timings = timings
         self._laps: list[tuple[Kernel, Unit, Any, Any]] = []
         self._last: Any = None
@@ -42,11 +42,11 @@ class Stopwatch:
 
     def finish(self) -> None:
         """Wait, and say how long the kernels took."""
-        self._opened.stream.synchronize()
+        self.opened.stream.synchronize()
         for kernel, unit, start, end in self._laps:
             self._timings.append(Timing(kernel, end.time_since(start) * 1e-3, unit))
 
     def _mark(self) -> Any:
-        event = self._opened.cuda.Event()
-        event.record(self._opened.stream)
+        event = self.opened.cuda.Event()
+        event.record(self.opened.stream)
         return event
