@@ -94,7 +94,7 @@ def test_a_graph_that_checks_indices(counts) -> None:
         table.tolist()
     assert table.tolist() == [13, 19, 13, 13, 13, 13] and counts["launch"]
     table.index_add_(0, torch.tensor([1, 6], device="cuda"), torch.ones(2, device="cuda"))
-    with pytest.raises(IndexError, match="out of range"):
+    with pytest.raises(IndexError, match="out of bounds"):
         table.tolist()
     assert table.tolist() == [13, 19, 13, 13, 13, 13]
 

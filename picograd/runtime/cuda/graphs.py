@@ -33,7 +33,8 @@ _FUNCTIONS = (
     "cuGraphExecDestroy",
     "cuGraphDestroy",
 )
-# What dying objects leave behind: they may die on any thread, and at any point.
+# What dying objects leave behind: they may die on any thread and at any point, even when this
+# module is gone.
 _dead: deque[tuple[str, ctypes.c_void_p]] = deque()
 
 
@@ -102,6 +103,7 @@ class Graph:
     """What was recorded: the launches in their order."""
 
     __slots__ = ("_handle",)
+    _bury = _dead.append
 
     def __init__(self, handle: ctypes.c_void_p) -> None:
         self._handle = handle
@@ -114,13 +116,14 @@ class Graph:
         return Executable(made)
 
     def __del__(self) -> None:
-        _dead.append(("cuGraphDestroy", self._handle))
+        self._bury(("cuGraphDestroy", self._handle))
 
 
 class Executable:
     """A graph that can be launched."""
 
     __slots__ = ("handle",)
+    _bury = _dead.append
 
     def __init__(self, handle: ctypes.c_void_p) -> None:
         self.handle = handle
@@ -130,7 +133,7 @@ class Executable:
         _call("cuGraphLaunch", self.handle, stream)
 
     def __del__(self) -> None:
-        _dead.append(("cuGraphExecDestroy", self.handle))
+        self._bury(("cuGraphExecDestroy", self.handle))
 
 
 class Recording:
