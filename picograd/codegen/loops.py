@@ -8,7 +8,7 @@ The grammar, on one screen:
     phase     = parallel variable (or none), body          iterations are independent
     statement = For | Let | Store | If | Fail | Prefetch | Barrier | Mma
     value     = Literal | Argument | Ref | Load | IndexValue | Predicate | Alu | MulAdd
-              | MulAddPairs | Random | Broadcast | Shuffle | Fold
+              | MulAddPairs | Random | Broadcast | Shuffle | Fold | Exchange
 
 A value has a dtype and a number of lanes. Lanes come from *lane variables*: `Var(..., lanes=W)`
 stands for 0..W-1 in the W lanes of a vector, so `Load(x, i*16 + l)` with a lane variable `l` of 16
@@ -35,6 +35,7 @@ class Home(Enum):
     WORKSPACE = auto()  # shared by all phases and threads of one run (partial sums)
     SCRATCH = auto()  # per thread, cache-sized (rows, packed panels); `offset` bytes into it
     SHARED = auto()  # a GPU block's shared memory
+    REGISTER = auto()  # a GPU thread's registers: indices are constants where loops are unrolled
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +224,20 @@ class Fold:
         return self.value.dtype
 
 
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """The value of the lane of the warp whose number differs from the own in the bit `distance`.
+    All threads of the warp take part."""
+
+    value: Value
+    distance: int
+    lanes: int = 1
+
+    @property
+    def dtype(self) -> DType:
+        return self.value.dtype
+
+
 Value = (
     Literal
     | Argument
@@ -237,6 +252,7 @@ Value = (
     | Broadcast
     | Shuffle
     | Fold
+    | Exchange
 )
 
 
@@ -392,7 +408,7 @@ def children(value: Value) -> tuple[Value, ...]:
             return (value.a, value.b, value.c)
         case Random():
             return (value.low, value.high, value.seed, value.call)
-        case Broadcast() | Fold():
+        case Broadcast() | Fold() | Exchange():
             return (value.value,)
         case Shuffle():
             return (value.first, value.second)

@@ -104,6 +104,8 @@ class Replicate:
             case Let():
                 if statement.name not in self.names:
                     return (statement,)
+                if statement.var is not None and len(self.copies) == 1 and self.lanes is None:
+                    return (replace(statement, value=self.wide(statement.value, self.copies[0])),)
                 if statement.var is not None:
                     raise InternalError(f"index variable {statement.name} cannot be copied")
                 return tuple(

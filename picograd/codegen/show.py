@@ -17,6 +17,7 @@ from picograd.codegen.loops import (
     Barrier,
     Broadcast,
     Carried,
+    Exchange,
     Fail,
     Fold,
     For,
@@ -148,6 +149,8 @@ def value(root: Value) -> str:
             return f"shuffle({value(root.first)}, {value(root.second)}, {lanes})"
         case Fold():
             return f"fold_{root.combiner.name.lower()}({value(root.value)})"
+        case Exchange():
+            return f"exchange({value(root.value)}, {root.distance})"
         case _:
             return str(root)
 

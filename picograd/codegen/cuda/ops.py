@@ -161,6 +161,8 @@ __device__ inline long long pg_to_long(double x) {
     return x >= -9223372036854775808.0 && x < 9223372036854775808.0
         ? (long long)x : (long long)0x8000000000000000ull;
 }
+// What a thread moves at once.
+template <typename T, int count> struct alignas(count * sizeof(T)) pg_vec { T at[count]; };
 template <typename To, typename From> __device__ inline To pg_bits(From from) {
     union { From from; To to; } both;
     both.from = from;

@@ -2,9 +2,10 @@
 
 In: a plain nest. Out: the same phases; where a phase is one nest of independent loops, these are a
 BLOCK loop around a THREAD loop. Where an iteration of the joined loops is long, several threads
-share it (`passes/cooperate.py`); else each has one thread, guarded where the last block is not
-full. A phase of several parts, which may depend on each other, stays serial: one thread runs it.
-Used by the CUDA backend in place of the CPU's passes.
+share it (`passes/cooperate.py`); else each has one thread, or a few that are neighbours in memory
+have one together, which moves them by 16 bytes. The last block's threads are guarded where it is
+not full. A phase of several parts, which may depend on each other, stays serial: one thread runs
+it. Used by the CUDA backend in place of the CPU's passes.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ from picograd.codegen.loops import (
     Statement,
 )
 from picograd.codegen.passes.cooperate import cooperate
+from picograd.codegen.wide import best_width, widened
 from picograd.dtypes import int64
-from picograd.graph.index import Var, constant, delinearize, of
+from picograd.graph.index import Index, Var, constant, delinearize, of
 from picograd.graph.mask import Mask
 
 THREADS = 128
@@ -74,6 +76,11 @@ def _map_phase(phase: Phase) -> Phase:
     if not loops:
         return phase
     extents = [loop.end.constant - loop.begin.constant for loop in loops]
+    last = loops[-1]
+    width = best_width(last.body, last.var)
+    if extents[-1] % width and prod(extents[:-1]) > 1:
+        width = 1  # rows begin anywhere
+    extents[-1] = -(-extents[-1] // width)
     size = prod(extents)
     threads = min(THREADS, max(size, 1))
     blocks = -(-size // threads)
@@ -82,13 +89,33 @@ def _map_phase(phase: Phase) -> Phase:
     position = of(block) * threads + of(thread)
     flat = Var("position", 0, max(size - 1, 0))
     inside: list[Statement] = [Let(flat.name, IndexValue(position, int64), flat)]
-    for loop, place in zip(loops, delinearize(of(flat), extents), strict=True):
+    places = delinearize(of(flat), extents)
+    for loop, place in zip(loops[:-1], places, strict=False):
         value = IndexValue(place + loop.begin, int64)
         inside.append(Let(loop.var.name, value, loop.var))
-    body: tuple[Statement, ...] = (*inside, *loops[-1].body)
+    body: tuple[Statement, ...] = (*inside, *_last(last, places[-1], width))
     mask = Mask().require(constant(size - 1) - position)
     if not mask.always:
         body = (If(mask, body),)
     inner = For(thread, constant(0), constant(threads), body, kind=Kind.THREAD)
     outer = For(block, constant(0), constant(blocks), (inner,), kind=Kind.BLOCK)
     return replace(phase, body=(outer,))
+
+
+def _last(loop: For, place: Index, width: int) -> tuple[Statement, ...]:
+    """A thread's share of the innermost loop: one iteration, or several neighbours; those that do
+    not fill a group are done one by one."""
+    if width == 1:
+        value = IndexValue(place + loop.begin, int64)
+        return (Let(loop.var.name, value, loop.var), *loop.body)
+    start = place * width
+    wide = widened(loop.body, loop.var, start + loop.begin, width)
+    size = loop.end.constant - loop.begin.constant
+    if size % width == 0:
+        return wide
+    whole = size // width * width
+    rest = replace(loop, begin=loop.begin + whole)
+    return (
+        If(Mask().require(constant(size - width) - start), wide),
+        If(Mask().require(start - whole), (rest,)),
+    )
