@@ -26,7 +26,7 @@ from picograd.codegen.dependence import (
     operations,
     stride,
 )
-from picograd.codegen.loops import Home, If, Let, Load, Memory, Statement, Store, statements
+from picograd.codegen.loops import For, Home, If, Let, Load, Memory, Statement, Store, statements
 from picograd.codegen.replicate import Copy, Replicate
 from picograd.graph.index import Index, Var, constant, of
 from picograd.graph.mask import Mask
@@ -38,7 +38,7 @@ MOST_WORK = 400  # additions' worth of a thread's lanes together: more takes lon
 Access = tuple[Memory, Index, Mask]
 
 
-def best_width(body: Body, var: Var, most: int = MOST_LANES) -> int:
+def best_width(body: Body, var: Var) -> int:
     """How many neighbours a thread should take: as many as 16 bytes hold where most accesses are
     side by side and on such boundaries, else 1."""
     names = dependent_names(body, var)
@@ -48,7 +48,9 @@ def best_width(body: Body, var: Var, most: int = MOST_LANES) -> int:
     near = [access for access in found if stride(access[1], var) == 1]
     if any(stride(place, var) not in (None, 1) for _, place, _ in found) or not near:
         return 1
-    width = min(most, WIDEST // max(memory.dtype.itemsize for memory, _, _ in near))
+    width = min(MOST_LANES, WIDEST // max(memory.dtype.itemsize for memory, _, _ in near))
+    while width > var.high - var.low + 1:
+        width //= 2
     work = sum(1 for _ in dependent_values(body, var, names)) + operations(body)
     while width > 1 and width * work > MOST_WORK:
         width //= 2
@@ -113,5 +115,9 @@ def _hinders(statement: Statement, var: Var, names: set[str]) -> bool:
             return statement.var is not None and depends(statement.value, var, names)
         case If():
             return var in statement.mask.atoms()
+        case Store():  # a row that each iteration has for itself
+            return var not in statement.index.atoms()
+        case For():
+            return var in (statement.begin.atoms() | statement.end.atoms())
         case _:
             return False
