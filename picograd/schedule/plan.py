@@ -39,24 +39,25 @@ from picograd.schedule.hazards import topological as sort
 from picograd.schedule.inplace import candidates
 from picograd.schedule.kernel import Decision, Program, Slot, SlotKind, StageKind, Step
 from picograd.schedule.memory import place
-from picograd.schedule.panels.collect import Collected, collect
+from picograd.schedule.panels.collect import collect
+from picograd.schedule.panels.limits import CACHE, Limits
 from picograd.schedule.reuse import reuse_inputs
 from picograd.schedule.stages import Draft, Drafter, leaf_name, memory_of
 
 
 def plan(
-    outputs: Sequence[Node], donated: frozenset[int] = frozenset(), panels: bool = True
+    outputs: Sequence[Node],
+    donated: frozenset[int] = frozenset(),
+    panels: Limits = CACHE,
 ) -> Program:
-    """The program that computes the outputs. `panels`: attention may be computed by blocks of
-    rows, for which the device must have a cache of its own for each task."""
+    """The program that computes the outputs. `panels`: how large tables may be that are computed
+    by blocks of rows and never stored (attention)."""
     real = simplify(split_complex(outputs))
     order = topological(real)
     drafted = _draft(order, real, donated)
     drafter = drafted.drafter
     kept = {*drafted.outputs, *drafter.buffers.over.values()}
-    found = Collected(drafted.drafts, drafted.order)
-    if panels:
-        found = collect(drafted.drafts, drafted.order, drafter.buffers, kept, drafter.numbers)
+    found = collect(drafted.drafts, drafted.order, drafter.buffers, kept, drafter.numbers, panels)
     together = [(kernel.numbers, kernel.domain) for kernel in found.kernels]
     fused = fuse(found.drafts, found.order, drafter.buffers, drafter.numbers, together)
     drafted.decisions += found.decisions

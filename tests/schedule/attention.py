@@ -9,6 +9,7 @@ import picograd
 from picograd.graph.canonical import analyse, canonicalise, is_simple
 from picograd.graph.node import topological
 from picograd.schedule.kernel import Kernel, Pattern, Program
+from picograd.schedule.panels.limits import CACHE, Limits
 from picograd.schedule.plan import plan
 
 Tensors = list[picograd.Tensor]
@@ -63,8 +64,8 @@ def inputs(*shapes: tuple[int, ...]) -> Tensors:
     return [tensor.requires_grad_() for tensor in made]
 
 
-def program_of(tensors: Tensors, blocks: bool = True) -> Program:
-    """The program that computes pending tensors, on a device that can work by `blocks` of rows."""
+def program_of(tensors: Tensors, blocks: Limits = CACHE) -> Program:
+    """The program that computes pending tensors, on a device that has such `blocks` of rows."""
     nodes = [tensor._storage.node for tensor in tensors]
     order = topological(nodes)
     structure = analyse(order, nodes, donated=[])

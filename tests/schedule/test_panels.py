@@ -7,6 +7,7 @@ import pytest
 import picograd
 from picograd import portion
 from picograd.schedule.kernel import Space
+from picograd.schedule.panels.limits import CACHE, TILES
 from tests.schedule.attention import (
     SPELLINGS,
     causal,
@@ -81,9 +82,12 @@ def test_small_and_deep_products_are_left_alone(shape: tuple[int, ...]) -> None:
     assert not panels(program_of([plain(*leaves)]))
 
 
-def test_a_device_without_a_cache_of_its_own_for_each_task_stores_scores() -> None:
-    leaves = [leaf.detach() for leaf in inputs(*SHAPES)]
-    assert not panels(program_of([plain(*leaves)], blocks=False))
+def test_devices_have_limits() -> None:
+    """A CPU's cache holds whole rows of scores; a GPU's threads hold whole rows of results."""
+    long = [leaf.detach() for leaf in inputs((20, 4), (1 << 15, 4), (1 << 15, 4))]
+    assert [len(panels(program_of([plain(*long)], limits))) for limits in (CACHE, TILES)] == [0, 1]
+    wide = [leaf.detach() for leaf in inputs((512, 4), (512, 4), (512, 300))]
+    assert [len(panels(program_of([plain(*wide)], limits))) for limits in (CACHE, TILES)] == [1, 0]
 
 
 def test_two_layers_have_two_kernels() -> None:

@@ -45,6 +45,7 @@ from picograd.codegen.loops import (
     Statement,
     Store,
 )
+from picograd.codegen.panels.grid import lower_panels_to_grid
 from picograd.codegen.passes.map_to_grid import map_to_grid
 from picograd.codegen.passes.split_complex import split_complex
 from picograd.codegen.pipeline import Observer
@@ -75,6 +76,8 @@ def grid_function(
         function = lower_to_tensor_cores(kernel)
     if kernel.pattern is Pattern.CONTRACTION and function is None:
         function = lower_to_grid(kernel)
+    if kernel.pattern is Pattern.PANELS:
+        function = lower_panels_to_grid(kernel)
     passes = [] if function is not None else [split_complex, map_to_grid]
     function = function or lower.lower(kernel)
     if observer is not None:

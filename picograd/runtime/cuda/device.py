@@ -29,9 +29,10 @@ class CudaDevice:
         observer: Observer | None = None,
     ) -> CudaExecutable:
         """Plan and compile a canonical graph."""
+        from picograd.schedule.panels.limits import TILES
         from picograd.schedule.plan import plan
 
-        return self.compile(plan(outputs, donated, panels=False), observer)
+        return self.compile(plan(outputs, donated, TILES), observer)
 
     def compile(self, program: Program, observer: Observer | None = None) -> CudaExecutable:
         """Compile a program; kernels that any earlier program had are not compiled again."""

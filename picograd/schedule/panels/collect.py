@@ -22,6 +22,7 @@ from picograd.schedule.fuse import is_contraction
 from picograd.schedule.groups import digits
 from picograd.schedule.hazards import Order, find_order, topological
 from picograd.schedule.kernel import Access, Decision, Expr, Philox, Stage, StageKind
+from picograd.schedule.panels.limits import Limits
 from picograd.schedule.panels.quotient import divide_sums
 from picograd.schedule.panels.region import Region, Role, find_table, grow, plain
 from picograd.schedule.panels.table import Table, over
@@ -30,7 +31,6 @@ from picograd.schedule.walk import Rewriter, Substitute, stage_accesses, subexpr
 
 LEAST = 1 << 14  # elements of a table that is worth it
 COLUMNS = 16  # at least, for vectors
-WIDEST = 1 << 14  # columns of which a block of rows stays in cache
 ATTEMPTS = 4  # at finding the axes of one table
 LONGEST = 24  # parts of a mask's formula
 
@@ -63,14 +63,19 @@ class _Kernel:
 
 
 def collect(
-    drafts: list[Draft], order: Order, buffers: Buffers, kept: Collection[str], numbers: count[int]
+    drafts: list[Draft],
+    order: Order,
+    buffers: Buffers,
+    kept: Collection[str],
+    numbers: count[int],
+    limits: Limits,
 ) -> Collected:
     """The drafts with attention's parts put together, or as they are."""
     before = Collected(drafts, order)
     made = [n for n, d in enumerate(drafts) if plain(d) and is_contraction(d.stage)]
     if len(made) < 2:
         return before
-    search = _Search(drafts, order, kept, made, numbers)
+    search = _Search(drafts, order, kept, made, numbers, limits)
     kernels = [kernel for region in search.regions() for kernel in search.kernels(region)]
     if not kernels:
         return before
@@ -90,7 +95,9 @@ class _Search:
         kept: Collection[str],
         made: list[int],
         numbers: count[int],
+        limits: Limits,
     ) -> None:
+        self.limits = limits
         self.drafts, self.kept, self.made, self.numbers = drafts, kept, made, numbers
         self.reads = order.reads
         self.readers: dict[str, list[int]] = {}
@@ -109,7 +116,7 @@ class _Search:
             if table is None or table.size < LEAST:
                 continue
             shape = (table.size, table.column.high)
-            if not COLUMNS <= table.column.high + 1 <= WIDEST:
+            if not COLUMNS <= table.column.high + 1 <= self.limits.columns:
                 continue
             if shape not in known:
                 known.add(shape)
@@ -118,13 +125,13 @@ class _Search:
     def _region(self, number: int, table: Table) -> Region:
         """The region, its batch cut where its drafts cut it."""
         inside: set[int] = set()
-        region, wanted = grow(table, self.drafts, self.reads, self.made)
+        region, wanted = grow(table, self.drafts, self.reads, self.made, self.limits)
         for _ in range(ATTEMPTS):
             finer = find_table(self.drafts[number].stage, self.numbers, inside | wanted)
             if not wanted or finer is None:
                 break
             inside |= wanted
-            region, wanted = grow(finer, self.drafts, self.reads, self.made)
+            region, wanted = grow(finer, self.drafts, self.reads, self.made, self.limits)
         return region
 
     # --- kernels of one region --------------------------------------------------------------------

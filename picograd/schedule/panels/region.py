@@ -24,12 +24,12 @@ from picograd.graph.index import Index, Var
 from picograd.graph.ops import Combiner, Op
 from picograd.schedule.axes import extent, fresh
 from picograd.schedule.kernel import Compute, Expr, Stage, StageKind
+from picograd.schedule.panels.limits import Limits
 from picograd.schedule.panels.table import Table, cuts, over, strided
 from picograd.schedule.stages import Draft
 from picograd.schedule.walk import accesses, indices, stage_accesses
 
 ROWS = 16  # at least, in a table
-LARGEST = 1 << 19  # elements of a factor of the columns, which is packed for each task
 
 
 class Role(Enum):
@@ -56,6 +56,7 @@ class Region:
     """The drafts around tables of one shape. `cells` and `rows` map what they compute to them."""
 
     table: Table
+    limits: Limits
     members: dict[int, Member] = field(default_factory=dict)
     cells: dict[str, Member] = field(default_factory=dict)
     rows: dict[str, Member] = field(default_factory=dict)
@@ -105,13 +106,17 @@ def variables(expr: Expr) -> set[Var]:
 
 
 def grow(
-    table: Table, drafts: Sequence[Draft], reads: Sequence[frozenset[str]], made: Sequence[int]
+    table: Table,
+    drafts: Sequence[Draft],
+    reads: Sequence[frozenset[str]],
+    made: Sequence[int],
+    limits: Limits,
 ) -> tuple[Region, set[int]]:
     """The region of a table, and strides at which its batch would have to be cut for more.
 
     `reads` are the memories that each draft reads, `made` the numbers of contractions.
     """
-    region, wanted = Region(table), set[int]()
+    region, wanted = Region(table, limits), set[int]()
     results: dict[str, Stage] = {}
     scores = set(made)
     for number, draft in enumerate(drafts):
@@ -122,7 +127,7 @@ def grow(
             continue
         member = None
         if number in scores and (stage := over(draft.stage, draft.stage.store, table.axes)):
-            member = _scores(number, stage, table)
+            member = _scores(number, stage, table, limits)
         if member is None:
             member = _reader(region, number, draft)
         if member is not None:
@@ -185,13 +190,13 @@ def _positions(region: Region, draft: Draft) -> list[Index]:
     return [a.index for a in stage_accesses(draft.stage) if a.buffer in region.cells]
 
 
-def _scores(number: int, stage: Stage, table: Table) -> Member | None:
+def _scores(number: int, stage: Stage, table: Table, limits: Limits) -> Member | None:
     assert isinstance(stage.value, Compute)
     left, right = (variables(arg) for arg in stage.value.args)
     if table.row not in left:
         left, right = right, left
     depth = prod(extent(axis) for axis in stage.reduce)
-    if depth > extent(table.column) or depth * extent(table.column) > LARGEST:
+    if depth > extent(table.column) or depth * extent(table.column) > limits.factor:
         return None
     apart = table.row in left and table.column in right
     if not (stage.accumulator and stage.accumulator.is_float):
@@ -258,7 +263,9 @@ def _contraction(region: Region, number: int, stage: Stage) -> Member | None:
     rest = [var for var in stage.inner if var != kept and var not in table.batch]
     if kept is None or len(rest) != 1 or {*stage.inner} != {*table.batch, kept, *rest}:
         return None
-    if extent(rest[0]) * extent(table.column) > LARGEST:
+    if extent(rest[0]) * extent(table.column) > region.limits.factor:
+        return None
+    if extent(rest[0]) > region.limits.axis:
         return None
     first, second = value.args
     if not any(access.buffer in region.cells for access in accesses(first)):

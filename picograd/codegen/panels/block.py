@@ -1,0 +1,159 @@
+"""What a block of a GPU does with its lines of a table: the loop over tiles of places.
+
+In: a `Scene`, a way to multiply tiles, the rounds of a phase. Out: the statements of its threads.
+Called by `grid`, which says what lines and places are; `tile` makes the loop's body.
+"""
+
+from __future__ import annotations
+
+from picograd.codegen.contraction.tiles import ceil_div
+from picograd.codegen.expressions import cast
+from picograd.codegen.loops import Carried, For, If, Ref, Statement, Store, Value
+from picograd.codegen.panels.analyse import Result, Rows, Scores
+from picograd.codegen.panels.lines import Lines
+from picograd.codegen.panels.rounds import Round
+from picograd.codegen.panels.scene import Elements, Scene, Side, Statements
+from picograd.codegen.panels.skip import Band
+from picograd.codegen.panels.threads import ThreadTiles
+from picograd.codegen.panels.tile import State, Tile
+from picograd.graph.index import ZERO, Index, Var, constant, of
+from picograd.graph.mask import EVERYWHERE, Mask
+from picograd.graph.ops import Combiner
+
+
+class Block:
+    """Builds the statements of the threads of a block."""
+
+    def __init__(self, scene: Scene, tiles: ThreadTiles, lines: Lines, band: Band) -> None:
+        self.scene, self.tiles, self.lines, self.band = scene, tiles, lines, band
+        self.sums: dict[str, Elements] = {}  # results
+        self.results: list[Result] = []
+
+    def body(self, made: list[Round]) -> Statements:
+        """All rounds, then what follows the results."""
+        lines, body = self.lines, list(self.lines.named())
+        scores = {s.target: s for one in made for s in one.steps if isinstance(s, Scores)}
+        body += self.tiles.open(list(scores.values()), lines.side, lines.across)
+        body += self._hoisted(made)
+        for one in made:
+            body += self._round(one)
+        for result in self.results:
+            body += self._finish(result)
+        return tuple(body)
+
+    def _hoisted(self, made: list[Round]) -> Statements:
+        """Values of lines, once for all tiles."""
+        body: list[Statement] = []
+        lines, side = self.lines, self.lines.side
+        for access in lines.single_loads(made, side.var, lines.places):
+            values = lines.values[access.buffer] = {}
+            for number, position in enumerate(lines.positions):
+                lets, value = self.scene.evaluate(access, {side.var: position}, side.edge(position))
+                named, values[number] = self.scene.let(access.buffer, value)
+                body += [*lets, named]
+        return tuple(body)
+
+    # --- one round ------------------------------------------------------------------------------
+
+    def _round(self, one: Round) -> Statements:
+        scene, tiles, place = self.scene, self.tiles, self.lines.places
+        tile = Var(scene.names.fresh("tile"), 0, ceil_div(place.high + 1, tiles.width) - 1)
+        limits, begin, end = self._limits(tile.high)
+        state = State.of(scene, tiles, one)
+        before = state.copy()
+        body = Tile(self.lines, one, Side(place, of(tile) * tiles.width), state).body()
+        carried = [
+            Carried(start.name, start.dtype, state.start[start.name], following)
+            for start, following in zip(before.all(), state.all(), strict=True)
+            if isinstance(start, Ref)
+        ]
+        self.sums |= before.sums
+        self.results += [step for step in one.steps if isinstance(step, Result)]
+        loop = For(tile, begin, end, body, carried=tuple(carried))
+        return (*limits, loop, *self._reduced(one, before))
+
+    def _limits(self, last: int) -> tuple[Statements, Index, Index]:
+        """The first tile that a block needs, and the one after the last."""
+        scene, width, top = self.scene, self.tiles.width, self.lines.places.high
+        first, final = self.lines.side.start, self.lines.side.start + (self.tiles.height - 1)
+        low, high = self.band.low, self.band.high
+        if self.lines.across:  # rows from column - high to column - low
+            low, high = _negative(high), _negative(low)
+        statements: Statements = ()
+        begin, end = constant(0), constant(last + 1)
+        if low is not None:
+            statements, begin = scene.limited("least", first + scene.index(low), top)
+            begin = begin // width
+        if high is not None:
+            named, end = scene.limited("most", final + scene.index(high), top)
+            statements += named
+            end = end // width + 1
+        return statements, begin, end
+
+    def _reduced(self, one: Round, state: State) -> Statements:
+        """Reductions of all threads that share a line, and the values that follow them."""
+        lines, body = self.lines, list[Statement]()
+        for step in one.steps:
+            if not isinstance(step, Rows) or step.combiner is None:
+                continue
+            for number, value in state.partial[step.target].items():
+                if step.target not in one.maxima:
+                    lets, value = self.lines.combined(step.combiner, value)
+                    body += lets
+                body += self._row(step, number, value)
+        for step in one.after:
+            for number, position in enumerate(lines.positions):
+                at, known = {lines.side.var: position}, lines.known(number)
+                edge = lines.side.edge(position)
+                lets, value = self.scene.evaluate(step.value, at, edge, known)
+                body += [*lets, *self._row(step, number, value)]
+        return tuple(body)
+
+    def _row(self, step: Rows, number: int, value: Value) -> Statements:
+        """Name a value of a line, and store it where it is wanted."""
+        scene, lines = self.scene, self.lines
+        position = lines.positions[number]
+        value = cast(value, scene.steps.rows[step.target])
+        if step.combiner in (Combiner.MAX, Combiner.MIN):
+            value = lines.as_stored(step, value)
+        let, value = scene.let(step.target, value)
+        lines.values.setdefault(step.target, {})[number] = value
+        memory = scene.memories.get(step.target)
+        index = step.store.substitute({**scene.batch, lines.side.var: position})
+        if memory is None and step.target in scene.lines:
+            memory = scene.lines[step.target]
+            index = scene.batch_number * lines.side.extent + position
+        if memory is None:
+            return (let,)
+        first = Mask().require(-self.tiles.place(0))
+        store = Store(memory, index, cast(value, memory.dtype))
+        return (let, If(lines.side.edge(position) & first, (store,)))
+
+    # --- results --------------------------------------------------------------------------------
+
+    def _finish(self, step: Result) -> Statements:
+        """The stages that follow a sum, at the thread's elements."""
+        scene, tiles, lines, body = self.scene, self.tiles, self.lines, list[Statement]()
+        extent = step.axis.high + 1
+        axis = Side(step.axis, ZERO)
+        for (i, j), total in self.sums[step.target].items():
+            position = lines.positions[i]
+            named, place = scene.name("axis", tiles.axis_place(j, extent))
+            edge = lines.side.edge(position) & axis.edge(place)
+            at = {lines.side.var: position, step.axis: place}
+            known = lines.known(i) | {step.target: cast(total, step.dtype)}
+            inner: list[Statement] = [named]
+            for stage in step.finish:
+                lets, value = scene.evaluate(stage.value, at, EVERYWHERE, known)
+                inner += lets
+                memory = scene.memories.get(stage.target)
+                if memory is not None:
+                    index = stage.store.substitute({**scene.batch, **at})
+                    inner.append(Store(memory, index, cast(value, memory.dtype)))
+                known[stage.target] = value
+            body += inner if edge.always else [inner[0], If(edge, tuple(inner[1:]))]
+        return tuple(body)
+
+
+def _negative(index: Index | None) -> Index | None:
+    return None if index is None else -index

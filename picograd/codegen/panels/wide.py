@@ -1,0 +1,90 @@
+"""float32 for what a kernel keeps to itself, where the notation says float16 or bfloat16.
+
+In: `Steps`. Out: the same, with tables and values of rows of 16-bit floats in float32. Called by
+`grid`: on a GPU a table's elements live in registers, where rounding them costs time and makes them
+worse. What is multiplied is rounded still, for the tensor cores, and what is stored as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from picograd.codegen.panels.analyse import Cells, Result, Rows, Scores, Step, Steps, cast
+from picograd.dtypes import DType, bfloat16, float16, float32
+from picograd.graph.ops import Op
+from picograd.schedule.kernel import Access, Compute, Expr, Guard, Literal, Scalar
+
+NARROW = (float16, bfloat16)
+
+
+def widened(steps: Steps) -> Steps:
+    """The steps without roundings to 16 bits in between."""
+    widen = _Widen({*steps.tables, *steps.rows})
+    return replace(
+        steps,
+        steps=[widen.step(step) for step in steps.steps],
+        tables={name: _wide(dtype) for name, dtype in steps.tables.items()},
+        rows={name: _wide(dtype) for name, dtype in steps.rows.items()},
+    )
+
+
+def _wide(dtype: DType) -> DType:
+    return float32 if dtype in NARROW else dtype
+
+
+class _Widen:
+    """`known` are the names of what is wide already."""
+
+    def __init__(self, known: set[str]) -> None:
+        self.known = known
+        self.done: dict[int, Expr] = {}
+
+    def step(self, step: Step) -> Step:
+        match step:
+            case Scores():
+                return step
+            case Cells():
+                return replace(step, value=self.expr(step.value))
+            case Rows():
+                return replace(
+                    step, value=self.expr(step.value), accumulator=_wide(step.accumulator)
+                )
+            case Result():
+                weights = replace(step.weights, dtype=_wide(step.weights.dtype))
+                results = {step.target, *(stage.target for stage in step.finish)}
+                inner = _Widen(self.known | results)
+                finish = tuple(
+                    replace(stage, value=inner.expr(stage.value)) for stage in step.finish
+                )
+                return replace(step, weights=weights, finish=finish, dtype=_wide(step.dtype))
+
+    def expr(self, expr: Expr) -> Expr:
+        found = self.done.get(id(expr))
+        if found is None:
+            found = self.done[id(expr)] = self._made(expr)
+        return found
+
+    def _made(self, expr: Expr) -> Expr:
+        narrow = expr.dtype in NARROW
+        match expr:
+            case Access():
+                if narrow and expr.buffer in self.known:
+                    return replace(expr, dtype=float32)
+                return cast(expr, _wide(expr.dtype))
+            case Literal() if narrow:
+                return Literal.of(float(expr.value), float32)
+            case Scalar():
+                return cast(expr, _wide(expr.dtype))
+            case Compute(op=Op.BITCAST):
+                args = tuple(cast(self.expr(arg), arg.dtype) for arg in expr.args)
+                return cast(replace(expr, args=args), _wide(expr.dtype))
+            case Compute(op=Op.CAST):
+                return cast(self.expr(expr.args[0]), _wide(expr.dtype))
+            case Compute():
+                args = tuple(self.expr(arg) for arg in expr.args)
+                return replace(expr, args=args, dtype=_wide(expr.dtype))
+            case Guard():
+                value, other = self.expr(expr.value), self.expr(expr.other)
+                return replace(expr, value=value, other=other, dtype=_wide(expr.dtype))
+            case _:
+                return expr
