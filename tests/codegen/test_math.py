@@ -17,7 +17,7 @@ import pytest
 from picograd.codegen.llvm.math import FLOAT32, UNARY
 from picograd.codegen.loops import Alu, Function, Home, Load, Memory, Phase, Store
 from picograd.codegen.target import AVX2, AVX512
-from picograd.dtypes import float32, float64
+from picograd.dtypes import DType, float32, float64
 from picograd.graph.index import Param, Var, of
 from picograd.graph.ops import Op
 from tests.codegen.native import Native, compile_all
@@ -57,15 +57,15 @@ INTERESTING = {
 }
 
 
-def build(op: Op, size: int = BLOCK, lanes: int = 16) -> Function:
+def build(op: Op, size: int = BLOCK, lanes: int = 16, dtype: DType = float32) -> Function:
     """`y[i] = op(x[i], ...)` over a run-time number of elements."""
     count = of(Param(0, 0, size // lanes))
     i, lane = Var("i", 0, size // lanes - 1), Var("lane", 0, lanes - 1, lanes)
     index = of(i) * lanes + (of(lane) if lanes > 1 else 0)
     arity = 1 if op in UNARY else 2
-    inputs = [Memory(f"x{n}", float32, size, Home.ARGUMENT, n) for n in range(arity)]
-    output = Memory("y", float32, size, Home.ARGUMENT, arity, written=True)
-    value = Alu(op, tuple(Load(memory, index, lanes) for memory in inputs), float32, lanes)
+    inputs = [Memory(f"x{n}", dtype, size, Home.ARGUMENT, n) for n in range(arity)]
+    output = Memory("y", dtype, size, Home.ARGUMENT, arity, written=True)
+    value = Alu(op, tuple(Load(memory, index, lanes) for memory in inputs), dtype, lanes)
     phase = Phase(i, count, (Store(output, index, value),))
     return Function(f"{op.name.lower()}_{lanes}", (*inputs, output), (float64,), (phase,))
 

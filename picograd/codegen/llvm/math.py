@@ -1,7 +1,7 @@
 """Transcendental functions in LLVM text: vectors of any number of lanes, within 2 ULP in float32.
 
 In: `Lanes` and registers. Out: the register of the result. Called by `llvm.ops`. float32 uses
-the polynomials below; float64 calls the C library once a lane; float16 and bfloat16 arrive
+the polynomials below, float64 those of `llvm.double`; float16 and bfloat16 arrive
 as float32. The error of each function, over millions of points, is asserted by
 `tests/codegen/test_math.py`.
 
@@ -12,10 +12,10 @@ the lowest up, the others fitted again after each.
 >>> from picograd.codegen.llvm.builder import Builder
 >>> from picograd.dtypes import float64
 >>> builder = Builder()
->>> function(Op.EXP, builder.lanes(float64, 1), "%x")
+>>> function(Op.POW, builder.lanes(float64, 1), "%x", "%y")
 '%v0'
 >>> builder.scopes[0].lines
-['  %v0 = call double @exp(double %x)']
+['  %v0 = call double @pow(double %x, double %y)']
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from picograd.codegen.llvm import power, trigonometry
+from picograd.codegen.llvm import double, power, trigonometry
 from picograd.codegen.llvm.builder import Lanes
+from picograd.codegen.llvm.edges import at_least, at_most, outside_of_logarithm
 from picograd.codegen.llvm.types import vector
 from picograd.dtypes import float64, int32
 from picograd.graph.ops import Op
@@ -106,17 +107,6 @@ ERF_LARGE = (
 ERF_SPLIT = 0.927734375
 
 
-def _at_most(lanes: Lanes, x: str, limit: float) -> str:
-    """The lesser of two; NaN stays."""
-    bound = lanes.number(limit)
-    return lanes.select(lanes.compare("fcmp ogt", x, bound), bound, x)
-
-
-def _at_least(lanes: Lanes, x: str, limit: float) -> str:
-    bound = lanes.number(limit)
-    return lanes.select(lanes.compare("fcmp olt", x, bound), bound, x)
-
-
 def _round(lanes: Lanes, scaled: str) -> tuple[str, str]:
     """(n as float, n as int32) of a number to which ROUNDER was added."""
     whole = lanes.to(int32)
@@ -135,7 +125,7 @@ def _reduce(lanes: Lanes, x: str) -> tuple[str, str, str]:
 
 def exp(lanes: Lanes, x: str) -> str:
     """2**n * exp(r), rounded once by the scaling (results may be subnormal)."""
-    return _exp_bounded(lanes, _at_least(lanes, _at_most(lanes, x, 89.0), -104.0))
+    return _exp_bounded(lanes, at_least(lanes, at_most(lanes, x, 89.0), -104.0))
 
 
 def _exp_bounded(lanes: Lanes, x: str) -> str:
@@ -146,7 +136,7 @@ def _exp_bounded(lanes: Lanes, x: str) -> str:
 
 
 def exp2(lanes: Lanes, x: str) -> str:
-    bounded = _at_least(lanes, _at_most(lanes, x, 129.0), -151.0)
+    bounded = at_least(lanes, at_most(lanes, x, 129.0), -151.0)
     n, count = _round(lanes, lanes.add(bounded, lanes.number(ROUNDER)))
     r = lanes.sub(bounded, n)
     return lanes.ldexp(lanes.fma(r, lanes.horner(r, EXP2), lanes.number(1.0)), count)
@@ -155,7 +145,7 @@ def exp2(lanes: Lanes, x: str) -> str:
 def expm1(lanes: Lanes, x: str) -> str:
     """`2**n * (exp(r) - 1) + (2**n - 1)`, the parts of which are added smallest last. 2**n is made
     from half of it, so that n = 128 does not overflow; -0 and subnormals are their own results."""
-    bounded = _at_least(lanes, _at_most(lanes, x, 89.0), -18.0)
+    bounded = at_least(lanes, at_most(lanes, x, 89.0), -18.0)
     r, _, count = _reduce(lanes, bounded)
     whole = lanes.to(int32)
     half = whole.two("shl", whole.two("add", count, whole.bits(126)), whole.bits(23))
@@ -189,21 +179,11 @@ def _log_rest(lanes: Lanes, f: str) -> str:
     return lanes.fma(square, lanes.number(-0.5), tail)
 
 
-def _log_special(lanes: Lanes, x: str, result: str, edge: float) -> str:
-    """Logarithms of what is not in (edge, inf): -inf at the edge, NaN below it."""
-    infinite = lanes.compare("fcmp oeq", x, lanes.number(math.inf))
-    result = lanes.select(infinite, x, result)
-    inside = lanes.compare("fcmp ogt", x, lanes.number(edge))
-    at_edge = lanes.compare("fcmp oeq", x, lanes.number(edge))
-    outside = lanes.select(at_edge, lanes.number(-math.inf), lanes.number(math.nan))
-    return lanes.select(inside, result, outside)
-
-
 def log(lanes: Lanes, x: str) -> str:
     f, count = _split_exponent(lanes, x)
     low = lanes.fma(count, lanes.number(LN2_LOW), _log_rest(lanes, f))
     result = lanes.fma(count, lanes.number(LN2_HIGH), lanes.add(low, f))
-    return _log_special(lanes, x, result, 0.0)
+    return outside_of_logarithm(lanes, x, result, 0.0)
 
 
 def log2(lanes: Lanes, x: str) -> str:
@@ -211,7 +191,7 @@ def log2(lanes: Lanes, x: str) -> str:
     rest = lanes.mul(_log_rest(lanes, f), lanes.number(LOG2_E))
     rest = lanes.fma(f, lanes.number(LOG2_E_LOW), rest)
     result = lanes.add(lanes.fma(f, lanes.number(LOG2_E_HIGH), rest), count)
-    return _log_special(lanes, x, result, 0.0)
+    return outside_of_logarithm(lanes, x, result, 0.0)
 
 
 def log1p(lanes: Lanes, x: str) -> str:
@@ -230,7 +210,7 @@ def log1p(lanes: Lanes, x: str) -> str:
     low = lanes.fma(count, lanes.number(LN2_LOW), _log_rest(lanes, f))
     result = lanes.fma(count, lanes.number(LN2_HIGH), lanes.add(low, f))
     tiny = lanes.compare("fcmp olt", lanes.abs(x), lanes.number(2.0**-25))
-    return lanes.select(tiny, x, _log_special(lanes, x, result, -1.0))
+    return lanes.select(tiny, x, outside_of_logarithm(lanes, x, result, -1.0))
 
 
 def tanh(lanes: Lanes, x: str) -> str:
@@ -238,7 +218,7 @@ def tanh(lanes: Lanes, x: str) -> str:
     size = lanes.abs(x)
     square = lanes.mul(x, x)
     near = lanes.fma(lanes.mul(square, x), lanes.horner(square, TANH), x)
-    bounded = _at_most(lanes, size, 10.0)
+    bounded = at_most(lanes, size, 10.0)
     grown = _exp_bounded(lanes, lanes.add(bounded, bounded))
     part = lanes.div(lanes.number(2.0), lanes.add(grown, lanes.number(1.0)))
     far = lanes.sub(lanes.number(1.0), part)
@@ -263,7 +243,7 @@ def erf(lanes: Lanes, x: str) -> str:
     """`x + x*E(x**2)` below 0.9277, else `1 - exp(-t + t*L(t))` of t = |x| (1 from 4 on)."""
     square = lanes.mul(x, x)
     near = lanes.fma(x, lanes.horner(square, ERF_SMALL), x)
-    size = _at_most(lanes, lanes.abs(x), 4.0)
+    size = at_most(lanes, lanes.abs(x), 4.0)
     power = lanes.fma(size, lanes.horner(size, ERF_LARGE), lanes.neg(size))
     far = lanes.sub(lanes.number(1.0), _exp_bounded(lanes, power))
     small = lanes.compare("fcmp olt", size, lanes.number(ERF_SPLIT))
@@ -293,6 +273,8 @@ def function(op: Op, lanes: Lanes, *operands: str) -> str:
     """One transcendental function of float32 or float64 operands."""
     if lanes.dtype is not float64:
         return FLOAT32[op](lanes, *operands)
+    if op in double.FLOAT64:
+        return double.FLOAT64[op](lanes, *operands)
     name = op.name.lower()
     lanes.builder.declare(name, "double", ", ".join(["double"] * len(operands)))
     return by_lane(lanes, name, *operands)
