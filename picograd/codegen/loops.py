@@ -6,9 +6,10 @@ The grammar, on one screen:
 
     function  = memories, scalars, phase*                  phases run one after another (a barrier)
     phase     = parallel variable (or none), body          iterations are independent
-    statement = For | Let | Store | If | Fail | Prefetch | Barrier | Mma
+    statement = For | Let | Store | If | Fail | Prefetch | Barrier | Call
     value     = Literal | Argument | Ref | Load | IndexValue | Predicate | Alu | MulAdd
               | MulAddPairs | Random | Broadcast | Shuffle | Fold | Exchange
+              | Address
 
 A value has a dtype and a number of lanes. Lanes come from *lane variables*: `Var(..., lanes=W)`
 stands for 0..W-1 in the W lanes of a vector, so `Load(x, i*16 + l)` with a lane variable `l` of 16
@@ -34,7 +35,7 @@ class Home(Enum):
     ARGUMENT = auto()  # a pointer given by the caller
     WORKSPACE = auto()  # shared by all phases and threads of one run (partial sums)
     SCRATCH = auto()  # per thread, cache-sized (rows, packed panels); `offset` bytes into it
-    SHARED = auto()  # a GPU block's shared memory
+    SHARED = auto()  # a GPU block's shared memory (`offset`: see `Function.shared`)
     REGISTER = auto()  # a GPU thread's registers: indices are constants where loops are unrolled
 
 
@@ -238,6 +239,19 @@ class Exchange:
         return self.value.dtype
 
 
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where `memory[index]` is: an argument of a `Call`."""
+
+    memory: Memory
+    index: Index
+    lanes: int = 1
+
+    @property
+    def dtype(self) -> DType:
+        return self.memory.dtype
+
+
 Value = (
     Literal
     | Argument
@@ -253,6 +267,7 @@ Value = (
     | Shuffle
     | Fold
     | Exchange
+    | Address
 )
 
 
@@ -353,24 +368,15 @@ class Barrier:
 
 
 @dataclass(frozen=True, slots=True)
-class Mma:
-    """The 32 threads of a warp multiply a 16 x 16 by a 16 x 8 tile of `dtype` (16-bit floats) and
-    add to 16 x 8 sums of float32, on a GPU's tensor cores (PTX: mma.sync.m16n8k16).
+class Call:
+    """A helper of a GPU's prelude (`cuda.tiles`) does what no other statement says: it copies
+    without waiting, or multiplies on tensor cores. What it reads and writes are its addresses."""
 
-    Each thread gives four pairs of the left tile, two of the right (uint32, the lower k in the low
-    half) and four sums, and gets four new ones under the names `results`. With g = lane / 4 and
-    t = lane % 4 its pairs are left[g, 2t], left[g + 8, 2t], left[g, 2t + 8], left[g + 8, 2t + 8];
-    right[2t, g], right[2t + 8, g]; its sums [g, 2t], [g, 2t + 1], [g + 8, 2t], [g + 8, 2t + 1].
-    """
-
-    results: tuple[str, str, str, str]
-    left: tuple[Value, Value, Value, Value]
-    right: tuple[Value, Value]
-    sums: tuple[Value, Value, Value, Value]
-    dtype: DType
+    helper: str
+    arguments: tuple[Value, ...] = ()
 
 
-Statement = For | Let | Store | If | Fail | Prefetch | Barrier | Mma
+Statement = For | Let | Store | If | Fail | Prefetch | Barrier | Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,7 +395,9 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A kernel as loops. `workspace` and `scratch` are bytes of the two private homes."""
+    """A kernel as loops. `workspace` and `scratch` are bytes of the two private homes, `shared` of
+    a block's shared memory where its parts have offsets; `resident` blocks are to fit on a GPU's
+    multiprocessor at a time (0: whatever the compiler finds)."""
 
     name: str
     memories: tuple[Memory, ...]
@@ -397,6 +405,8 @@ class Function:
     phases: tuple[Phase, ...]
     workspace: int = 0
     scratch: int = 0
+    shared: int = 0
+    resident: int = 0
 
 
 def children(value: Value) -> tuple[Value, ...]:

@@ -12,10 +12,12 @@ x = 1.0
 from __future__ import annotations
 
 from picograd.codegen.loops import (
+    Address,
     Alu,
     Argument,
     Barrier,
     Broadcast,
+    Call,
     Carried,
     Exchange,
     Fail,
@@ -28,7 +30,6 @@ from picograd.codegen.loops import (
     Let,
     Literal,
     Load,
-    Mma,
     MulAdd,
     MulAddPairs,
     Phase,
@@ -61,6 +62,8 @@ def show(function: Function) -> str:
         )
     if function.workspace or function.scratch:
         text.append(f"  workspace {function.workspace} bytes, scratch {function.scratch} bytes")
+    if function.shared:
+        text.append(f"  shared {function.shared} bytes, {function.resident} blocks together")
     for phase in function.phases:
         text.extend(show_phase(phase))
     return "\n".join(text) + "\n"
@@ -102,12 +105,8 @@ def lines(body: tuple[Statement, ...], depth: int) -> list[str]:
                 text.append(f"{pad}prefetch {memory.name}[{index}]{' to write' * write}")
             case Barrier():
                 text.append(f"{pad}barrier")
-            case Mma():
-                parts = (statement.left, statement.right, statement.sums)
-                left, right, sums = (", ".join(map(value, part)) for part in parts)
-                names = ", ".join(statement.results)
-                kind = statement.dtype.name
-                text.append(f"{pad}{names} = mma_{kind}([{left}], [{right}], [{sums}])")
+            case Call(helper, arguments):
+                text.append(f"{pad}{helper}({', '.join(map(value, arguments))})")
             case _:  # statements of other passes print as themselves
                 text.append(f"{pad}{statement}")
     return text
@@ -151,6 +150,8 @@ def value(root: Value) -> str:
             return f"fold_{root.combiner.name.lower()}({value(root.value)})"
         case Exchange():
             return f"exchange({value(root.value)}, {root.distance})"
+        case Address(memory, index):
+            return f"&{memory.name}[{index}]"
         case _:
             return str(root)
 

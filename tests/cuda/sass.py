@@ -1,8 +1,8 @@
 """What NVIDIA's compiler made of CUDA C: a cubin's instructions and registers, no GPU needed.
 
 In: a cubin, from `picograd.runtime.cuda.compiler`. Out: `instructions`, the opcodes in order,
-disassembled by nvdisasm (PyPI: nvidia-cuda-nvdisasm), and `registers`, which stand in the cubin's
-own headers. Tests that ask for instructions carry the mark `needs_disassembler`.
+disassembled by nvdisasm (PyPI: nvidia-cuda-nvdisasm), and `registers`, which stand in the cubin
+itself. Tests that ask for instructions carry the mark `needs_disassembler`.
 
 >>> opcodes("        /*0010*/              @!P0 LDG.E.128 R4, desc[UR4][R2.64] ;")
 ['LDG.E.128']
@@ -62,16 +62,10 @@ def count(image: bytes, *starts: str) -> int:
 
 
 def registers(image: bytes) -> int:
-    """The registers of a thread, the most that any kernel of the cubin takes: the ELF headers of
-    code (executable sections) have them in the top byte of `sh_info`."""
-    (start,) = struct.unpack_from("<Q", image, 40)
-    size, sections = struct.unpack_from("<HH", image, 58)
-    found = []
-    for number in range(sections):
-        flags, info = (
-            struct.unpack_from(form, image, start + number * size + at)[0]
-            for form, at in (("<Q", 8), ("<I", 44))
-        )
-        if flags & 4:
-            found.append(info >> 24)
+    """The registers of a thread, the most that any kernel of the cubin takes: attribute 0x2f of the
+    section .nv.info, whose values are (symbol, registers)."""
+    found = [
+        struct.unpack_from("<I", image, match.start() + 8)[0]
+        for match in re.finditer(rb"\x04\x2f\x08\x00.{8}", image, re.S)
+    ]
     return max(found)

@@ -141,35 +141,22 @@ def test_short_rows_have_a_thread_each() -> None:
     assert "__syncthreads()" not in text
 
 
-def square(size: int, dtype: dtypes.DType) -> Node:
-    a = make(Op.RESHAPE, (leaf(0, (size, size), dtype),), ShapeAttr((size, 1, size)))
-    turned = make(Op.PERMUTE, (leaf(1, (size, size), dtype),), AxesAttr((1, 0)))
-    b = make(Op.RESHAPE, (turned,), ShapeAttr((1, size, size)))
-    product = make(Op.MUL, (expand(a, (size,) * 3), expand(b, (size,) * 3)))
-    return make(Op.REDUCE, (product,), ReduceAttr(C.SUM, (2,)))
+def product(
+    dtype: dtypes.DType,
+    rows: int = 4096,
+    columns: int = 4096,
+    depth: int = 4096,
+    turned: tuple[bool, bool] = (False, True),
+) -> Node:
+    """left @ right; a factor that is turned lies in memory as its transpose."""
 
+    def factor(slot: int, lines: int, along_depth: bool) -> Node:
+        if along_depth:
+            return leaf(slot, (lines, depth), dtype)
+        return make(Op.PERMUTE, (leaf(slot, (depth, lines), dtype),), AxesAttr((1, 0)))
 
-@needs_nvrtc
-@pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
-def test_a_tile_fits_registers_and_shared_memory(architecture: str) -> None:
-    """64 results a thread, none of them in memory; two blocks on a multiprocessor."""
-    (text,) = kernels_of([square(4096, dtypes.float32)])
-    size, log = nvrtc.compile_source(f"{PRELUDE}\n{text}", architecture, "--ptxas-options=-v")
-    assert size, log
-    assert "0 bytes spill stores, 0 bytes spill loads" in log
-    (registers,) = map(int, re.findall(r"Used (\d+) registers", log))
-    (shared,) = map(int, re.findall(r"(\d+) bytes smem", log))
-    assert registers <= 168 and shared <= 48 << 10
-    assert text.count("fmaf(") == 64
-
-
-@needs_nvrtc
-@pytest.mark.parametrize("dtype", [dtypes.float16, dtypes.bfloat16], ids=str)
-def test_sixteen_bit_products_go_to_tensor_cores(dtype: dtypes.DType) -> None:
-    (text,) = kernels_of([square(4096, dtype)])
-    assert text.count("pg_mma_") == 32 and "fmaf(" not in text  # 4 x 4 products, two steps of k
-    size, log = nvrtc.compile_source(f"{PRELUDE}\n{text}", "sm_90", "--ptxas-options=-v")
-    assert size, log
-    assert "0 bytes spill stores, 0 bytes spill loads" in log
-    (older,) = kernels_of([square(4096, dtype)], 75)
-    assert "pg_mma_" not in older
+    a = make(Op.RESHAPE, (factor(0, rows, not turned[0]),), ShapeAttr((rows, 1, depth)))
+    b = make(Op.RESHAPE, (factor(1, columns, turned[1]),), ShapeAttr((1, columns, depth)))
+    shape = (rows, columns, depth)
+    terms = make(Op.MUL, (expand(a, shape), expand(b, shape)))
+    return make(Op.REDUCE, (terms,), ReduceAttr(C.SUM, (2,)))

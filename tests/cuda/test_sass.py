@@ -1,4 +1,4 @@
-"""What the schedules promise is in the machine code: wide loads, tensor cores, no spills."""
+"""What the schedules promise is in the machine code: wide copies, tensor cores, no spills."""
 
 from __future__ import annotations
 
@@ -9,37 +9,55 @@ from picograd.runtime.cuda import disassembly, roofline
 from picograd.runtime.cuda.compiler import compile_source
 from picograd.runtime.observe import Language
 from tests.cuda import sass
-from tests.cuda.test_compile import kernels_of, square
+from tests.cuda.test_compile import kernels_of, product
 
 pytestmark = sass.needs_disassembler
 
 SPILLS = ("LDL", "STL")
+HALVES = [dtypes.float16, dtypes.bfloat16]
+LAYOUTS = [(False, False), (False, True), (True, False), (True, True)]
 
 
-def product(dtype: dtypes.DType, architecture: int = 90, size: int = 4096) -> bytes:
-    (text,) = kernels_of([square(size, dtype)], architecture)
+def code_of(dtype: dtypes.DType, turned: tuple[bool, bool], architecture: int = 80) -> bytes:
+    (text,) = kernels_of([product(dtype, turned=turned)], architecture)
     return sass.cubin(text, f"sm_{architecture}")
 
 
 @pytest.mark.parametrize("architecture", [80, 90])
-def test_the_tile_of_float32(architecture: int) -> None:
-    """64 results a thread for each of 16 k, in registers; shared memory is read 16 bytes wide."""
-    code = product(dtypes.float32, architecture)
+@pytest.mark.parametrize("turned", LAYOUTS)
+def test_the_tile_of_float32(turned: tuple[bool, bool], architecture: int) -> None:
+    """64 results a thread for each of 16 k, in registers; two blocks on a multiprocessor. Shared
+    memory is read 16 bytes wide, and written by asynchronous copies only."""
+    code = code_of(dtypes.float32, turned, architecture)
     assert sass.count(code, "FFMA") == 64 * 16
     assert sass.count(code, "LDS.128") == 4 * 16
-    assert sass.count(code, *SPILLS) == 0
-    assert sass.registers(code) <= 168
+    assert sass.count(code, *SPILLS, "LDG.") == 0
+    assert sass.registers(code) <= 128
+    lines = int(turned[0]) + int(not turned[1])  # factors that are contiguous along lines
+    assert sass.count(code, "LDGSTS.E.BYPASS.128") == lines * 2 * 2
+    assert sass.count(code, "LDGSTS") == lines * 2 * 2 + (2 - lines) * 2 * 8
 
 
-@pytest.mark.parametrize("dtype", [dtypes.float16, dtypes.bfloat16], ids=str)
-@pytest.mark.parametrize("architecture", [80, 90])
-def test_the_tile_of_16_bit_floats(dtype: dtypes.DType, architecture: int) -> None:
-    """Products go to tensor cores, and nowhere else."""
-    code = product(dtype, architecture)
-    kind = "BF16" if dtype is dtypes.bfloat16 else ""
-    assert sass.count(code, f"HMMA.16816.F32{kind and '.'}{kind}") == 32
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+@pytest.mark.parametrize("turned", LAYOUTS)
+def test_the_tile_of_16_bit_floats(dtype: dtypes.DType, turned: tuple[bool, bool]) -> None:
+    """Products go to tensor cores, and nowhere else. All copies are 16 bytes wide; fragments come
+    by matrices, turned where the factor is contiguous along lines."""
+    code = code_of(dtype, turned)
+    kind = ".BF16" if dtype is dtypes.bfloat16 else ""
+    assert sass.count(code, f"HMMA.16816.F32{kind}") == 2 * 4 * 8
     assert sass.count(code, "FFMA", *SPILLS) == 0
-    assert sass.registers(code) <= 168
+    assert sass.registers(code) <= 255
+    assert sass.count(code, "LDGSTS.E.BYPASS.128") == sass.count(code, "LDGSTS") == 3 * 8
+    lines = int(turned[0]) + int(not turned[1])
+    assert sass.count(code, "LDSM.16.MT88.4") == lines * 8
+    assert sass.count(code, "LDSM.16.M88.4") == (2 - lines) * 8
+
+
+def test_older_gpus_multiply_16_bit_floats_in_float32() -> None:
+    code = code_of(dtypes.float16, (False, True), 75)
+    assert sass.count(code, "HMMA") == 0 and sass.count(code, "FFMA") == 64 * 16
+    assert sass.count(code, *SPILLS) == 0
 
 
 @pytest.mark.parametrize("architecture", [75, 80, 90])

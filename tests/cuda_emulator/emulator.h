@@ -15,9 +15,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <tuple>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #define __global__
 #define __device__ static
@@ -167,6 +169,32 @@ static unsigned ballot(unsigned mask, bool vote, int line) {
     return votes;
 }
 
+// A copy to shared memory happens when its thread waits for it; until then there is poison.
+struct Copy {
+    char* to;
+    const char* from;
+    int bytes;
+};
+struct Copies {
+    std::deque<std::vector<Copy>> groups;
+    std::vector<Copy> open;
+};
+static Copies copies[MOST_THREADS];
+
+static void begin_copy(void* to, const void* from, int bytes, bool read) {
+    if ((uintptr_t)to % bytes) fail("a copy to shared memory is not aligned");
+    if (read && (uintptr_t)from % bytes) fail("a copy from global memory is not aligned");
+    std::memset(to, 0xff, bytes);
+    copies[current->number].open.push_back({(char*)to, read ? (const char*)from : nullptr, bytes});
+}
+static void wait_for_copies(size_t pending) {
+    auto& groups = copies[current->number].groups;
+    for (; groups.size() > pending; groups.pop_front())
+        for (const Copy& copy : groups.front())
+            copy.from ? (void)std::memcpy(copy.to, copy.from, copy.bytes)
+                      : (void)std::memset(copy.to, 0, copy.bytes);
+}
+
 static int order() {
     const char* text = std::getenv("EMULATOR_ORDER");
     return text ? std::atoi(text) : 0;
@@ -212,6 +240,7 @@ static void run_fibers() {
     block_barrier = Barrier();
     for (auto& barrier : warp_barriers) barrier = Barrier();
     for (int number = 0; number < count; number++) {
+        copies[number] = {};
         prepare(threads[number], number);
         prepare_stack(threads[number]);
     }
@@ -386,33 +415,83 @@ static inline unsigned short pg_to_half(float value) {
     return emulator_bits<unsigned short>((_Float16)value);
 }
 
-// mma.sync.m16n8k16: the lanes publish their pairs; each computes its own four sums.
-template <class Convert>
-static void emulator_mma(float (&sums)[4], const unsigned (&left)[4], const unsigned (&right)[2],
-                         Convert convert) {
-    static unsigned lefts[emulator::WARP][emulator::WARP][4];
-    static unsigned rights[emulator::WARP][emulator::WARP][2];
+// --- helpers of codegen/cuda/tiles.py ---------------------------------------------------------
+
+static inline void pg_copy4(void* to, const void* from, bool read) {
+    emulator::begin_copy(to, from, 4, read);
+}
+static inline void pg_copy8(void* to, const void* from, bool read) {
+    emulator::begin_copy(to, from, 8, read);
+}
+static inline void pg_copy16(void* to, const void* from, bool read) {
+    emulator::begin_copy(to, from, 16, read);
+}
+static inline void pg_copies_end() {
+    auto& own = emulator::copies[emulator::current->number];
+    own.groups.push_back(std::move(own.open));
+    own.open.clear();
+}
+template <int pending> static void pg_copies_wait() { emulator::wait_for_copies(pending); }
+
+// ldmatrix: the lanes publish their addresses; matrix m has its rows at those of lanes 8m to 8m+7.
+static void emulator_load(unsigned* words, const void* row, bool turned) {
+    static const unsigned short* rows[emulator::WARP][emulator::WARP];
     const int warp = emulator::current->warp(), lane = emulator::current->lane();
-    std::memcpy(lefts[warp][lane], left, sizeof left);
-    std::memcpy(rights[warp][lane], right, sizeof right);
+    if ((uintptr_t)row % 16) emulator::fail("a row of a matrix is not aligned");
+    rows[warp][lane] = (const unsigned short*)row;
     emulator::synchronise_warp(0xffffffffu, __LINE__);
-    for (int own = 0; own < 4; own++) {
-        const int row = lane / 4 + own / 2 * 8, column = lane % 4 * 2 + own % 2;
-        for (int k = 0; k < 16; k++) {
-            const int upper = k / 8, pair = k % 8 / 2, half = k % 2 * 16;
-            const unsigned x = lefts[warp][row % 8 * 4 + pair][row / 8 + 2 * upper] >> half;
-            const unsigned y = rights[warp][column * 4 + pair][upper] >> half;
-            sums[own] += convert((unsigned short)x) * convert((unsigned short)y);
+    for (int matrix = 0; matrix < 4; matrix++) {
+        unsigned halves[2];
+        for (int half = 0; half < 2; half++) {
+            const int own = lane / 4, other = lane % 4 * 2 + half;
+            halves[half] = rows[warp][matrix * 8 + (turned ? other : own)][turned ? own : other];
         }
+        words[matrix] = halves[0] | halves[1] << 16;
     }
     emulator::synchronise_warp(0xffffffffu, __LINE__);
 }
-#define EMULATOR_MMA(name, convert)                                                              \
-    static inline void name(float& d0, float& d1, float& d2, float& d3, unsigned a0, unsigned a1, \
-                            unsigned a2, unsigned a3, unsigned b0, unsigned b1) {                \
-        float sums[4] = {d0, d1, d2, d3};                                                        \
-        emulator_mma(sums, {a0, a1, a2, a3}, {b0, b1}, convert);                                 \
-        d0 = sums[0], d1 = sums[1], d2 = sums[2], d3 = sums[3];                                  \
+static inline void pg_load_matrix(unsigned* words, const void* row) {
+    emulator_load(words, row, false);
+}
+static inline void pg_load_turned(unsigned* words, const void* row) {
+    emulator_load(words, row, true);
+}
+
+// mma.sync: the lanes publish their words; each computes its own four sums. A word has `each` k.
+template <int each, class Convert>
+static void emulator_multiply(float* sums, const unsigned* left, const unsigned* right,
+                              Convert convert) {
+    static unsigned lefts[emulator::WARP][emulator::WARP][4];
+    static unsigned rights[emulator::WARP][emulator::WARP][2];
+    const int warp = emulator::current->warp(), lane = emulator::current->lane();
+    std::memcpy(lefts[warp][lane], left, 4 * sizeof *left);
+    std::memcpy(rights[warp][lane], right, 2 * sizeof *right);
+    emulator::synchronise_warp(0xffffffffu, __LINE__);
+    for (int own = 0; own < 4; own++) {
+        const int row = lane / 4 + own / 2 * 8, column = lane % 4 * 2 + own % 2;
+        for (int word = 0; word < 8; word++)
+            for (int part = 0; part < each; part++) {
+                const unsigned x = lefts[warp][row % 8 * 4 + word % 4][row / 8 + word / 4 * 2];
+                const unsigned y = rights[warp][column * 4 + word % 4][word / 4];
+                sums[own] += convert(x >> 16 * part) * convert(y >> 16 * part);
+            }
     }
-EMULATOR_MMA(pg_mma_half, pg_from_half)
-EMULATOR_MMA(pg_mma_bfloat, [](unsigned short bits) { return __uint_as_float((unsigned)bits << 16); })
+    emulator::synchronise_warp(0xffffffffu, __LINE__);
+}
+static inline float emulator_bfloat(unsigned bits) { return __uint_as_float(bits << 16); }
+static inline float emulator_half(unsigned bits) { return pg_from_half((unsigned short)bits); }
+static inline float emulator_tf32(unsigned bits) { return __uint_as_float(bits & ~0x1fffu); }
+static inline void pg_multiply_bfloat(float* sums, const unsigned* left, const unsigned* right) {
+    emulator_multiply<2>(sums, left, right, emulator_bfloat);
+}
+static inline void pg_multiply_half(float* sums, const unsigned* left, const unsigned* right) {
+    emulator_multiply<2>(sums, left, right, emulator_half);
+}
+static inline void pg_multiply_tf32(float* sums, const unsigned* left, const unsigned* right) {
+    emulator_multiply<1>(sums, left, right, emulator_tf32);
+}
+static inline void pg_to_tf32(unsigned* word) {
+    const unsigned exponent = *word >> 23 & 0xff;
+    if (exponent != 0xff) *word += 0x1000;  // infinities and NaN stay
+    *word &= ~0x1fffu;
+}

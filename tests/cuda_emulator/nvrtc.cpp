@@ -37,10 +37,10 @@ std::string read(const std::string& path) {
 std::string with_exports(std::string source) {
     static const std::regex dynamic(R"(extern __shared__ (\w+(?: \w+)*) (\w+)\[\];)");
     static const std::regex head(
-        R"(extern "C" __global__ void (?:__launch_bounds__\([^)]*\) ?)?(\w+)\()");
+        R"(extern "C" (?:__launch_bounds__\([^)]*\) )?__global__ void (\w+)\()");
     static const std::regex array(
         R"(__shared__ (?:__align__\(\d+\) )?(\w+(?: \w+)*) \w+\[([^\]]+)\];)");
-    static const std::regex synchronising("__sync|__shfl|__ballot|pg_warp_|pg_block_|pg_mma_");
+    static const std::regex synchronising("__sync|__shfl|__ballot|pg_warp_|pg_block_|pg_multiply_");
     source = std::regex_replace(source, dynamic, "EMULATOR_DYNAMIC($1, $2);");
     std::ostringstream exports;
     for (std::sregex_iterator kernel(source.begin(), source.end(), head), end; kernel != end;) {

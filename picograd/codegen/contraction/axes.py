@@ -99,7 +99,7 @@ def analyse(kernel: Kernel, target: Target) -> Contraction | None:
         left, right = right, left
         groups, shared = groups_across(kernel, left, right)
     else:
-        groups, shared = _groups(kernel, left, right, lanes), 1
+        groups, shared = _groups(kernel, left, right, target, lanes), 1
     change = _change(groups)
     memory = first.target if sums.space is Space.ARGUMENT else None
     names, store, following = (first.target,), first.store, kernel.stages[1:]
@@ -193,12 +193,13 @@ def _unit_axis(kernel: Kernel) -> Var | None:
     return kernel.domain[-1] if kernel.domain else None
 
 
-def _groups(kernel: Kernel, left: Expr, right: Expr, lanes: int) -> Groups:
+def _groups(kernel: Kernel, left: Expr, right: Expr, target: Target, lanes: int) -> Groups:
     in_left, in_right = variables(left), variables(right)
     found: dict[str, list[Var]] = {"batch": [], "rows": [], "columns": []}
     for axis in kernel.domain:
         found[role(axis in in_left, axis in in_right)].append(axis)
-    outer = _outer_columns(kernel, right, found["columns"], lanes)
+    vectors = target.vector_bytes > 1  # on a GPU every thread computes its own index
+    outer = _outer_columns(kernel, right, found["columns"], lanes) if vectors else 0
     columns = found["columns"][outer:]
     batch = [axis for axis in kernel.domain if axis not in found["rows"] and axis not in columns]
     return (

@@ -1,19 +1,22 @@
 """Lower a contraction kernel to tiles in the shared memory of GPU blocks.
 
-In: a CONTRACTION kernel. Out: a loop IR function of one phase over blocks of threads, or None where
-one thread a result is the better schedule. `codegen.cuda.render` calls it. A block of 256 threads
-computes a tile of up to 128 x 128 results, each thread up to 8 x 8 of them in registers:
+In: a CONTRACTION kernel. Out: a loop IR function over blocks of threads, or None where one thread a
+result is the better schedule. `codegen.cuda.render` calls it. A block of 256 threads computes a
+tile of up to 128 x 128 results, each thread up to 8 x 8 of them in registers:
 
-    for each depth tile of 16 k:
-      store the elements that were loaded ahead to shared memory; barrier
-      load the next tile's elements                  from global memory, computed on the way
+    begin to move the first depth tiles of both factors to shared memory    see `staging`
+    for each depth tile:
+      wait for it; barrier
+      begin to move a later one
       for k in the tile: results += left[k] * right[k]
     for a few rows of results at a time:
       put them in shared memory; barrier
       the elementwise stages, neighbouring threads on neighbouring columns
 
-Shared memory holds two depth tiles in turn, so that one barrier a tile is enough. Every result is
-one chain of multiply-adds over ascending k, as on the CPU.
+A moving tile takes the slot of the one before the current: one barrier a tile is enough. Results
+are chains of multiply-adds over ascending k. Where tiles are fewer than multiprocessors and the sum
+is long, several blocks share it: their partial sums lie in the workspace, and a second phase adds
+them in order.
 
 >>> side(1000), side(100), side(20)
 (128, 128, 32)
@@ -22,18 +25,20 @@ one chain of multiply-adds over ascending k, as on the CPU.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
-from picograd.codegen.contraction.axes import Contraction, Group, Values, analyse
+from picograd.codegen.contraction.axes import Contraction, Group, Values
 from picograd.codegen.contraction.expressions import rewrite
 from picograd.codegen.contraction.frame import inside
-from picograd.codegen.contraction.packing import unit
+from picograd.codegen.contraction.staging import BYTES, Factor
 from picograd.codegen.contraction.tiles import ceil_div
 from picograd.codegen.expressions import Body, Names, cast
 from picograd.codegen.homes import argument_memories
 from picograd.codegen.loops import (
+    Address,
     Alu,
     Barrier,
-    Carried,
+    Call,
     For,
     Function,
     Home,
@@ -44,7 +49,6 @@ from picograd.codegen.loops import (
     Literal,
     Load,
     Memory,
-    MulAdd,
     Phase,
     Predicate,
     Ref,
@@ -52,22 +56,19 @@ from picograd.codegen.loops import (
     Store,
     Value,
 )
-from picograd.codegen.target import SCALAR
-from picograd.dtypes import int64
-from picograd.graph.index import ZERO, Index, Var, constant, of
+from picograd.dtypes import DType, int64
+from picograd.graph.index import ZERO, Index, Var, constant, delinearize, of
 from picograd.graph.mask import Mask
 from picograd.graph.ops import Op
 from picograd.schedule.kernel import Access, Compute, Expr, Kernel
 
 ACROSS = 16  # threads along each side of a tile
-THREADS = ACROSS * ACROSS
-DEPTH = 16  # k of a depth tile
 LARGEST = 128
-TOGETHER = 4  # a thread's neighbouring rows or columns: 16 bytes of float32
-STAGED = 2048  # results in shared memory at a time, on their way out
 BLOCKS = 132  # smaller tiles are taken where there would be fewer blocks than this
 LEAST = 16  # fewer rows, columns or k are not worth a tile
-PAD = 4  # elements between rows of shared memory, against bank conflicts
+ADDERS = 256  # threads of a block that adds parts
+PART = 512  # the least k of a block that shares its tile with others
+NEIGHBOURS = 8  # rows of tiles that run side by side, so that the caches see their columns once
 
 Statements = tuple[Statement, ...]
 
@@ -80,242 +81,280 @@ def side(extent: int) -> int:
     return size
 
 
-def lower_to_grid(kernel: Kernel) -> Function | None:
-    """The function of a kernel whose contraction is worth tiles."""
-    found = analyse(kernel, SCALAR)
-    if found is None or min(_extents(found)) < LEAST or not _is_simple(found):
-        return None
-    return Grid(kernel, found, *_tile(found)).function()
-
-
-def _extents(found: Contraction) -> tuple[int, int, int]:
+def extents(found: Contraction) -> tuple[int, int, int]:
+    """Rows, columns, depth."""
     return found.rows.extent, found.columns.extent, found.depth.extent
 
 
-def _is_simple(found: Contraction) -> bool:
-    """No complex numbers, and nothing but single numbers or pairs in shared memory."""
-    return found.accumulator.itemsize in (4, 8) and not found.accumulator.is_complex
-
-
-def _tile(found: Contraction) -> tuple[int, int]:
-    """Rows and columns of a tile: large, but small enough for every multiprocessor to have one."""
-    rows, columns = side(found.rows.extent), side(found.columns.extent)
-    largest = LARGEST if found.accumulator.itemsize == 4 else LARGEST // 2
-    rows, columns = min(rows, largest), min(columns, largest)
-    while max(rows, columns) > 32:
-        count = ceil_div(found.rows.extent, rows) * ceil_div(found.columns.extent, columns)
-        if count * found.batch.extent >= BLOCKS:
-            break
-        if rows >= columns:
-            rows //= 2
-        else:
-            columns //= 2
-    return rows, columns
-
-
 @dataclass(frozen=True, slots=True)
-class Factor:
-    """A factor on its way into shared memory: `lines` rows or columns by `DEPTH` k, twice."""
+class Shape:
+    """Rows and columns of a block's tile, and how many blocks share its sums."""
 
-    name: str
-    expr: Expr
-    group: Group
-    lines: int
-    start: Index  # the tile's first row or column
-    memory: Memory
-    along_depth: bool  # whether neighbours in memory are neighbours in k
+    rows: int
+    columns: int
+    parts: int = 1
 
-    @property
-    def count(self) -> int:
-        """How many elements each thread moves."""
-        return self.lines * DEPTH // THREADS
 
-    def place(self, element: Index) -> tuple[Index, Index]:
-        """(line, k) of an element: neighbouring threads take neighbours in memory."""
-        if self.along_depth:
-            return element // DEPTH, element % DEPTH
-        return element % self.lines, element // self.lines
+def choose_tile(found: Contraction, least: int, largest: int) -> Shape:
+    """A large tile, but enough of them, or of parts of their sums, for every multiprocessor."""
+    rows, columns, depth = extents(found)
+    high, wide = min(max(side(rows), least), largest), min(max(side(columns), least), largest)
 
-    def position(self, turn: Index, line: Index, k: Index) -> Index:
-        """Where an element is in shared memory: even and odd depth tiles have their own halves."""
-        pitch = self.lines + PAD
-        return turn % 2 * (DEPTH * pitch) + k * pitch + line
+    def blocks() -> int:
+        return found.batch.extent * ceil_div(rows, high) * ceil_div(columns, wide)
+
+    most = max(1, depth // PART)
+    while max(high, wide) > max(least, 32) and blocks() * min(most, 2) < BLOCKS:
+        high, wide = (high // 2, wide) if high >= wide else (high, wide // 2)
+    parts = 1
+    if blocks() < BLOCKS:
+        parts = min(most, BLOCKS // blocks())
+    return Shape(high, wide, parts)
 
 
 class Grid:
-    """Builds the loops of one kernel. `contraction.tensor_cores` has another way to sum."""
+    """Builds the loops of one kernel: what kernels on threads and on tensor cores share."""
 
-    depth = DEPTH  # k of a depth tile
+    threads: int
+    depth: int  # k of a depth tile
+    stages: int  # depth tiles in shared memory
+    sums: Memory  # of a thread, in registers
+    registers: tuple[Memory, ...]  # all that a thread has
+    results: Memory  # some rows of the tile, on their way out
+    results_pitch: int
+    rounds: int  # so many times until all were there
 
-    def __init__(self, kernel: Kernel, found: Contraction, rows: int, columns: int) -> None:
-        self.kernel, self.found, self.rows, self.columns = kernel, found, rows, columns
+    def __init__(self, kernel: Kernel, found: Contraction, shape: Shape) -> None:
+        self.kernel, self.found = kernel, found
+        self.rows, self.columns, self.parts = shape.rows, shape.columns, shape.parts
         self.dtype = found.accumulator
         self.names = Names()
-        self.thread = Var("thread_number", 0, THREADS - 1)
-        self.turn = Var("depth_tile", 0, ceil_div(found.depth.extent, self.depth) - 1)
+        self.thread = Var("thread_number", 0, self.threads - 1)
+        # Each part of the sum has so many depth tiles.
+        turns = ceil_div(ceil_div(found.depth.extent, self.depth), self.parts)
+        self.parts = ceil_div(ceil_div(found.depth.extent, self.depth), turns)
+        self.turn = Var("depth_tile", 0, turns - 1)
         self.memories = argument_memories(kernel)
-        tiles = ceil_div(found.rows.extent, rows), ceil_div(found.columns.extent, columns)
-        self.block = Var("block_number", 0, found.batch.extent * tiles[0] * tiles[1] - 1)
-        number = of(self.block)
-        self.batch = number // (tiles[0] * tiles[1])
-        self.row = number // tiles[1] % tiles[0] * rows
-        self.column = number % tiles[1] * columns
-        self.left = self._factor("left", found.left, found.rows, rows, self.row)
-        self.right = self._factor("right", found.right, found.columns, columns, self.column)
-        self.high, self.wide = rows // ACROSS, columns // ACROSS  # results of one thread
-        # How many of a thread's rows are put into shared memory at a time.
-        self.staged = max(1, min(self.high, STAGED // (ACROSS * columns)))
-        size = self.staged * ACROSS * columns
-        self.results = Memory("results", self.dtype, size, Home.SHARED, written=True)
+        self._place_block()
+        self.shared = 0  # bytes
+        self.left = self.factor("left", found.left, found.rows, self.rows, self.row)
+        self.right = self.factor("right", found.right, found.columns, self.columns, self.column)
 
-    def _factor(self, name: str, expr: Expr, group: Group, lines: int, start: Index) -> Factor:
-        size = 2 * DEPTH * (lines + PAD)
-        memory = Memory(f"{name}_tile", self.dtype, size, Home.SHARED, written=True)
-        along = unit(expr, self.found.depth) > unit(expr, group)
-        return Factor(name, expr, group, lines, start, memory, along)
+    def _place_block(self) -> None:
+        """From the number of a block: its part of the sum, batch element, first row and column."""
+        found = self.found
+        tall, wide = (
+            ceil_div(found.rows.extent, self.rows),
+            ceil_div(found.columns.extent, self.columns),
+        )
+        near = max(n for n in range(1, NEIGHBOURS + 1) if tall % n == 0)
+        tiles = tall * wide
+        self.block = Var("block_number", 0, self.parts * found.batch.extent * tiles - 1)
+        number = of(self.block)
+        self.part = number // (tiles * found.batch.extent)
+        self.batch = number // tiles % found.batch.extent
+        tile = number % tiles
+        self.row = (tile // (near * wide) * near + tile % near) * self.rows
+        self.column = tile % (near * wide) // near * self.columns
+        self.padded = tall * self.rows, wide * self.columns  # of all tiles
+
+    def share(self, name: str, dtype: DType, size: int, start: int | None = None) -> Memory:
+        """A part of the block's shared memory: after the others, or where they are no more used."""
+        begin = self.shared if start is None else start
+        self.shared = max(self.shared, begin + -(-size * dtype.itemsize // BYTES) * BYTES)
+        return Memory(name, dtype, size, Home.SHARED, offset=begin, written=True)
+
+    def factor(self, name: str, expr: Expr, group: Group, lines: int, start: Index) -> Factor:
+        """How a factor gets into shared memory."""
+        raise NotImplementedError
 
     def function(self) -> Function:
-        """One phase: a block for each tile of each batch element."""
-        body = (*self._sums(), *self._write_back())
-        inner = For(self.thread, ZERO, constant(THREADS), body, kind=Kind.THREAD)
-        outer = For(self.block, ZERO, constant(self.block.high + 1), (inner,), kind=Kind.BLOCK)
-        shared = (self.left.memory, self.right.memory, self.results)
-        memories = (*self.memories.values(), *shared)
-        phase = Phase(None, constant(1), (outer,))
-        return Function(self.kernel.name, memories, self.kernel.scalars, (phase,))
+        """One phase: a block for each part of each tile. A second one where there are parts."""
+        memories = [*self.memories.values(), self.left.memory, self.right.memory, self.results]
+        memories += self.registers
+        partial, size = None, self.parts * self.found.batch.extent * prod(self.padded)
+        if self.parts > 1:
+            partial = Memory("partial", self.dtype, size, Home.WORKSPACE, written=True)
+            memories.append(partial)
+        phases = [_phase(self.block, self.thread, (*self._sums(), *self._write_back(partial)))]
+        if partial is not None:
+            phases.append(self._add_parts(partial))
+        workspace = 0 if partial is None else size * self.dtype.itemsize
+        return Function(
+            self.kernel.name,
+            tuple(memories),
+            self.kernel.scalars,
+            tuple(phases),
+            workspace,
+            shared=self.shared,
+            resident=2 if self.left.copies and self.right.copies else 1,
+        )
+
+    # --- what a way to multiply says ------------------------------------------------------------
+
+    def products(self, slot: Index) -> Statements:
+        """Add the products of the depth tile in a slot to the sums."""
+        raise NotImplementedError
+
+    def staged(self, number: int) -> Statements:
+        """Put round `number` of a thread's sums into `results`."""
+        raise NotImplementedError
+
+    def staged_row(self, number: int, line: Index) -> Index:
+        """The row of the tile that is line `line` of `results` in a round."""
+        raise NotImplementedError
 
     # --- sums ---------------------------------------------------------------------------------
 
     def _sums(self) -> Statements:
-        """The loop over depth tiles. It carries the results, and what was loaded ahead."""
-        first: list[Statement] = []
-        carried: list[Carried] = []
-        for factor in (self.left, self.right):
-            for number in range(factor.count):
-                statements, value = self._load(factor, number, ZERO)
-                first += statements
-                name = f"{factor.name}{number}"
-                following = Ref(f"{name}.next", self.dtype)
-                carried.append(Carried(name, self.dtype, value, following))
+        """The loop over depth tiles, some of which are on their way while one is used."""
         zero = Literal.of(0.0 if self.dtype.is_float else 0, self.dtype)
-        for i, j in self._own():
-            inner = Ref(f"total{i}_{j}", self.dtype)
-            carried.append(Carried(f"sum{i}_{j}", self.dtype, zero, inner))
-        body = self._turn()
-        loop = For(self.turn, ZERO, constant(self.turn.high + 1), body, carried=tuple(carried))
-        return (*first, loop)
+        body: list[Statement] = [
+            Store(self.sums, constant(number), zero) for number in range(self.sums.size)
+        ]
+        for turn in range(self.stages - 1):
+            body += self._copy(constant(turn))
+            loads, stores = self._evaluate_ahead(constant(turn))
+            body += [*loads, *stores]
+        turn = of(self.turn)
+        ahead = turn + (self.stages - 1)
+        loads, stores = self._evaluate_ahead(ahead)
+        inner: list[Statement] = [Barrier(), *self._copy(ahead), *loads]
+        if self.left.copies or self.right.copies:
+            inner.insert(0, Call(f"pg_copies_wait<{self.stages - 2}>"))
+        inner += [*self.products(turn % self.stages), *stores]
+        loop = For(self.turn, ZERO, constant(self.turn.high + 1), tuple(inner))
+        return (*body, loop)
 
-    def _own(self) -> list[tuple[int, int]]:
-        """The results of a thread, by their place among its rows and columns."""
-        return [(i, j) for i in range(self.high) for j in range(self.wide)]
-
-    def _turn(self) -> Statements:
-        """One depth tile."""
-        turn, body = of(self.turn), []
-        for factor in (self.left, self.right):
-            for number in range(factor.count):
-                line, k = factor.place(of(self.thread) + number * THREADS)
-                place = factor.position(turn, line, k)
-                value = Ref(f"{factor.name}{number}", self.dtype)
-                body.append(Store(factor.memory, place, value))
-        body.append(Barrier())
-        for factor in (self.left, self.right):
-            for number in range(factor.count):
-                statements, value = self._load(factor, number, turn + 1)
-                body += [*statements, Let(f"{factor.name}{number}.next", value)]
-        return (*body, self._products())
-
-    def _products(self) -> For:
-        """The multiply-adds of one depth tile."""
-        k = Var("k", 0, DEPTH - 1)
-        lane = of(self.thread) % ACROSS, of(self.thread) // ACROSS
+    def _copy(self, turn: Index) -> list[Statement]:
+        """Begin to copy a depth tile of the factors that are copied."""
         body: list[Statement] = []
-        for factor, own, count, name in (
-            (self.left, lane[1], self.high, "x"),
-            (self.right, lane[0], self.wide, "y"),
-        ):
-            for number in range(count):
-                line = self._line(constant(number), own, count)
-                load = Load(factor.memory, factor.position(of(self.turn), line, of(k)))
-                body.append(Let(f"{name}{number}", load))
-        carried = []
-        for i, j in self._own():
-            x, y = Ref(f"x{i}", self.dtype), Ref(f"y{j}", self.dtype)
-            name = f"total{i}_{j}"
-            product = MulAdd(x, y, Ref(name, self.dtype), self.dtype)
-            start = Ref(f"sum{i}_{j}", self.dtype)
-            carried.append(Carried(name, self.dtype, start, product))
-        return For(k, ZERO, constant(DEPTH), tuple(body), kind=Kind.UNROLL, carried=tuple(carried))
+        for factor in (self.left, self.right):
+            if not factor.copies:
+                continue
+            assert isinstance(factor.expr, Access)
+            for number in range(factor.count):
+                line, k, own = factor.place(of(self.thread), number)
+                named, values, edge = self.point(factor, turn, line, k)
+                access = factor.expr
+                source = Address(self.memories[access.buffer], access.index.substitute(values))
+                target = Address(factor.memory, factor.position(turn % self.stages, line, k))
+                read = Predicate(access.mask.substitute(values) & edge)
+                helper = f"pg_copy{factor.grain * access.dtype.itemsize}"
+                copy = (*named, Call(helper, (target, source, read)))
+                body += copy if own.always else [If(own, copy)]
+        if body:
+            body.append(Call("pg_copies_end"))
+        return body
 
-    @staticmethod
-    def _line(number: Index, own: Index, count: int) -> Index:
-        """The row (or column) of the tile that is number `number` of `count` of the thread `own`:
-        up to four neighbours, then the next four where all threads have had theirs."""
-        together = min(TOGETHER, count)
-        return number // together * (ACROSS * together) + own * together + number % together
+    def _evaluate_ahead(self, turn: Index) -> tuple[list[Statement], list[Statement]]:
+        """The values of a depth tile of the factors that are not copied, and their stores."""
+        loads: list[Statement] = []
+        stores: list[Statement] = []
+        for factor in (self.left, self.right):
+            for number in range(0 if factor.copies else factor.count):
+                line, k, own = factor.place(of(self.thread), number)
+                statements, value = self.load(factor, turn, line, k, own)
+                name = self.names.fresh(factor.name)
+                loads += [*statements, Let(name, value)]
+                place = factor.position(turn % self.stages, line, k)
+                stores.append(Store(factor.memory, place, Ref(name, value.dtype), own))
+        return loads, stores
 
-    def _load(self, factor: Factor, number: int, turn: Index) -> tuple[Statements, Value]:
-        """Element `number` of a thread of depth tile `turn`; zero beyond the last k."""
-        line, k = factor.place(of(self.thread) + number * THREADS)
-        lines = factor.group.extent
-        most = ceil_div(lines, factor.lines) * factor.lines - 1
-        named, line = self._name("line", factor.start + line, most)
-        also, depth = self._name("depth", turn * DEPTH + k, (self.turn.high + 2) * DEPTH - 1)
-        edge = inside(line, lines) & inside(depth, self.found.depth.extent)
-        values = self.found.batch.at(self.batch) | self.found.depth.at(depth)
-        values |= factor.group.at(line)
-        statements, value = self._evaluate(factor.expr, values, edge, {})
+    def load(
+        self, factor: Factor, turn: Index, line: Index, k: Index, own: Mask
+    ) -> tuple[Statements, Value]:
+        """What a thread puts into an element of shared memory; zero beyond the last k."""
+        named, values, edge = self.point(factor, turn, line, k)
+        statements, value = self.element(factor, values, edge & own)
+        return (*named, *statements), value
+
+    def element(self, factor: Factor, values: Values, edge: Mask) -> tuple[Statements, Value]:
+        """A factor's element at a point, zero outside of `edge`."""
+        statements, value = self.evaluate(factor.expr, values, edge, {})
         if not edge.always and not _is_read(factor.expr):
-            zero = Literal.of(0.0 if self.dtype.is_float else 0, self.dtype)
-            value = Alu(Op.WHERE, (Predicate(edge), value, zero), self.dtype)
-        return (named, also, *statements), value
+            zero = Literal.of(0.0 if value.dtype.is_float else 0, value.dtype)
+            value = Alu(Op.WHERE, (Predicate(edge), value, zero), value.dtype)
+        return statements, value
+
+    def point(
+        self, factor: Factor, turn: Index, line: Index, k: Index
+    ) -> tuple[Statements, Values, Mask]:
+        """A point of a depth tile: names, the values of the groups' variables, where it exists."""
+        turns = self.turn.high + 1
+        named, line = self._name("line", factor.start + line)
+        also, depth = self._name("depth", (self.part * turns + turn) * self.depth + k)
+        edge = inside(line, factor.group.extent) & inside(depth, self.found.depth.extent)
+        if self.parts > 1:
+            edge &= inside(turn, turns)
+        values = self.found.batch.at(self.batch) | self.found.depth.at(depth)
+        return (named, also), values | factor.group.at(line), edge
 
     # --- results ------------------------------------------------------------------------------
 
-    def _write_back(self) -> Statements:
+    def _write_back(self, partial: Memory | None) -> Statements:
         """The results through shared memory, some rows of each thread at a time."""
         body: list[Statement] = []
-        lane = of(self.thread) % ACROSS, of(self.thread) // ACROSS
-        for start in range(0, self.high, self.staged):
-            body.append(Barrier())
-            for i in range(self.staged):
-                for j in range(self.wide):
-                    column = self._line(constant(j), lane[0], self.wide)
-                    place = (lane[1] + i * ACROSS) * self.columns + column
-                    body.append(Store(self.results, place, Ref(f"sum{start + i}_{j}", self.dtype)))
-            body += [Barrier(), self._finish(start)]
+        if self.left.copies or self.right.copies:
+            body.append(Call("pg_copies_wait<0>"))
+        for number in range(self.rounds):
+            body += [Barrier(), *self.staged(number), Barrier(), self._finish(number, partial)]
         return tuple(body)
 
-    def _finish(self, start: int) -> For:
+    def _finish(self, number: int, partial: Memory | None) -> For:
         """The stages that follow the sum, at the points that are in shared memory."""
         found = self.found
-        point = Var("point", 0, self.results.size - 1)
+        lines = self.rows // self.rounds
+        point = Var("point", 0, lines * self.columns - 1)
         line, column = of(point) // self.columns, of(point) % self.columns
-        local = self._staged_row(start, line)
-        rows = ceil_div(found.rows.extent, self.rows) * self.rows
-        columns = ceil_div(found.columns.extent, self.columns) * self.columns
-        named, row = self._name("row", self.row + local, rows - 1)
-        also, column = self._name("column", self.column + column, columns - 1)
-        body = self._stages(Load(self.results, of(point)), row, column)
-        edge = inside(row, found.rows.extent) & inside(column, found.columns.extent)
-        guarded = body if edge.always else (If(edge, body),)
-        statements = (named, also, *guarded)
-        return For(point, of(self.thread), constant(self.results.size), statements, THREADS)
+        total = Load(self.results, line * self.results_pitch + column)
+        named, row = self._name("row", self.row + self.staged_row(number, line))
+        also, column = self._name("column", self.column + column)
+        body: Statements
+        if partial is None:
+            body = self._stages(total, self.batch, row, column)
+            edge = inside(row, found.rows.extent) & inside(column, found.columns.extent)
+            body = body if edge.always else (If(edge, body),)
+        else:
+            body = (Store(partial, self._partial_at(self.part, self.batch, row, column), total),)
+        end = constant(lines * self.columns)
+        return For(point, of(self.thread), end, (named, also, *body), self.threads)
 
-    def _staged_row(self, start: int, line: Index) -> Index:
-        """The row of the tile that is line `line` of the results in shared memory."""
-        return self._line(line // ACROSS + start, line % ACROSS, self.high)
+    def _partial_at(self, part: Index, batch: Index, row: Index, column: Index) -> Index:
+        tall, wide = self.padded
+        return ((part * self.found.batch.extent + batch) * tall + row) * wide + column
 
-    def _stages(self, total: Value, row: Index, column: Index) -> Statements:
+    def _add_parts(self, partial: Memory) -> Phase:
+        """A thread for each result adds its partial sums in order, then what follows the sum."""
+        rows, columns, _ = extents(self.found)
+        shape = self.found.batch.extent, rows, columns
+        size = prod(shape)
+        thread = Var("thread_number", 0, min(ADDERS, size) - 1)
+        block = Var("block_number", 0, ceil_div(size, thread.high + 1) - 1)
+        position = of(block) * (thread.high + 1) + of(thread)
+        edge = inside(position, size)
+        flat = Var("position", 0, size - 1)
+        batch, row, column = delinearize(of(flat), shape)
+        body: list[Statement] = [Let(flat.name, IndexValue(position, int64), flat)]
+        total: Value | None = None
+        for part in range(self.parts):
+            load = Load(partial, self._partial_at(constant(part), batch, row, column))
+            total = load if total is None else Alu(Op.ADD, (total, load), self.dtype)
+        assert total is not None
+        body += self._stages(total, batch, row, column)
+        inner = tuple(body) if edge.always else (If(edge, tuple(body)),)
+        return _phase(block, thread, inner)
+
+    def _stages(self, total: Value, batch: Index, row: Index, column: Index) -> Statements:
         found = self.found
-        values = found.batch.at(self.batch) | found.rows.at(row) | found.columns.at(column)
+        values = found.batch.at(batch) | found.rows.at(row) | found.columns.at(column)
         body: list[Statement] = [Let("sum", cast(total, found.dtype))]
         known: dict[str, Value] = {name: Ref("sum", found.dtype) for name in found.names}
         if found.memory is not None:
             index = found.store.substitute(values)
             body.append(Store(self.memories[found.memory], index, Ref("sum", found.dtype)))
         for number, stage in enumerate(found.epilogue):
-            statements, value = self._evaluate(stage.value, values, Mask(), known)
+            statements, value = self.evaluate(stage.value, values, Mask(), known)
             name = f"value{number}"
             body += [*statements, Let(name, value)]
             result = Ref(name, value.dtype)
@@ -330,14 +369,14 @@ class Grid:
 
     # --- expressions --------------------------------------------------------------------------
 
-    def _name(self, stem: str, index: Index, high: int) -> tuple[Let, Index]:
+    def _name(self, stem: str, index: Index) -> tuple[Let, Index]:
         """An index under a name of its own."""
-        var = Var(self.names.fresh(stem), 0, high)
+        var = Var(self.names.fresh(stem), 0, index.bounds()[1])
         return Let(var.name, IndexValue(index, int64), var), of(var)
 
-    def _evaluate(
+    def evaluate(
         self, expr: Expr, values: Values, edge: Mask, known: dict[str, Value]
-    ) -> tuple[tuple[Statement, ...], Value]:
+    ) -> tuple[Statements, Value]:
         """An expression at a point; nothing is read outside `edge`."""
 
         def load(access: Access) -> Value:
@@ -349,6 +388,13 @@ class Grid:
         body = Body(load, self.names)
         value = body.value(rewrite(expr, lambda index: index.substitute(values), edge))
         return tuple(body.statements), value
+
+
+def _phase(block: Var, thread: Var, body: Statements) -> Phase:
+    """One phase over blocks of threads."""
+    threads, blocks = constant(thread.high + 1), constant(block.high + 1)
+    inner = For(thread, ZERO, threads, body, kind=Kind.THREAD)
+    return Phase(None, constant(1), (For(block, ZERO, blocks, (inner,), kind=Kind.BLOCK),))
 
 
 def _is_read(expr: Expr) -> bool:

@@ -1,73 +1,94 @@
-"""Lower a contraction of 16-bit floats to a GPU's tensor cores.
+"""Lower a contraction to a GPU's tensor cores, warp by warp (PTX: mma.sync).
 
-In: a CONTRACTION kernel. Out: a loop IR function like that of `contraction.grid`, or None when its
-factors are not both float16 or both bfloat16, or it is too small. `codegen.cuda.render` calls it
-first. The block's eight warps stand in two rows of four; each computes a part of the tile as
-products of 16 x 16 by 16 x 8 (`loops.Mma`). Shared memory holds pairs of k as 32-bit words, so that
-a thread reads a pair at a time: the words of a line are followed by four empty ones, and so the 32
-reads of a warp go to 32 banks.
+In: a CONTRACTION kernel. Out: a loop IR function like that of `contraction.thread_tiles`, or None
+when its factors are not both float16 or both bfloat16 (or float32, where the program allows
+TensorFloat32), or it is too small. `codegen.cuda.render` calls it. The block's four warps stand
+2 x 2; each computes a quarter of the tile as products of 16 x 8 results.
 
-Sums are float32; a tensor core adds the sixteen products of a step in an order of its own.
+Shared memory holds words: two neighbouring 16-bit floats, or one float32. A factor that is
+contiguous along k lies there line by line; `pg_load_matrix` gives a warp its fragments. One that is
+contiguous along lines lies k by k: 16-bit matrices are turned on the way into registers, and
+float32 is read word by word.
 
->>> PITCH * 7 % 32, PAIRS
-(12, 16)
+Sums are float32; a tensor core adds the products of a step in an order of its own.
+
+>>> from picograd.dtypes import float16
+>>> KINDS[float16]
+('half', 16)
 """
 
 from __future__ import annotations
 
 from picograd.codegen.contraction.axes import Contraction, Group, analyse
-from picograd.codegen.contraction.frame import inside
-from picograd.codegen.contraction.grid import BLOCKS, LARGEST, THREADS, Factor, Grid, Statements
+from picograd.codegen.contraction.grid import (
+    LARGEST,
+    LEAST,
+    Grid,
+    Shape,
+    Statements,
+    choose_tile,
+    extents,
+)
+from picograd.codegen.contraction.groups import Values
 from picograd.codegen.contraction.packing import unit
-from picograd.codegen.contraction.tiles import ceil_div
+from picograd.codegen.contraction.staging import BYTES, Factor, copied
 from picograd.codegen.loops import (
+    Address,
     Alu,
-    Barrier,
-    Carried,
-    For,
+    Call,
     Function,
     Home,
-    Let,
     Literal,
     Load,
     Memory,
-    Mma,
     Predicate,
-    Ref,
     Statement,
     Store,
     Value,
 )
 from picograd.codegen.target import SCALAR
 from picograd.dtypes import DType, bfloat16, float16, float32, uint16, uint32
-from picograd.graph.index import ZERO, Index, constant, of
+from picograd.graph.index import Index, constant, of
+from picograd.graph.mask import Mask
 from picograd.graph.ops import Op
 from picograd.schedule.kernel import Access, Compute, Expr, Kernel
 
-DEPTH = 32  # k of a depth tile
-PAIRS = DEPTH // 2
-PITCH = PAIRS + 4  # words of a line in shared memory
+THREADS = 128
+WARPS = 2  # along each side of a tile
 SMALLEST = 32
-LEAST = 16  # fewer rows, columns or k are not worth a tile
-WARP_ROWS, WARP_COLUMNS = 2, 4
-HIGH, WIDE, STEP = 16, 8, 16  # of one product
+WORDS = 16  # of k in a depth tile
+STEP = 8  # words of k in one product
+HIGH, WIDE = 16, 8  # results of one product
+RESULT_PAD = 8
+
+# The dtype of the factors: the name of its products, and their k.
+KINDS: dict[DType, tuple[str, int]] = {
+    float16: ("half", 16),
+    bfloat16: ("bfloat", 16),
+    float32: ("tf32", 8),
+}
 
 
 def lower_to_tensor_cores(kernel: Kernel) -> Function | None:
     """The function of a kernel whose contraction tensor cores can do."""
     found = analyse(kernel, SCALAR)
-    if found is None or found.accumulator is not float32:
+    if found is None or found.accumulator is not float32 or min(extents(found)) < LEAST:
         return None
-    if min(found.rows.extent, found.columns.extent, found.depth.extent) < LEAST:
+    factors = narrow_factors(found)
+    if factors is None:
         return None
+    return _WarpTiles(kernel, found, factors, choose_tile(found, SMALLEST, LARGEST)).function()
+
+
+def narrow_factors(found: Contraction) -> tuple[Expr, Expr] | None:
+    """The 16-bit floats that both factors widen, of one dtype."""
     left, right = _narrow(found.left), _narrow(found.right)
     if left is None or right is None or left.dtype is not right.dtype:
         return None
-    return _TensorGrid(kernel, found, (left, right), *_tile(found)).function()
+    return left, right
 
 
 def _narrow(factor: Expr) -> Expr | None:
-    """The 16-bit float that a factor widens."""
     if isinstance(factor, Compute) and factor.op is Op.CAST:
         (source,) = factor.args
         if source.dtype in (float16, bfloat16):
@@ -75,194 +96,190 @@ def _narrow(factor: Expr) -> Expr | None:
     return None
 
 
-def _tile(found: Contraction) -> tuple[int, int]:
-    """Rows and columns of a tile: large, but small enough for every multiprocessor to have one."""
-    extents = found.rows.extent, found.columns.extent
-    sizes = [SMALLEST, SMALLEST]
-    for axis in (0, 1):
-        while sizes[axis] < min(extents[axis], LARGEST):
-            sizes[axis] *= 2
-    while max(sizes) > SMALLEST:
-        tiles = ceil_div(extents[0], sizes[0]) * ceil_div(extents[1], sizes[1])
-        if tiles * found.batch.extent >= BLOCKS:
-            break
-        sizes[0 if sizes[0] >= sizes[1] else 1] //= 2
-    return sizes[0], sizes[1]
-
-
-class _TensorGrid(Grid):
+class _WarpTiles(Grid):
     """Builds the loops of one kernel."""
 
-    depth = DEPTH
+    threads = THREADS
+    stages = 3
 
     def __init__(
-        self,
-        kernel: Kernel,
-        found: Contraction,
-        factors: tuple[Expr, Expr],
-        rows: int,
-        columns: int,
+        self, kernel: Kernel, found: Contraction, factors: tuple[Expr, Expr], shape: Shape
     ) -> None:
-        super().__init__(kernel, found, rows, columns)
-        self.kind: DType = factors[0].dtype
-        self.left = self._pairs("left", factors[0], found.rows, rows, self.row)
-        self.right = self._pairs("right", factors[1], found.columns, columns, self.column)
+        self.factors = dict(zip(("left", "right"), factors, strict=True))
+        self.kind = factors[0].dtype
+        self.packed = 4 // self.kind.itemsize
+        self.depth = WORDS * self.packed
+        super().__init__(kernel, found, shape)
         # Products of one warp.
-        self.high = rows // (WARP_ROWS * HIGH)
-        self.wide = columns // (WARP_COLUMNS * WIDE)
-        size = WARP_ROWS * HIGH // 2 * columns
-        self.results = Memory("results", float32, size, Home.SHARED, written=True)
-        warp, lane = of(self.thread) // 32, of(self.thread) % 32
-        self.warp_row, self.warp_column = warp // WARP_COLUMNS, warp % WARP_COLUMNS
-        self.group, self.member = lane // 4, lane % 4
+        self.high, self.wide = self.rows // (WARPS * HIGH), self.columns // (WARPS * WIDE)
+        self.sums = _registers("sums", float32, self.high * self.wide * 4)
+        self.lefts = _registers("lefts", uint32, self.high * 4)
+        self.rights = _registers("rights", uint32, self.wide * 2)
+        self.registers = (self.sums, self.lefts, self.rights)
+        self.rounds, self.results_pitch = self.high, self.columns + RESULT_PAD
+        self.results = self.share("results", float32, WARPS * HIGH * self.results_pitch, 0)
+        warp, self.lane = of(self.thread) // 32, of(self.thread) % 32
+        self.warp_row, self.warp_column = warp // WARPS, warp % WARPS
 
-    def _pairs(self, name: str, expr: Expr, group: Group, lines: int, start: Index) -> Factor:
-        memory = Memory(f"{name}_tile", uint32, 2 * lines * PITCH, Home.SHARED, written=True)
-        along = unit(expr, self.found.depth) >= unit(expr, group)
-        return Factor(name, expr, group, lines, start, memory, along)
+    def factor(self, name: str, expr: Expr, group: Group, lines: int, start: Index) -> Factor:
+        expr, depth = self.factors[name], self.found.depth
+        along = unit(expr, depth) >= unit(expr, group)
+        directions = (depth, group) if along else (group, depth)
+        wide = BYTES // self.kind.itemsize
+        copies = copied(expr, *directions, wide)
+        step, rows = (WORDS, lines) if along else (lines // self.packed, self.depth)
+        memory = self.share(f"{name}_tile", uint32, self.stages * rows * step)
+        return Factor(
+            name=name,
+            expr=expr,
+            group=group,
+            lines=lines,
+            depth=self.depth,
+            start=start,
+            memory=memory,
+            along_depth=along,
+            lines_inner=not along,
+            pitch=step,
+            rotation=1 if along or self.packed == 2 else 2,  # float32 is read by pairs of 16 bytes
+            packed=self.packed,
+            grain=wide if copies else self.packed,
+            copies=copies,
+            threads=THREADS,
+        )
 
-    # --- sums ---------------------------------------------------------------------------------
+    # --- elements that are computed -----------------------------------------------------------
 
-    def _sums(self) -> Statements:
-        first: list[Statement] = []
-        carried: list[Carried] = []
-        for factor in (self.left, self.right):
-            for number in range(self._count(factor)):
-                statements, value = self._load_pair(factor, number, ZERO)
-                name = f"{factor.name}{number}"
-                first += statements
-                carried.append(Carried(name, uint32, value, Ref(f"{name}.next", uint32)))
-        body = self._turn()
-        for i, j in self._own():
-            for part in range(4):
-                last = Ref(_sum(DEPTH // STEP, i, j, part), float32)
-                zero = Literal.of(0.0, float32)
-                carried.append(Carried(_sum(0, i, j, part), float32, zero, last))
-        turns = constant(self.turn.high + 1)
-        return (*first, For(self.turn, ZERO, turns, body, carried=tuple(carried)))
+    def element(self, factor: Factor, values: Values, edge: Mask) -> tuple[Statements, Value]:
+        """One float32."""
+        statements, value = super().element(factor, values, edge)
+        return statements, Alu(Op.BITCAST, (value,), uint32)
 
-    @staticmethod
-    def _count(factor: Factor) -> int:
-        """How many pairs each thread moves."""
-        return factor.lines * PAIRS // THREADS
-
-    def _own_pair(self, factor: Factor, number: int) -> tuple[Index, Index]:
-        """(line, pair) that a thread moves: neighbouring threads take neighbours in memory."""
-        element = of(self.thread) + number * THREADS
-        if factor.along_depth:
-            return element // PAIRS, element % PAIRS
-        return element % factor.lines, element // factor.lines
-
-    @staticmethod
-    def _place(turn: Index, factor: Factor, line: Index, pair: Index) -> Index:
-        return turn % 2 * (factor.lines * PITCH) + line * PITCH + pair
-
-    def _turn(self) -> Statements:
-        turn = of(self.turn)
-        body: list[Statement] = []
-        for factor in (self.left, self.right):
-            for number in range(self._count(factor)):
-                place = self._place(turn, factor, *self._own_pair(factor, number))
-                body.append(Store(factor.memory, place, Ref(f"{factor.name}{number}", uint32)))
-        body.append(Barrier())
-        for factor in (self.left, self.right):
-            for number in range(self._count(factor)):
-                statements, value = self._load_pair(factor, number, turn + 1)
-                body += [*statements, Let(f"{factor.name}{number}.next", value)]
-        for step in range(DEPTH // STEP):
-            body += self._warp_products(step)
-        return tuple(body)
-
-    def _warp_products(self, step: int) -> list[Statement]:
-        """The warp's products for sixteen k."""
-        body: list[Statement] = []
-        for factor, first, size, count in (
-            (self.left, self.warp_row * (self.high * HIGH), HIGH, self.high),
-            (self.right, self.warp_column * (self.wide * WIDE), WIDE, self.wide),
-        ):
-            for number in range(count):
-                line = first + number * size + self.group
-                pair = self.member + step * (STEP // 2)
-                for part in range(size * 2 // WIDE):
-                    upper = part % 2 * 8 if size == HIGH else 0
-                    later = part // 2 * 4 if size == HIGH else part * 4
-                    place = self._place(of(self.turn), factor, line + upper, pair + later)
-                    name = f"{factor.name}_{step}_{number}_{part}"
-                    body.append(Let(name, Load(factor.memory, place)))
-        for i, j in self._own():
-            left = [Ref(f"left_{step}_{i}_{part}", uint32) for part in range(4)]
-            right = [Ref(f"right_{step}_{j}_{part}", uint32) for part in range(2)]
-            sums = [Ref(_sum(step, i, j, part), float32) for part in range(4)]
-            names = [_sum(step + 1, i, j, part) for part in range(4)]
-            body.append(
-                Mma(
-                    (names[0], names[1], names[2], names[3]),
-                    (left[0], left[1], left[2], left[3]),
-                    (right[0], right[1]),
-                    (sums[0], sums[1], sums[2], sums[3]),
-                    self.kind,
-                )
-            )
-        return body
-
-    def _load_pair(self, factor: Factor, number: int, turn: Index) -> tuple[list[Statement], Value]:
-        """Two neighbours in k as one word."""
-        own, pair = self._own_pair(factor, number)
-        most = ceil_div(factor.group.extent, factor.lines) * factor.lines - 1
-        named, line = self._name("line", factor.start + own, most)
-        first = turn * DEPTH + pair * 2
-        also, depth = self._name("depth", first, (self.turn.high + 2) * DEPTH - 2)
-        body: list[Statement] = [named, also]
-        halves: list[Value] = []
-        for offset in (0, 1):
-            statements, value = self._load_half(factor, line, depth + offset)
-            body += statements
-            halves.append(Alu(Op.CAST, (value,), uint32))
-        sixteen = Literal.of(16, uint32)
-        high = Alu(Op.SHL, (halves[1], sixteen), uint32)
-        return body, Alu(Op.OR, (halves[0], high), uint32)
-
-    def _load_half(
-        self, factor: Factor, line: Index, depth: Index
-    ) -> tuple[tuple[Statement, ...], Value]:
-        """The bits of one element, zero beyond the last line and k."""
-        edge = inside(line, factor.group.extent) & inside(depth, self.found.depth.extent)
-        values = self.found.batch.at(self.batch) | self.found.depth.at(depth)
-        values |= factor.group.at(line)
+    def half(self, factor: Factor, values: Values, edge: Mask) -> tuple[Statements, Value]:
+        """The bits of one 16-bit element, zero outside of `edge`."""
         expr = factor.expr
         if isinstance(expr, Access):  # its bits as they are
             memory = self.memories[expr.buffer]
             bits = Memory(memory.name, uint16, memory.size, memory.home, memory.slot)
             mask = expr.mask.substitute(values) & edge
             return (), Load(bits, expr.index.substitute(values), 1, mask)
-        statements, value = self._evaluate(expr, values, edge, {})
+        statements, value = self.evaluate(expr, values, edge, {})
         raw: Value = Alu(Op.BITCAST, (value,), uint16)
         if not edge.always:
             raw = Alu(Op.WHERE, (Predicate(edge), raw, Literal.of(0, uint16)), uint16)
         return statements, raw
 
-    # --- results ------------------------------------------------------------------------------
-
-    def _write_back(self) -> Statements:
-        """Half a row of products at a time: eight rows of each row of warps."""
+    def load(
+        self, factor: Factor, turn: Index, line: Index, k: Index, own: Mask
+    ) -> tuple[Statements, Value]:
+        if self.packed == 1:
+            return super().load(factor, turn, line, k, own)
         body: list[Statement] = []
-        for i in range(self.high):
-            for half in (0, 1):
-                body.append(Barrier())
-                row = self.warp_row * 8 + self.group
+        halves: list[Value] = []
+        for offset in (0, 1):
+            place = (line, k + offset) if factor.along_depth else (line + offset, k)
+            named, values, edge = self.point(factor, turn, *place)
+            statements, value = self.half(factor, values, edge & own)
+            body += [*named, *statements]
+            halves.append(Alu(Op.CAST, (value,), uint32))
+        high = Alu(Op.SHL, (halves[1], Literal.of(16, uint32)), uint32)
+        return tuple(body), Alu(Op.OR, (halves[0], high), uint32)
+
+    # --- products -----------------------------------------------------------------------------
+
+    def products(self, slot: Index) -> Statements:
+        name, _ = KINDS[self.kind]
+        body: list[Statement] = []
+        for step in range(WORDS // STEP):
+            body += self._lefts(slot, step) + self._rights(slot, step)
+            for i in range(self.high):
                 for j in range(self.wide):
-                    column = self.warp_column * (self.wide * WIDE) + j * WIDE + self.member * 2
-                    for part in (0, 1):
-                        place = row * self.columns + column + part
-                        value = Ref(_sum(0, i, j, 2 * half + part), float32)
-                        body.append(Store(self.results, place, value))
-                body += [Barrier(), self._finish(i * HIGH + half * 8)]
+                    sums = Address(self.sums, constant((i * self.wide + j) * 4))
+                    left = Address(self.lefts, constant(i * 4))
+                    right = Address(self.rights, constant(j * 2))
+                    body.append(Call(f"pg_multiply_{name}", (sums, left, right)))
         return tuple(body)
 
-    def _staged_row(self, start: int, line: Index) -> Index:
-        return line // 8 * (self.high * HIGH) + line % 8 + start
+    def _lefts(self, slot: Index, step: int) -> list[Statement]:
+        """The left words of a warp's products for one step of k."""
+        factor, body, lane = self.left, [], self.lane
+        first = self.warp_row * (self.high * HIGH)
+        for i in range(self.high):
+            line = first + i * HIGH
+            if not factor.lines_inner:
+                row, word = line + lane % 16, lane // 16 * 4 + step * STEP
+                body.append(self._matrix(factor, self.lefts, i * 4, slot, row, word))
+            elif self.packed == 2:
+                k = lane // 16 * 8 + lane % 8 + step * STEP * 2
+                row = line + lane // 8 % 2 * 8
+                body.append(self._turned(factor, self.lefts, i * 4, slot, row, k))
+            else:
+                for part in range(4):
+                    row, word = line + part % 2 * 8, part // 2 * 4 + step * STEP
+                    body.append(self._single(factor, self.lefts, i * 4 + part, slot, row, word))
+        return body + self._round(self.lefts)
+
+    def _rights(self, slot: Index, step: int) -> list[Statement]:
+        """The right words: two products' at a time."""
+        factor, body, lane = self.right, [], self.lane
+        first = self.warp_column * (self.wide * WIDE)
+        for j in range(0, self.wide, 2):
+            line = first + j * WIDE
+            if not factor.lines_inner:
+                row, word = line + lane // 16 * 8 + lane % 8, lane // 8 % 2 * 4 + step * STEP
+                body.append(self._matrix(factor, self.rights, j * 2, slot, row, word))
+            elif self.packed == 2:
+                k, row = lane % 16 + step * STEP * 2, line + lane // 16 * 8
+                body.append(self._turned(factor, self.rights, j * 2, slot, row, k))
+            else:
+                for part in range(4):
+                    row, word = line + part // 2 * 8, part % 2 * 4 + step * STEP
+                    body.append(self._single(factor, self.rights, j * 2 + part, slot, row, word))
+        return body + self._round(self.rights)
+
+    def _matrix(
+        self, factor: Factor, target: Memory, at: int, slot: Index, line: Index, word: Index
+    ) -> Statement:
+        place = factor.position(slot, line, word * self.packed)
+        arguments = Address(target, constant(at)), Address(factor.memory, place)
+        return Call("pg_load_matrix", arguments)
+
+    @staticmethod
+    def _turned(
+        factor: Factor, target: Memory, at: int, slot: Index, line: Index, k: Index
+    ) -> Statement:
+        place = Address(factor.memory, factor.position(slot, line, k))
+        return Call("pg_load_turned", (Address(target, constant(at)), place))
+
+    def _single(
+        self, factor: Factor, target: Memory, at: int, slot: Index, line: Index, word: int
+    ) -> Statement:
+        place = factor.position(slot, line + self.lane // 4, self.lane % 4 + word)
+        return Store(target, constant(at), Load(factor.memory, place))
+
+    def _round(self, words: Memory) -> list[Statement]:
+        """float32 becomes TensorFloat32."""
+        if self.packed == 2:
+            return []
+        return [Call("pg_to_tf32", (Address(words, constant(at)),)) for at in range(words.size)]
+
+    # --- results ------------------------------------------------------------------------------
+
+    def staged(self, number: int) -> Statements:
+        """Row `number` of a warp's products, of both rows of warps."""
+        body: list[Statement] = []
+        for half in range(2):
+            row = self.warp_row * HIGH + self.lane // 4 + half * 8
+            for j in range(self.wide):
+                column = self.warp_column * (self.wide * WIDE) + j * WIDE + self.lane % 4 * 2
+                for part in range(2):
+                    at = row * self.results_pitch + column + part
+                    own = (number * self.wide + j) * 4 + half * 2 + part
+                    body.append(Store(self.results, at, Load(self.sums, constant(own))))
+        return tuple(body)
+
+    def staged_row(self, number: int, line: Index) -> Index:
+        return line // HIGH * (self.high * HIGH) + line % HIGH + number * HIGH
 
 
-def _sum(step: int, i: int, j: int, part: int) -> str:
-    """The name of a sum of a thread before step `step` of a depth tile."""
-    return f"sum{i}_{j}_{part}" if step == 0 else f"sum{i}_{j}_{part}.{step}"
+def _registers(name: str, dtype: DType, size: int) -> Memory:
+    return Memory(name, dtype, size, Home.REGISTER, written=True)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from picograd import dtypes
+from picograd.codegen.cuda.tiles import TILES
 from picograd.dtypes import DType
 from picograd.graph.ops import Op
 
@@ -53,19 +54,6 @@ __device__ inline unsigned short pg_to_half(float value) {
     asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(value));
     return bits;
 }
-#define PG_MMA(name, type)                                                                  \
-    __device__ inline void name(float& d0, float& d1, float& d2, float& d3, unsigned a0,       \
-                                unsigned a1, unsigned a2, unsigned a3, unsigned b0,            \
-                                unsigned b1) {                                                 \
-        asm("mma.sync.aligned.m16n8k16.row.col.f32." type "." type                             \
-            ".f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"                       \
-            : "+f"(d0), "+f"(d1), "+f"(d2), "+f"(d3)                                           \
-            : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));                           \
-    }
-#if __CUDA_ARCH__ >= 800
-PG_MMA(pg_mma_bfloat, "bf16")
-PG_MMA(pg_mma_half, "f16")
-#endif
 #endif
 __device__ inline float pg_from_bfloat(unsigned short bits) {
     return __uint_as_float((unsigned int)bits << 16);
@@ -169,6 +157,7 @@ template <typename To, typename From> __device__ inline To pg_bits(From from) {
     return both.to;
 }
 """
+PRELUDE += TILES
 
 
 def _infix(sign: str) -> Form:

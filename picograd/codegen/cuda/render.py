@@ -17,11 +17,10 @@ import hashlib
 from dataclasses import replace
 
 from picograd.codegen import lower
-from picograd.codegen.contraction.grid import lower_to_grid
 from picograd.codegen.contraction.tensor_cores import lower_to_tensor_cores
+from picograd.codegen.contraction.thread_tiles import lower_to_grid
 from picograd.codegen.cuda.index import condition, identifier, index, integer_type
 from picograd.codegen.cuda.ops import (
-    NARROW,
     PRELUDE,
     memory_type,
     register_type,
@@ -29,6 +28,7 @@ from picograd.codegen.cuda.ops import (
 from picograd.codegen.cuda.values import Values
 from picograd.codegen.loops import (
     Barrier,
+    Call,
     Carried,
     Fail,
     For,
@@ -39,11 +39,11 @@ from picograd.codegen.loops import (
     Kind,
     Let,
     Memory,
-    Mma,
     Phase,
     Ref,
     Statement,
     Store,
+    statements,
 )
 from picograd.codegen.panels.grid import lower_panels_to_grid
 from picograd.codegen.passes.map_to_grid import map_to_grid
@@ -106,6 +106,12 @@ def grid_of(phase: Phase) -> tuple[int, int]:
     return sizes[Kind.BLOCK], sizes[Kind.THREAD]
 
 
+def shared_of(function: Function, phase: Phase) -> int:
+    """The bytes of dynamic shared memory that a phase is launched with."""
+    meets = any(isinstance(statement, Barrier) for statement in statements(phase.body))
+    return function.shared if meets else 0
+
+
 def kernel_head(function: Function, number: int) -> str:
     """The signature of phase `number`."""
     parameters = []
@@ -115,7 +121,12 @@ def kernel_head(function: Function, number: int) -> str:
             parameters.append(f"{kind}{memory_type(memory.dtype)}* __restrict__ {memory.name}")
     parameters += [f"{memory_type(dtype)} p{slot}" for slot, dtype in enumerate(function.scalars)]
     parameters += ["int* status", "char* workspace", "char* scratch"]
-    return f'extern "C" __global__ void {function.name}_{number}({", ".join(parameters)})'
+    bounds = ""
+    if function.resident:
+        _, threads = grid_of(function.phases[number])
+        bounds = f"__launch_bounds__({threads}, {function.resident}) "
+    name = f"{function.name}_{number}"
+    return f'extern "C" {bounds}__global__ void {name}({", ".join(parameters)})'
 
 
 class _Phase(Values):
@@ -131,6 +142,8 @@ class _Phase(Values):
             raise InternalError(
                 f"{self.function.name}: phase {self.number} is not mapped to a grid"
             )
+        if self.function.shared:
+            self.line("extern __shared__ uint4 pg_shared[];")
         for memory in self.function.memories:
             self._declare(memory)
         self._body(phase.body)
@@ -147,6 +160,8 @@ class _Phase(Values):
             thread = "((long long)blockIdx.x * blockDim.x + threadIdx.x)"
             start = f"{thread} * {self.function.scratch}LL + {memory.offset}LL"
             self.line(f"{kind}* {memory.name} = ({kind}*)(scratch + {start});")
+        elif memory.home is Home.SHARED and self.function.shared:
+            self.line(f"{kind}* {memory.name} = ({kind}*)((char*)pg_shared + {memory.offset});")
         elif memory.home is Home.SHARED:
             # Aligned, so that the compiler may join neighbouring elements.
             self.line(f"__shared__ __align__(16) {kind} {memory.name}[{memory.size}];")
@@ -171,8 +186,8 @@ class _Phase(Values):
                     self.line(f"if ({failing}) *status = 1;")
                 case Barrier():
                     self.line("__syncthreads();")
-                case Mma():
-                    self._multiply(statement)
+                case Call():
+                    self._call(statement)
             self.forget()
 
     def _block(self, head: str, body: tuple[Statement, ...]) -> None:
@@ -242,12 +257,9 @@ class _Phase(Values):
         if let.var.name != let.name:
             self.line(f"const {kind} {identifier(let.var.name)} = {name};")
 
-    def _multiply(self, product: Mma) -> None:
-        names = [identifier(name) for name in product.results]
-        for name, value in zip(names, product.sums, strict=True):
-            self.line(f"float {name} = {self.value(value)};")
-        pairs = [self.value(value) for value in (*product.left, *product.right)]
-        self.line(f"pg_mma_{NARROW[product.dtype]}({', '.join([*names, *pairs])});")
+    def _call(self, call: Call) -> None:
+        names = [self.value(argument) for argument in call.arguments]
+        self.line(f"{call.helper}({', '.join(names)});")
 
 
 def _names(value: Carried | Ref) -> list[str]:

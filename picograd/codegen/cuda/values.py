@@ -23,6 +23,7 @@ from picograd.codegen.cuda.index import condition, identifier, index
 from picograd.codegen.cuda.ops import FORMS, loaded, memory_type, register_type, stored
 from picograd.codegen.expressions import COMBINE
 from picograd.codegen.loops import (
+    Address,
     Alu,
     Argument,
     Broadcast,
@@ -167,6 +168,8 @@ class Values:
     def _define(self, value: Value) -> None:
         name = self.fresh()
         kind = f"const {register_type(value.dtype)}"
+        if isinstance(value, Address):
+            kind = f"{'' if value.memory.written else 'const '}{memory_type(value.dtype)}* const"
         start = None
         if isinstance(value, Load) and value.lanes > 1:
             start = aligned_start(value.memory, value.index, value.mask, value.lanes)
@@ -200,6 +203,8 @@ class Values:
         """The C expression of one lane."""
         names = [self.part(child, lane, self._known(child) or "") for child in children(value)]
         match value:
+            case Address():
+                return f"{value.memory.name} + {index(value.index)}"
             case Argument():
                 return loaded(value.dtype, f"p{value.slot}")
             case Load():

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from picograd.codegen.cuda.ops import PRELUDE
-from picograd.codegen.cuda.render import grid_function, grid_of, render_cuda
-from picograd.codegen.loops import Function, Mma, statements
+from picograd.codegen.cuda.render import grid_function, grid_of, render_cuda, shared_of
+from picograd.codegen.loops import Call, Function, statements
 from picograd.dtypes import DType
 from picograd.runtime.cuda import driver
 from picograd.runtime.cuda.compiler import compile_source
@@ -25,19 +25,23 @@ from picograd.runtime.cuda.resources import Resources
 from picograd.runtime.observe import Language, Observer, Unit
 from picograd.schedule.kernel import Kernel
 
+WITHOUT_ASKING = 48 << 10  # bytes of shared memory that every kernel may have
+
 
 @dataclass(frozen=True, slots=True)
 class LaunchablePhase:
-    """A function of a module, and the blocks and threads that it is launched with."""
+    """A function of a module, and the blocks, threads and bytes of shared memory that it is
+    launched with."""
 
     function: Any  # pycuda.driver.Function, which keeps its module loaded
     blocks: int
     threads: int
+    shared: int
 
     def enqueue(self, parameters: Any, stream: Any) -> None:
         """Launch it with the packed parameters, which are read before this returns."""
         grid, block = (self.blocks, 1, 1), (self.threads, 1, 1)
-        self.function._launch_kernel(grid, block, parameters, 0, stream)
+        self.function._launch_kernel(grid, block, parameters, self.shared, stream)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +114,19 @@ def _show(observer: Observer, opened: driver.Driver, kernel: Kernel, text: str) 
 
 
 def _launchable(module: Any, function: Function) -> LaunchableKernel:
-    phases = tuple(
-        LaunchablePhase(module.get_function(f"{function.name}_{number}"), *grid_of(phase))
-        for number, phase in enumerate(function.phases)
-    )
+    phases = []
+    for number, phase in enumerate(function.phases):
+        entry = module.get_function(f"{function.name}_{number}")
+        shared = shared_of(function, phase)
+        if shared > WITHOUT_ASKING:
+            attribute = driver.get().cuda.function_attribute.MAX_DYNAMIC_SHARED_SIZE_BYTES
+            entry.set_attribute(attribute, shared)
+        phases.append(LaunchablePhase(entry, *grid_of(phase), shared))
     on_tensor_cores = any(
-        isinstance(statement, Mma)
+        isinstance(statement, Call) and statement.helper.startswith("pg_multiply_")
         for phase in function.phases
         for statement in statements(phase.body)
     )
     unit = Unit.TENSOR if on_tensor_cores else Unit.FMA
-    return LaunchableKernel(phases, function.scalars, function.workspace, function.scratch, unit)
+    private = function.workspace, function.scratch
+    return LaunchableKernel(tuple(phases), function.scalars, *private, unit)

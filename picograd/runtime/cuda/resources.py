@@ -84,7 +84,7 @@ class Resources:
         function: Any = phase.function
         kinds = opened.cuda.function_attribute
         registers = function.get_attribute(kinds.NUM_REGS)
-        shared = function.get_attribute(kinds.SHARED_SIZE_BYTES)
+        shared = function.get_attribute(kinds.SHARED_SIZE_BYTES) + phase.shared
         limits = Multiprocessor.of(opened)
         resident = limits.resident(phase.threads, registers, shared)
         return Resources(

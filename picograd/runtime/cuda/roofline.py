@@ -55,6 +55,7 @@ extern "C" __global__ void roofline_copy(
 _TENSOR_SOURCE = """
 extern "C" __global__ void roofline_tensor(float* out, unsigned int bits, int rounds) {
     float x[4][4];
+    const unsigned words[4] = {bits, bits, bits, bits};
 #pragma unroll
     for (int n = 0; n < 4; n++)
 #pragma unroll
@@ -63,7 +64,7 @@ extern "C" __global__ void roofline_tensor(float* out, unsigned int bits, int ro
     for (int round = 0; round < rounds; round++) {
 #pragma unroll
         for (int n = 0; n < 4; n++)
-            pg_mma_bfloat(x[n][0], x[n][1], x[n][2], x[n][3], bits, bits, bits, bits, bits, bits);
+            pg_multiply_bfloat(x[n], words, words);
     }
     float sum = 0.0f;
 #pragma unroll
