@@ -122,7 +122,8 @@ def test_kernels_of_the_whole_suite(part: int) -> None:
     for path in paths:
         text = path.read_text()
         # Kernels of equal name differ in content: number them.
-        texts[path.name] = text.replace("__global__ void ", f"__global__ void k{path.stem}_")
+        head = r"(__global__ void (?:__launch_bounds__\([^)]*\) )?)"
+        texts[path.name] = re.sub(head, rf"\1k{path.stem}_", text)
     compile_all(list(texts.values()))
 
 

@@ -37,7 +37,7 @@ std::string read(const std::string& path) {
 std::string with_exports(std::string source) {
     static const std::regex dynamic(R"(extern __shared__ (\w+(?: \w+)*) (\w+)\[\];)");
     static const std::regex head(
-        R"(extern "C" (?:__launch_bounds__\([^)]*\) )?__global__ void (\w+)\()");
+        R"(extern "C" __global__ void (?:__launch_bounds__\([^)]*\) ?)?(\w+)\()");
     static const std::regex array(
         R"(__shared__ (?:__align__\(\d+\) )?(\w+(?: \w+)*) \w+\[([^\]]+)\];)");
     static const std::regex synchronising("__sync|__shfl|__ballot|pg_warp_|pg_block_|pg_multiply_");

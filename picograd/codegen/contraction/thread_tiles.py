@@ -6,8 +6,8 @@ threads has up to 8 x 8 results: groups of neighbouring rows and columns, so tha
 16 bytes at a time. The 32 threads of a warp stand 4 x 8: they read four places of the left
 tile, and eight neighbouring ones of the right.
 
->>> [own(of(Var("t", 31, 31))), own(of(Var("t", 32, 32)))]  # (row, column) of a thread
-[(3, 7), (0, 8)]
+>>> own(constant(31)), own(constant(32))  # (row, column) of a thread
+((3, 7), (0, 8))
 """
 
 from __future__ import annotations

@@ -121,12 +121,7 @@ def kernel_head(function: Function, number: int) -> str:
             parameters.append(f"{kind}{memory_type(memory.dtype)}* __restrict__ {memory.name}")
     parameters += [f"{memory_type(dtype)} p{slot}" for slot, dtype in enumerate(function.scalars)]
     parameters += ["int* status", "char* workspace", "char* scratch"]
-    bounds = ""
-    if function.resident:
-        _, threads = grid_of(function.phases[number])
-        bounds = f"__launch_bounds__({threads}, {function.resident}) "
-    name = f"{function.name}_{number}"
-    return f'extern "C" {bounds}__global__ void {name}({", ".join(parameters)})'
+    return f'extern "C" __global__ void {function.name}_{number}({", ".join(parameters)})'
 
 
 class _Phase(Values):
@@ -149,7 +144,8 @@ class _Phase(Values):
         self._body(phase.body)
         head = kernel_head(self.function, self.number)
         _, threads = grid_of(phase)
-        head = head.replace("void ", f"void __launch_bounds__({threads}) ", 1)
+        resident = f", {self.function.resident}" if self.function.resident else ""
+        head = head.replace("void ", f"void __launch_bounds__({threads}{resident}) ", 1)
         return "\n".join([head + " {", *self.lines, "}", ""])
 
     def _declare(self, memory: Memory) -> None:

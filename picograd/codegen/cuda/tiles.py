@@ -18,8 +18,8 @@ With g = lane / 4, t = lane % 4, a lane's sums are [g, 2t], [g, 2t + 1], [g + 8,
 the right one [t, g], [t + 4, g]. A word is two neighbours in k of 16 bits (k = 16), or one of 32
 (k = 8).
 
->>> TILES.count("mma.sync"), "cp.async.cg" in TILES
-(2, True)
+>>> "mma.sync" in TILES, "ldmatrix" in TILES
+(True, True)
 """
 
 TILES = r"""
