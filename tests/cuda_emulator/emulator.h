@@ -490,6 +490,13 @@ static inline void pg_multiply_half(float* sums, const unsigned* left, const uns
 static inline void pg_multiply_tf32(float* sums, const unsigned* left, const unsigned* right) {
     emulator_multiply<1>(sums, left, right, emulator_tf32);
 }
+static unsigned short pg_to_bfloat(float value);
+static inline void pg_pack_half(unsigned* word, float low, float high) {
+    *word = pg_to_half(low) | (unsigned)pg_to_half(high) << 16;
+}
+static inline void pg_pack_bfloat(unsigned* word, float low, float high) {
+    *word = pg_to_bfloat(low) | (unsigned)pg_to_bfloat(high) << 16;
+}
 static inline void pg_to_tf32(unsigned* word) {
     const unsigned exponent = *word >> 23 & 0xff;
     if (exponent != 0xff) *word += 0x1000;  // infinities and NaN stay

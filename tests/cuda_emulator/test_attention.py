@@ -12,6 +12,7 @@ import pytest
 
 import picograd as torch
 import picograd.nn.functional as F
+from picograd.codegen.panels import grid
 from picograd.schedule.panels import collect
 from tests.schedule.attention import SPELLINGS, with_gradients
 
@@ -99,6 +100,17 @@ def check(shape: tuple[int, ...], causal: bool, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16], ids=str)
 def test_other_types(dtype: torch.dtype) -> None:
     check((2, 40, 50, 24, 16), True, dtype)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(1, 150, 200, 64, 64), (1, 30, 140, 128, 128), (1, 40, 33, 20, 136), (1, 40, 40, 256, 200)],
+    ids=str,
+)
+def test_tensor_cores(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """All shapes of tiles: of one block more than one, and too wide for tensor cores."""
+    monkeypatch.setattr(grid, "BLOCKS", 1)
+    check(shape, shape[1] == 150, torch.bfloat16)
 
 
 def test_masks_biases_and_shared_heads() -> None:

@@ -77,7 +77,7 @@ def grid_function(
     if kernel.pattern is Pattern.CONTRACTION and function is None:
         function = lower_to_grid(kernel)
     if kernel.pattern is Pattern.PANELS:
-        function = lower_panels_to_grid(kernel)
+        function = lower_panels_to_grid(kernel, architecture >= TENSOR_CORES)
     passes = [] if function is not None else [split_complex, map_to_grid]
     function = function or lower.lower(kernel)
     if observer is not None:

@@ -11,6 +11,7 @@ same helpers for the CPU, since these are PTX.
                        lane's address: lane l gets row l / 4, elements 2 (l % 4) and the next
     pg_load_turned     the same, each matrix transposed
     pg_to_tf32         round a word, in place, to what tensor cores take of a float32
+    pg_pack_*          two float32 rounded to 16 bits, as one word: the first in the low half
     pg_multiply_*      16 x 8 sums += 16 x k of left * k x 8 of right, for a warp
 
 With g = lane / 4, t = lane % 4, a lane's sums are [g, 2t], [g, 2t + 1], [g + 8, 2t] and
@@ -70,6 +71,12 @@ PG_LOAD(pg_load_turned, ".trans")
             : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]),                     \
               "r"(right[0]), "r"(right[1]));                                              \
     }
+#define PG_PACK(name, type)                                                               \
+    __device__ inline void name(unsigned* word, float low, float high) {                  \
+        asm("cvt.rn." type ".f32 %0, %1, %2;" : "=r"(*word) : "f"(high), "f"(low));       \
+    }
+PG_PACK(pg_pack_bfloat, "bf16x2")
+PG_PACK(pg_pack_half, "f16x2")
 PG_MULTIPLY(pg_multiply_bfloat, "m16n8k16", "bf16")
 PG_MULTIPLY(pg_multiply_half, "m16n8k16", "f16")
 PG_MULTIPLY(pg_multiply_tf32, "m16n8k8", "tf32")

@@ -9,12 +9,11 @@ from __future__ import annotations
 from picograd.codegen.contraction.tiles import ceil_div
 from picograd.codegen.expressions import cast
 from picograd.codegen.loops import Carried, For, If, Ref, Statement, Store, Value
-from picograd.codegen.panels.analyse import Result, Rows, Scores
-from picograd.codegen.panels.lines import Lines
+from picograd.codegen.panels.analyse import Result, Rows
+from picograd.codegen.panels.lines import Lines, Tiles
 from picograd.codegen.panels.rounds import Round
 from picograd.codegen.panels.scene import Elements, Scene, Side, Statements
 from picograd.codegen.panels.skip import Band
-from picograd.codegen.panels.threads import ThreadTiles
 from picograd.codegen.panels.tile import State, Tile
 from picograd.graph.index import ZERO, Index, Var, constant, of
 from picograd.graph.mask import EVERYWHERE, Mask
@@ -24,7 +23,7 @@ from picograd.graph.ops import Combiner
 class Block:
     """Builds the statements of the threads of a block."""
 
-    def __init__(self, scene: Scene, tiles: ThreadTiles, lines: Lines, band: Band) -> None:
+    def __init__(self, scene: Scene, tiles: Tiles, lines: Lines, band: Band) -> None:
         self.scene, self.tiles, self.lines, self.band = scene, tiles, lines, band
         self.sums: dict[str, Elements] = {}  # results
         self.results: list[Result] = []
@@ -32,7 +31,7 @@ class Block:
     def body(self, made: list[Round]) -> Statements:
         """All rounds, then what follows the results."""
         lines, body = self.lines, list(self.lines.named())
-        scores = {s.target: s for one in made for s in one.steps if isinstance(s, Scores)}
+        scores = {step.target: step for one in made for step in one.scores}
         body += self.tiles.open(list(scores.values()), lines.side, lines.across)
         body += self._hoisted(made)
         for one in made:
@@ -61,16 +60,18 @@ class Block:
         limits, begin, end = self._limits(tile.high)
         state = State.of(scene, tiles, one)
         before = state.copy()
-        body = Tile(self.lines, one, Side(place, of(tile) * tiles.width), state).body()
+        work = one.scores, one.results, place
+        body = tiles.begin(*work, of(tile), end)
+        body += Tile(self.lines, one, Side(place, of(tile) * tiles.width), state).body()
         carried = [
             Carried(start.name, start.dtype, state.start[start.name], following)
             for start, following in zip(before.all(), state.all(), strict=True)
             if isinstance(start, Ref)
         ]
         self.sums |= before.sums
-        self.results += [step for step in one.steps if isinstance(step, Result)]
+        self.results += one.results
         loop = For(tile, begin, end, body, carried=tuple(carried))
-        return (*limits, loop, *self._reduced(one, before))
+        return (*limits, *tiles.first(*work, begin), loop, *self._reduced(one, before))
 
     def _limits(self, last: int) -> tuple[Statements, Index, Index]:
         """The first tile that a block needs, and the one after the last."""

@@ -13,20 +13,20 @@ from picograd.codegen.panels.analyse import Cells, Rows
 from picograd.codegen.panels.rounds import Round
 from picograd.codegen.panels.scene import Scene, Side, Statements
 from picograd.codegen.panels.threads import ThreadTiles
+from picograd.codegen.panels.warps import WarpTiles
 from picograd.graph.index import Index, Var
 from picograd.graph.ops import Combiner
 from picograd.schedule.kernel import Access
 
 ByLine = dict[int, Value]
+Tiles = ThreadTiles | WarpTiles
 
 
 class Lines:
     """`places`: the other axis; `across`: whether lines are columns. `values` are those of lines
     that are in registers."""
 
-    def __init__(
-        self, scene: Scene, tiles: ThreadTiles, side: Side, places: Var, across: bool
-    ) -> None:
+    def __init__(self, scene: Scene, tiles: Tiles, side: Side, places: Var, across: bool) -> None:
         self.scene, self.tiles, self.side = scene, tiles, side
         self.places, self.across = places, across
         self.positions: list[Index] = []

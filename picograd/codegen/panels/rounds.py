@@ -40,6 +40,14 @@ class Round:
     relative: dict[str, str] = field(default_factory=dict)
 
     @property
+    def scores(self) -> list[Scores]:
+        return [step for step in self.steps if isinstance(step, Scores)]
+
+    @property
+    def results(self) -> list[Result]:
+        return [step for step in self.steps if isinstance(step, Result)]
+
+    @property
     def maxima(self) -> set[str]:
         """The maxima that something is relative to."""
         return set(self.relative.values())

@@ -14,6 +14,7 @@ from math import prod
 
 from picograd.codegen.contraction.expressions import rewrite
 from picograd.codegen.contraction.frame import inside
+from picograd.codegen.contraction.staging import BYTES
 from picograd.codegen.contraction.tiles import round_up
 from picograd.codegen.expressions import Body, Names, cast
 from picograd.codegen.homes import argument_memories
@@ -71,6 +72,9 @@ class Scene:
     batch: dict[Var | Param, Index] = field(default_factory=dict)
     batch_number: Index = ZERO
     workspace: int = 0
+    phase: int = 0
+    used: int = 0  # bytes of shared memory, in this phase
+    most_used: int = 0
 
     def __post_init__(self) -> None:
         self.memories |= argument_memories(self.kernel)
@@ -88,10 +92,24 @@ class Scene:
         return prod(var.high + 1 for var in self.kernel.domain)
 
     def shared(self, name: str, dtype: DType, size: int) -> Memory:
-        """Memory of a block."""
-        memory = Memory(name, dtype, size, Home.SHARED, written=True)
+        """Memory of a block of the current phase."""
+        name = f"{name}{self.phase}".replace(".", "_")
+        memory = Memory(name, dtype, size, Home.SHARED, offset=self.used, written=True)
+        self.used += round_up(size * dtype.itemsize, BYTES)
+        self.most_used = max(self.most_used, self.used)
         self.memories[name] = memory
         return memory
+
+    def registers(self, name: str, dtype: DType, size: int) -> Memory:
+        """An array of a thread, all indices of which are constants."""
+        name = f"{name}{self.phase}".replace(".", "_")
+        memory = Memory(name, dtype, size, Home.REGISTER, written=True)
+        self.memories[name] = memory
+        return memory
+
+    def begin_phase(self, number: int) -> None:
+        """Its blocks have all of the shared memory again."""
+        self.phase, self.used = number, 0
 
     def keep(self, name: str, dtype: DType) -> Memory:
         """Memory for a value of each row, for a later phase."""

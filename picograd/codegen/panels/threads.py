@@ -8,7 +8,7 @@ of a tile of scores, and as many lines of a result. Factors come through shared 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product as pairs
 
 from picograd.codegen.contraction.frame import inside
@@ -49,16 +49,13 @@ class ThreadTiles:
 
     distances = (1, 2, 4, 8)  # between the threads that share a line
 
-    def __init__(
-        self, scene: Scene, dtype: DType, height: int, width: int, axis: int, across: bool
-    ) -> None:
+    def __init__(self, scene: Scene, dtype: DType, height: int, width: int, axis: int) -> None:
         self.scene, self.dtype, self.height, self.width = scene, dtype, height, width
         self.high, self.wide = height // ACROSS, width // ACROSS
         self.axis = round_up(axis, ACROSS)  # of the widest result
         stage = DEPTH * max(height + width + 2 * PAD, self.axis + PAD)
-        phase = int(across)
-        self.stage = scene.shared(f"stage{phase}", dtype, stage)
-        self.weights = scene.shared(f"weights{phase}", dtype, width * (height + PAD))
+        self.stage = scene.shared("stage", dtype, stage)
+        self.weights = scene.shared("weights", dtype, width * (height + PAD))
 
     # --- a thread's elements --------------------------------------------------------------------
 
@@ -79,12 +76,23 @@ class ThreadTiles:
 
     # --- products -------------------------------------------------------------------------------
 
-    def open(self, scores: list[Scores], lines: Side, across: bool) -> Statements:
+    def open(self, scores: Sequence[Scores], lines: Side, across: bool) -> Statements:
         """What comes before all tiles."""
         return ()
 
+    def first(
+        self, scores: Sequence[Scores], results: Sequence[Result], places: Var, begin: Index
+    ) -> Statements:
+        """What comes before a round's tiles."""
+        return ()
+
     def begin(
-        self, scores: list[Scores], results: list[Result], places: Side, across: bool
+        self,
+        scores: Sequence[Scores],
+        results: Sequence[Result],
+        places: Var,
+        tile: Index,
+        end: Index,
     ) -> Statements:
         """What comes before the products of a tile."""
         return ()

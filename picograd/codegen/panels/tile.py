@@ -17,10 +17,9 @@ from dataclasses import dataclass, field
 from picograd.codegen.expressions import cast, combine, identity
 from picograd.codegen.loops import Alu, Literal, Predicate, Ref, Statement, Value
 from picograd.codegen.panels.analyse import Cells, Result, Rows, Scores
-from picograd.codegen.panels.lines import ByLine, Lines
+from picograd.codegen.panels.lines import ByLine, Lines, Tiles
 from picograd.codegen.panels.rounds import Round
 from picograd.codegen.panels.scene import Elements, Place, Scene, Side, Statements, zero
-from picograd.codegen.panels.threads import ThreadTiles
 from picograd.dtypes import DType, bool_
 from picograd.graph.index import Index
 from picograd.graph.ops import Combiner, Op
@@ -36,7 +35,7 @@ class State:
     start: dict[str, Literal] = field(default_factory=dict)
 
     @staticmethod
-    def of(scene: Scene, tiles: ThreadTiles, one: Round) -> State:
+    def of(scene: Scene, tiles: Tiles, one: Round) -> State:
         """Before the first tile."""
         state = State()
 
@@ -84,9 +83,7 @@ class Tile:
 
     def body(self) -> Statements:
         lines, one, places = self.lines, self.one, self.places
-        scores = [step for step in one.steps if isinstance(step, Scores)]
-        results = [step for step in one.steps if isinstance(step, Result)]
-        body = [*self.tiles.begin(scores, results, places, lines.across), *self._places()]
+        body = [*self._places()]
         for step in one.steps:
             match step:
                 case Scores():
