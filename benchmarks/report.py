@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from peers import OWN, PEERS
@@ -33,11 +33,14 @@ class Row:
     error: float  # against float64, as a part of the result's largest magnitude
     rounds: int
     kernels: int | None = None
+    host_ms: float | None = None  # of enqueueing a step on a GPU
+    how: str = ""  # a GPU's steps: replays of a graph, calls, or by the clock
 
 
 @dataclass
 class Samples:
-    """What was measured of one workload: seconds by peer, and the machine's roofs by round."""
+    """What was measured of one workload: seconds by peer, and the machine's roofs by round. Of a
+    GPU also the host's seconds, and how steps were timed."""
 
     seconds: dict[str, list[float]]
     first: dict[str, float]
@@ -45,6 +48,8 @@ class Samples:
     gflops: list[float]
     bandwidth: list[float]
     kernels: int
+    host: dict[str, list[float]] = field(default_factory=dict)
+    how: dict[str, str] = field(default_factory=dict)
 
 
 def rows(workload: Workload, samples: Samples) -> list[Row]:
@@ -69,6 +74,8 @@ def rows(workload: Workload, samples: Samples) -> list[Row]:
                 error=samples.errors[peer],
                 rounds=len(samples.seconds[peer]),
                 kernels=samples.kernels if peer == OWN else None,
+                host_ms=statistics.median(samples.host[peer]) * 1e3 if samples.host else None,
+                how=samples.how.get(peer, ""),
             )
         )
     return made
@@ -78,15 +85,17 @@ HEADER = (
     f"{'workload':42}{'peer':11}{'median ms':>10}{'fastest':>10}{'ratio':>7}{'GFLOP/s':>9}"
     f"{'% peak':>7}{'GB/s':>7}{'% band':>7}{'kernels':>8}{'first ms':>10}{'error':>9}"
 )
+GPU_HEADER = f"{HEADER}{'host ms':>9}  how"
 
 
 def line(row: Row) -> str:
     kernels = "" if row.kernels is None else str(row.kernels)
+    host = "" if row.host_ms is None else f"{row.host_ms:9.3f}  {row.how}"
     return (
         f"{row.workload:42}{row.peer:11}{row.median_ms:10.3f}{row.fastest_ms:10.3f}"
         f"{row.ratio_to_picograd:7.2f}{row.gflops:9.1f}{row.percent_of_fma_peak:7.1f}"
         f"{row.gigabytes_per_second:7.1f}{row.percent_of_bandwidth:7.1f}{kernels:>8}"
-        f"{row.first_call_ms:10.1f}{row.error:9.1e}"
+        f"{row.first_call_ms:10.1f}{row.error:9.1e}{host}"
     )
 
 
@@ -109,7 +118,8 @@ def markdown(found: Sequence[Row], caption: str) -> str:
 
 def title(peer: str) -> str:
     names = {"numpy": "NumPy", "torch": "PyTorch", "torch out=": "PyTorch, out=", "jax": "JAX"}
-    return names.get(peer, {"compile": "torch.compile"}.get(peer, peer))
+    names |= {"compile": "torch.compile", "torch math": "PyTorch, math", "cupy": "CuPy"}
+    return names.get(peer, peer)
 
 
 def _markdown_row(name: str, by_peer: dict[str, Row], peers: Sequence[str]) -> str:

@@ -1,12 +1,13 @@
 """Time picograd beside its peers, interleaved in one run, after checking every result.
 
     python benchmarks/run.py [--family rows] [--only softmax] [--peers numpy,torch] [--quick]
-                             [--json rows.json] [--markdown docs/performance.md]
+                             [--json rows.json] [--markdown docs/performance.md] [--device cuda]
 
 Machines are shared and their clocks move, so absolute times mean little: each round runs every
 peer once, with a pause between them in which spinning worker threads go to sleep, and measures the
 machine's own FMA peak and memory bandwidth too. The table gives medians, and ratios of medians.
-Nothing is timed before its result was compared with float64.
+Nothing is timed before its result was compared with float64. `--device cuda` has workloads and a
+way of timing of its own (`workloads/gpu.py`, `gpu.py`).
 """
 
 from __future__ import annotations
@@ -30,10 +31,12 @@ sys.path.append(str(Path(__file__).parents[1]))  # a checkout need not be instal
 # A first call compiles, whatever an earlier run has left on the disk.
 os.environ.setdefault("PICOGRAD_CACHE", "0")
 
+import gpu
 import oracle
 import peers as framework
 import report
 from peers import OWN, PEERS
+from workloads import gpu as gpu_workloads
 from workloads import ladder
 from workloads.base import Step, Workload
 
@@ -70,14 +73,15 @@ class Contest:
     failures: list[str] = field(default_factory=list)
 
 
-def enter(workload: Workload, names: Sequence[str]) -> Contest:
-    """Build and check each peer's step."""
+def enter(workload: Workload, names: Sequence[str], device: str | None = None) -> Contest:
+    """Build and check each peer's step; `device` "cuda", or None for each one's own."""
     contest = Contest()
     arrays = workload.inputs(np.random.default_rng(0))
     want = oracle.expected(workload, arrays)
     for name in (OWN, *names):
         try:
-            step = framework.build(name, workload, {n: a.copy() for n, a in arrays.items()})
+            given = {n: a.copy() for n, a in arrays.items()}
+            step = framework.build(name, workload, given, device)
             if step is not None:
                 _check(contest, workload, name, step, want)
         except Exception as error:  # the others can still be timed
@@ -115,15 +119,25 @@ def _check(
     contest.steps[name], contest.errors[name], contest.usual[name] = step, worst, seconds
 
 
+def measure_gpu(workload: Workload, contest: Contest, effort: Effort) -> report.Samples:
+    """Time all steps on the GPU, whatever the clock says meanwhile."""
+    samples = _no_samples(contest)
+    gpu.measure(workload, contest.steps, samples, effort.fewest + effort.most // 4)
+    return samples
+
+
+def _no_samples(contest: Contest) -> report.Samples:
+    empty: dict[str, list[float]] = {name: [] for name in contest.steps}
+    return report.Samples(empty, contest.first, contest.errors, [], [], contest.kernels)
+
+
 def measure(contest: Contest, effort: Effort) -> report.Samples:
     """Time all steps in turn; in each round another one begins."""
     from picograd.runtime.roofline import measure_roofline
 
     repeats = {n: max(1, round(SHORT / seconds)) for n, seconds in contest.usual.items()}
     one = sum(s * (repeats[n] + 1) + PAUSE for n, s in contest.usual.items()) + 0.04
-    samples = report.Samples(
-        {name: [] for name in contest.steps}, contest.first, contest.errors, [], [], contest.kernels
-    )
+    samples = _no_samples(contest)
     order = list(contest.steps.items())
     for number in range(effort.rounds(one)):
         roof = measure_roofline()
@@ -146,13 +160,13 @@ def _sample(step: Callable[[], object], repeats: int) -> float:
     return (time.perf_counter() - start) / repeats
 
 
-def usable(names: Sequence[str]) -> list[str]:
+def usable(names: Sequence[str], device: str | None = None) -> list[str]:
     unknown = [name for name in names if name not in PEERS]
     if unknown:
         sys.exit(f"unknown peers: {', '.join(unknown)}; known: {', '.join(PEERS)}")
     found = []
     for name in names:
-        reason = framework.unusable(name)
+        reason = framework.unusable(name, device)
         if reason is None:
             found.append(name)
         else:
@@ -172,14 +186,20 @@ def machine(names: Sequence[str]) -> str:
     )
 
 
+def machine_of(device: str | None, names: Sequence[str]) -> str:
+    return gpu.machine(names) if device == "cuda" else machine(names)
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Time picograd beside its peers.")
     parser.add_argument(
         "--peers",
-        default=DEFAULT,
-        help=f"some of {', '.join(PEERS)} (default: {DEFAULT}); compile (torch.compile) needs a "
-        "C++ compiler and some 10 s a workload, and is measured where fusion is what counts",
+        help=f"some of {', '.join(PEERS)} (default: {DEFAULT}; of a GPU {gpu.DEFAULT}); compile "
+        "(torch.compile) needs a C++ compiler and some 10 s a workload, and is measured where "
+        "fusion is what counts",
     )
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to compute")
+    parser.add_argument("--tiny", action="store_true", help="small sizes: whether all of it works")
     parser.add_argument("--family", default="", help="one family of workloads")
     parser.add_argument("--only", default="", help="part of a workload's name")
     parser.add_argument("--quick", action="store_true", help="few rounds: a first impression")
@@ -191,27 +211,36 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
+    device = "cuda" if options.device == "cuda" else None
+    made = (gpu_workloads.ladder if device else ladder)(options.tiny)
     chosen = [
         workload
-        for workload in ladder()
+        for workload in made
         if options.only in workload.name and options.family in ("", workload.family)
     ]
     if options.list:
         for workload in chosen:
             print(f"{workload.family:14}{workload.name}")
         return
-    names = usable([name for name in options.peers.split(",") if name])
-    started, caption = time.perf_counter(), machine(names)
-    print(f"{caption}\nratio = time of the peer / time of picograd\n{report.HEADER}")
+    if device:
+        gpu.require()
+    wanted = options.peers if options.peers is not None else gpu.DEFAULT if device else DEFAULT
+    names = usable([name for name in wanted.split(",") if name], device)
+    started = time.perf_counter()
+    caption = machine_of(device, names)
+    header = report.GPU_HEADER if device else report.HEADER
+    print(f"{caption}\nratio = time of the peer / time of picograd\n{header}")
     found: list[report.Row] = []
     failures: list[str] = []
+    effort = QUICK if options.quick else Effort()
     for workload in chosen:
-        contest = enter(workload, names)
+        contest = enter(workload, names, device)
         for failure in contest.failures:
             print(f"{workload.name}: {failure}", flush=True)
             failures.append(f"{workload.name}: {failure}")
         if contest.steps:
-            rows = report.rows(workload, measure(contest, QUICK if options.quick else Effort()))
+            samples = measure_gpu(workload, contest, effort) if device else measure(contest, effort)
+            rows = report.rows(workload, samples)
             print("\n".join(report.line(row) for row in rows), flush=True)
             found += rows
         del contest
@@ -220,7 +249,9 @@ def main() -> None:
         options.json.write_text(json.dumps([asdict(row) for row in found], indent=1))
     if options.markdown:
         report.write_block(
-            options.markdown, "ladder", report.markdown(found, f"Taken on {caption}.")
+            options.markdown,
+            "gpu" if device else "ladder",
+            report.markdown(found, f"Taken on {caption}."),
         )
     print(f"{len(chosen)} workloads in {time.perf_counter() - started:.0f} s")
     if any(f": {OWN} " in failure for failure in failures):

@@ -20,6 +20,9 @@ if not FOLDER.exists():
     pytest.skip("an installed package has no benchmarks", allow_module_level=True)
 
 
+OWN_MODULES = {path.stem for path in FOLDER.iterdir()}
+
+
 @pytest.fixture(scope="module")
 def benchmark() -> Iterator[ModuleType]:
     """`benchmarks/run.py`, which finds its neighbours where it lies."""
@@ -32,7 +35,7 @@ def benchmark() -> Iterator[ModuleType]:
     yield module
     sys.path[:] = before[0]
     for name in set(sys.modules) - before[1]:
-        if name.split(".")[0] in ("benchmark_run", "workloads", "peers", "oracle", "report"):
+        if name.split(".")[0] in ("benchmark_run", *OWN_MODULES):
             del sys.modules[name]
 
 
@@ -62,6 +65,29 @@ def test_the_families_are_all(benchmark: ModuleType) -> None:
     assert {workload.family for workload in benchmark.ladder()} == set(FAMILIES)
     names = [workload.name for workload in benchmark.ladder()]
     assert len(names) == len(set(names))
+
+
+def test_the_ladder_of_a_gpu(benchmark: ModuleType) -> None:
+    small, large = (benchmark.gpu_workloads.ladder(tiny) for tiny in (True, False))
+    for workloads in (small, large):
+        names = [workload.name for workload in workloads]
+        assert len(names) == len(set(names))
+    assert [w.family for w in large if w.waits] == ["overhead"]
+    (reduced,) = (w for w in small if w.name == "matmul 1024 tf32")
+    assert reduced.tf32 and not benchmark.enter(reduced, peers(benchmark)).failures
+
+
+def test_without_a_gpu_it_says_so(
+    benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from picograd.runtime import cuda
+
+    monkeypatch.setattr(cuda, "why_not", lambda: "nobody has one")
+    monkeypatch.setattr(sys, "argv", ["run.py", "--device", "cuda"])
+    with pytest.raises(SystemExit, match="there is no GPU to measure: nobody has one"):
+        benchmark.main()
+    assert benchmark.usable(["numpy"], "cuda") == []
+    assert capsys.readouterr().out == "numpy is left out: for the CPU only\n"
 
 
 def test_a_wrong_result_is_not_timed(benchmark: ModuleType) -> None:

@@ -8,7 +8,14 @@ from workloads.base import Workload, computation, count, normal, sizes
 
 
 def attention(
-    name: str, batch: int, heads: int, length: int, width: int, causal: bool, backward: bool
+    name: str,
+    batch: int,
+    heads: int,
+    length: int,
+    width: int,
+    causal: bool,
+    backward: bool,
+    dtype: str = "float32",
 ) -> Workload:
     """One attention; `backward`: and the gradients of queries, keys and values.
 
@@ -24,6 +31,7 @@ def attention(
         found = jax.nn.dot_product_attention(q, k, v, is_causal=causal)
         return jax.numpy.swapaxes(found, 1, 2)
 
+    plain = dtype == "float32"
     pairs = batch * heads * (length * (length + 1) // 2 if causal else length**2)
     return computation(
         "attention",
@@ -31,12 +39,14 @@ def attention(
         normal(q=shape, k=shape, v=shape, **({"upstream": shape} if backward else {})),
         function,
         gradients=("q", "k", "v") if backward else (),
-        jax=jax_function,
+        jax=jax_function if plain else None,
         tinygrad=None
-        if backward
+        if backward or not plain
         else lambda q, k, v: q.scaled_dot_product_attention(k, v, is_causal=causal),
         flops=4.0 * pairs * width * (3.5 if backward else 1),
-        bytes=count(shape) * (8 if backward else 4),
+        bytes=count(shape, width=4 if plain else 2) * (8 if backward else 4),
+        dtype=dtype,
+        tolerance=2e-5 if plain else 2e-2,
     )
 
 

@@ -45,6 +45,8 @@ class Workload:
     tolerance: float = 2e-5  # of the result's largest magnitude
     checked: int = 1  # how many results in a row are compared: steps that train change their state
     compiles: bool = False  # whether torch.compile, which takes some 10 s to start, is measured
+    tf32: bool = False  # whether a GPU may round the factors of float32 products to 10 bits
+    waits: bool = False  # whether what counts on a GPU is the clock on the wall
 
 
 def normal(**shapes: Sequence[int]) -> Callable[[np.random.Generator], Arrays]:

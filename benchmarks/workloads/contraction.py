@@ -10,9 +10,12 @@ import numpy as np
 from workloads.base import Workload, computation, count, normal, sizes
 
 _WIDTH = {"float64": 8, "float32": 4, "int32": 4, "bfloat16": 2}
+_TOLERANCE = {"bfloat16": 1e-2, "float64": 1e-12}
 
 
-def product(name: str, a: Sequence[int], b: Sequence[int], dtype: str = "float32") -> Workload:
+def product(
+    name: str, a: Sequence[int], b: Sequence[int], dtype: str = "float32", tf32: bool = False
+) -> Workload:
     """One `a @ b`, batched where the shapes have more than two axes."""
     rows = tuple(a[:-1])
     result = rows + ((b[-1],) if len(b) > 1 else ())
@@ -34,7 +37,8 @@ def product(name: str, a: Sequence[int], b: Sequence[int], dtype: str = "float32
         flops=2.0 * np.prod(result) * a[-1],
         bytes=count(a, b, result, width=_WIDTH[dtype]),
         dtype=dtype,
-        tolerance=1e-2 if dtype == "bfloat16" else 1e-12 if dtype == "float64" else 2e-5,
+        tolerance=2e-3 if tf32 else _TOLERANCE.get(dtype, 2e-5),
+        tf32=tf32,
     )
 
 

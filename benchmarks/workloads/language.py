@@ -60,7 +60,8 @@ def build(torch: Any, shape: Shape) -> Any:
             self.last_norm = nn.LayerNorm(shape.width)
 
         def forward(self, x: Any) -> Any:
-            x = self.embed(x) + self.embed_place(torch.arange(x.shape[1]))
+            places = torch.arange(x.shape[1], device=x.device)
+            x = self.embed(x) + self.embed_place(places)
             for block in self.blocks:
                 x = block(x)
             return functional.linear(self.last_norm(x), self.embed.weight)

@@ -75,7 +75,8 @@ def _torch_step(learner: Learner, torch: Any, tensors: Tensors, wrap: Wrap) -> S
         for name, value in tensors.items()
         if name.startswith(PARAMETER)
     }
-    model.to(next(iter(weights.values())).dtype)
+    sample = next(iter(weights.values()))
+    model.to(sample.device, sample.dtype)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(weights.pop(name))
@@ -83,20 +84,22 @@ def _torch_step(learner: Learner, torch: Any, tensors: Tensors, wrap: Wrap) -> S
         raise KeyError(f"{learner.name}: the model has no parameters {sorted(weights)}")
     if learner.adam:
         kind = torch.optim.AdamW if learner.decay else torch.optim.Adam
-        chosen = {"weight_decay": learner.decay, "fused": True}
+        # A GPU can replay the steps of an optimiser that counts them there.
+        replayed = sample.is_cuda and torch.__name__ == "torch"
+        chosen = {"weight_decay": learner.decay, "fused": True, "capturable": replayed}
         optimizer = kind(model.parameters(), lr=learner.rate, **chosen)
     else:
         optimizer = torch.optim.SGD(model.parameters(), lr=learner.rate, momentum=0.9, fused=True)
     wrapped = wrap(model)
 
-    def step() -> float:
+    def step() -> Any:
         loss = learner.loss(torch, wrapped, **data)
         optimizer.zero_grad()
         loss.backward()
         if learner.clip is not None:
             torch.nn.utils.clip_grad_norm_(model.parameters(), learner.clip)
         optimizer.step()
-        return loss.item()
+        return loss.detach() if sample.is_cuda else loss.item()  # nobody waits for a GPU
 
     return step
 

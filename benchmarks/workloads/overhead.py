@@ -12,8 +12,8 @@ from workloads.base import Arrays, Step, Tensors, Workload, Wrap, computation, n
 LENGTH = 100
 
 
-def _hundred(x: Any, w: Any) -> Any:
-    for _ in range(LENGTH):
+def _products(x: Any, w: Any, length: int) -> Any:
+    for _ in range(length):
         x = x @ w
     return x
 
@@ -24,28 +24,37 @@ def _inputs(rng: np.random.Generator) -> Arrays:
     return arrays
 
 
-def _compiled(torch: Any, tensors: Tensors, wrap: Wrap) -> Step:
-    """The products through picograd's own `compile`; torch's is a peer of its own."""
-    compile_it = torch.compile if torch.__name__ == "picograd" else wrap
-    function = compile_it(_hundred)
-    return lambda: function(tensors["x"], tensors["w"])
+def products(length: int) -> Workload:
+    """A program of so many kernels."""
+
+    def function(x: Any, w: Any) -> Any:
+        return _products(x, w, length)
+
+    def compiled(torch: Any, tensors: Tensors, wrap: Wrap) -> Step:
+        """The products through picograd's own `compile`; torch's is a peer of its own."""
+        compile_it = torch.compile if torch.__name__ == "picograd" else wrap
+        made = compile_it(function)
+        return lambda: made(tensors["x"], tensors["w"])
+
+    described = computation(
+        *("overhead", f"{length} tiny products, compiled", _inputs),
+        lambda torch, x, w: function(x, w),
+        numpy=function,
+        jax=lambda jax, x, w: function(x, w),
+        flops=length * 2.0 * 8**3,
+        tolerance=1e-4,
+        compiles=True,
+        waits=True,
+    )
+    return replace(described, program=compiled)
 
 
 def ladder(tiny: bool = False) -> list[Workload]:
-    hundred = computation(
-        *("overhead", f"{LENGTH} tiny products, compiled", _inputs),
-        lambda torch, x, w: _hundred(x, w),
-        numpy=_hundred,
-        jax=lambda jax, x, w: _hundred(x, w),
-        flops=LENGTH * 2.0 * 8**3,
-        tolerance=1e-4,
-        compiles=True,
-    )
     return [
         computation(
             *("overhead", "1 tiny kernel", normal(x=(4, 4)), lambda torch, x: x + 1),
             numpy=lambda x: x + 1,
             jax=lambda jax, x: x + 1,
         ),
-        replace(hundred, program=_compiled),
+        products(LENGTH),
     ]

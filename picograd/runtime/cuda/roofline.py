@@ -22,6 +22,7 @@ from picograd.runtime.cuda import driver
 from picograd.runtime.cuda.compiler import compile_source
 from picograd.runtime.observe import Roofline
 
+LAUNCH = 10e-6
 _SECONDS = 2e-3  # a measurement takes about as long: events count half microseconds
 _THREADS = 256
 _BLOCKS = 8  # a multiprocessor: as many threads as one can hold
@@ -127,7 +128,7 @@ def kernels() -> Kernels:
 
 
 def hold(launches: int) -> None:
-    """Keep the stream busy for as long as it takes to enqueue so many launches (10 microseconds
+    """Keep the stream busy for as long as it takes to enqueue so many launches (`LAUNCH` seconds
     each), so that none of them waits for the host."""
     parameters = struct.pack("Qfi", 0, 0.5, 2000 * min(launches, 1000))
     kernels().launch("roofline_fma", 1, parameters, threads=1)
