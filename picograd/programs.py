@@ -109,7 +109,7 @@ def get(graph: Graph) -> tuple[Variant, list[int]]:
             "vmap: it looks like you're asking a tensor for its contents (.item(), if, print) in a "
             "mapped function, where it stands for all examples at once. This is not supported."
         )
-    if graph.outputs[0].device != "cpu" or not env.ELASTIC.get():
+    if graph.outputs[0].device not in ("cpu", "cuda") or not env.ELASTIC.get():
         return _compile_own(graph), structure.cells
     skeleton, sizes = split(structure)
     kind = _kinds.setdefault(skeleton, _Kind())

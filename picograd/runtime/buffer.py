@@ -14,6 +14,8 @@ row-major; shapes and strides belong to the tensors above it.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 
@@ -63,6 +65,13 @@ class Buffer:
     def copy_from(self, other: Buffer) -> None:
         """Replace the contents by those of a buffer of the same dtype and size."""
         self.write(other.array)
+
+    def copy_corner(self, shape: Sequence[int], other: Buffer, other_shape: Sequence[int]) -> None:
+        """Replace the elements of two row-major arrays that have the same coordinates by the
+        other's. The arrays need not fill their buffers."""
+        part = tuple(slice(min(sizes)) for sizes in zip(shape, other_shape, strict=True))
+        target = self.array[: prod(shape)].reshape(shape)
+        target[part] = other.array[: prod(other_shape)].reshape(other_shape)[part]
 
     def exclusive(self) -> bool:
         """True when nobody else sees the memory: it is picograd's own, and no NumPy array over it

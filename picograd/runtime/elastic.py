@@ -4,22 +4,18 @@ In: an executable over capacities and its recipe (`graph.elastic`). Out: `Elasti
 executable of the graph as it stands: it lays the inputs out in larger buffers, runs, and cuts the
 outputs to size. Made by `picograd.programs`.
 
->>> import numpy as np
->>> whole, part = np.zeros(16), np.ones(6)
->>> held(whole, ((2,), (Symbol(0, 8),)), (3,))[...] = part.reshape(2, 3)
->>> whole.reshape(2, 8)[:, :4].tolist()
-[[1.0, 1.0, 1.0, 0.0], [1.0, 1.0, 1.0, 0.0]]
+>>> actual(((2,), (Symbol(0, 8),)), (3,))
+(2, 3)
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from picograd.graph.elastic.build import Recipe
 from picograd.graph.elastic.layout import Dims, physical, size, varies
 from picograd.graph.elastic.sizes import Extent, Sizes, Symbol
+from picograd.graph.ops import Shape
 from picograd.runtime.buffer import Buffer, empty
 from picograd.runtime.device import Executable, Interrupted
 from picograd.runtime.observe import Timing
@@ -58,8 +54,7 @@ def _laid_out(buffer: Buffer, dims: Dims, sizes: Sizes) -> Buffer:
     if not varies(dims):
         return buffer
     room = empty(buffer.dtype, size(physical(dims)), buffer.device)
-    target = held(room.array, dims, sizes)
-    target[...] = buffer.array.reshape(target.shape)
+    room.copy_corner(physical(dims), buffer, actual(dims, sizes))
     return room
 
 
@@ -67,19 +62,18 @@ def _to_size(buffer: Buffer, dims: Dims, sizes: Sizes) -> Buffer:
     """What an output holds, row-major."""
     if not varies(dims):
         return buffer
-    source = held(buffer.array, dims, sizes)
-    exact = empty(buffer.dtype, source.size, buffer.device)
-    exact.array.reshape(source.shape)[...] = source
+    shape = actual(dims, sizes)
+    exact = empty(buffer.dtype, size(shape), buffer.device)
+    exact.copy_corner(shape, buffer, physical(dims))
     return exact
 
 
-def held(array: np.ndarray, dims: Dims, sizes: Sizes) -> np.ndarray:
-    """The part of a buffer's array that is no garbage."""
+def actual(dims: Dims, sizes: Sizes) -> Shape:
+    """The shape of what is no garbage."""
     factors: list[Extent] = []
     for dim in dims:
         assert isinstance(dim, tuple)
         factors.extend(dim)
-    parts = tuple(
-        slice(sizes[factor.number] if isinstance(factor, Symbol) else factor) for factor in factors
+    return tuple(
+        sizes[factor.number] if isinstance(factor, Symbol) else factor for factor in factors
     )
-    return array.reshape(physical(dims))[parts]

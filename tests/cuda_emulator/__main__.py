@@ -33,6 +33,7 @@ PART = [
     "tests/frontend/test_random.py",
     "tests/nn/test_attention.py",
     "tests/optim/test_optimizers.py",
+    "tests/test_elastic.py",
 ]
 QUICK = PART[:2]
 # What is about memory that NumPy shares, or prints the device.

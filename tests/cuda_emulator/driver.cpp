@@ -552,6 +552,43 @@ EXPORT Result cuMemcpyDtoDAsync_v2(Pointer to, Pointer from, size_t size, void* 
     if (!inside(from, size) || !inside(to, size)) return INVALID_VALUE;
     return enqueue(stream, [=] { return copy((void*)to, (void*)from, size); });
 }
+// One side of CUDA_MEMCPY3D: a box in linear memory, whose rows lie `pitch` bytes apart and whose
+// slices `height` rows.
+struct Corner {
+    size_t x, y, z, level;
+    int memory;
+    void* host;
+    Pointer device;
+    void *array, *reserved;
+    size_t pitch, height;
+    size_t offset(size_t row, size_t slice) const {
+        return x + pitch * (y + row + height * (z + slice));
+    }
+};
+struct BoxCopy {
+    Corner from, to;
+    size_t width, height, depth;
+};
+EXPORT Result cuMemcpy3DAsync_v2(const BoxCopy* given, void* stream) {
+    READY;
+    const BoxCopy box = *given;
+    const int device = 2;
+    if (box.from.memory != device || box.to.memory != device) return NOT_SUPPORTED;
+    if (!box.width || !box.height || !box.depth) return SUCCESS;
+    for (const Corner* corner : {&box.from, &box.to}) {
+        const bool overlaps = corner->x + box.width > corner->pitch ||
+                              (box.depth > 1 && corner->y + box.height > corner->height);
+        const size_t end = corner->offset(box.height - 1, box.depth - 1) + box.width;
+        if (overlaps || !inside(corner->device, end)) return INVALID_VALUE;
+    }
+    return enqueue(stream, [=] {
+        for (size_t slice = 0; slice < box.depth; slice++)
+            for (size_t row = 0; row < box.height; row++)
+                std::memmove((char*)box.to.device + box.to.offset(row, slice),
+                             (char*)box.from.device + box.from.offset(row, slice), box.width);
+        return (Result)SUCCESS;
+    });
+}
 template <class T>
 static Result fill(Pointer to, T value, size_t count, void* stream) {
     if (!inside(to, count * sizeof(T))) return INVALID_VALUE;

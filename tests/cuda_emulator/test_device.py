@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 
 import picograd as torch
+from picograd.dtypes import int32
 from picograd.frontend import memory
+from picograd.runtime.buffer import empty
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
@@ -212,3 +214,30 @@ def test_order_is_the_host_s_work() -> None:
     assert values.is_cuda and values.tolist() == [[3, 2, 1], [9, 5, 4]]
     assert places.is_cuda and places.tolist() == [[0, 2, 1], [1, 0, 2]]
     assert x.median(-1).values.tolist() == [2, 5] and x[x > 3].tolist() == [5, 9, 4]
+
+
+CORNERS = [
+    ((3, 4), (3, 4)),
+    ((5, 4), (3, 4)),
+    ((3, 7), (3, 4)),
+    ((2, 5, 3), (2, 8, 3)),
+    ((4, 6, 6), (4, 9, 8)),
+    ((2, 3, 4, 5), (3, 5, 2, 6)),
+    ((2, 3, 2, 3, 2), (3, 2, 3, 2, 3)),
+    ((0, 4), (3, 4)),
+    ((7,), (9,)),
+]
+
+
+@pytest.mark.parametrize(("shape", "other"), CORNERS)
+def test_copies_between_shapes(shape, other) -> None:
+    """What programs for many sizes do with their inputs and outputs."""
+    target = np.full(shape, -1, np.int32)
+    source = np.arange(np.prod(other), dtype=np.int32).reshape(other)
+    part = tuple(slice(min(pair)) for pair in zip(shape, other, strict=True))
+    buffers = [empty(int32, array.size, "cuda") for array in (target, source)]
+    for buffer, array in zip(buffers, (target, source), strict=True):
+        buffer.write(array)
+    buffers[0].copy_corner(shape, buffers[1], other)
+    target[part] = source[part]
+    assert buffers[0].array.reshape(shape).tolist() == target.tolist()

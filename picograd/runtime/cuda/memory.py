@@ -19,6 +19,7 @@ from picograd.dtypes import DType
 from picograd.runtime.allocator import Allocator, Block, Chunk, LowestFirst
 from picograd.runtime.buffer import Buffer
 from picograd.runtime.cuda import driver
+from picograd.runtime.cuda.corner import copy_corner
 from picograd.schedule.kernel import Slot
 
 
@@ -120,6 +121,9 @@ class DeviceBuffer(Buffer):
                 opened.cuda.memcpy_dtod_async(
                     self.address, other.address, self.nbytes, opened.stream
                 )
+
+    def copy_corner(self, shape: Sequence[int], other: Buffer, other_shape: Sequence[int]) -> None:
+        copy_corner(self, shape, other, other_shape)
 
 
 def empty(dtype: DType, size: int) -> DeviceBuffer:
