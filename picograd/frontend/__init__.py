@@ -38,6 +38,7 @@ MODULES = (
     "legacy",
     "striding",
     "derived",
+    "gpu_memory",
     "layouts",
     "copies",
     "numeric",

@@ -1,8 +1,8 @@
 """DLPack: memory shared with other libraries, both ways.
 
 In: a tensor, or a capsule or an object with `__dlpack__` of another library. Out: a capsule, or a
-tensor over the same memory; writes to one are seen through the other. NumPy makes the capsules; the
-structures of DLPack 1 are read here, so that element types that NumPy lacks (bfloat16) pass too.
+tensor over the same memory; writes to one are seen through the other. NumPy makes the capsules of
+the host's memory; `capsule.py` makes those of a GPU's, and reads all.
 
 >>> import numpy as np
 >>> a = np.zeros(3, np.float32)
@@ -14,152 +14,76 @@ structures of DLPack 1 are read here, so that element types that NumPy lacks (bf
 
 from __future__ import annotations
 
-import ctypes
 from typing import Any
 
 import numpy as np
 
-from picograd import dtypes
-from picograd.dtypes import DType
+from picograd.frontend import capsule as capsules
 from picograd.frontend.interop import _sharing
 from picograd.frontend.storage import strided
 from picograd.frontend.tensor import Tensor
 
 CPU, HOST_MEMORY = 1, (1, 3)  # kDLCPU; kDLCPU and kDLCUDAHost
-READ_ONLY = 1  # a flag of versioned capsules
-PLAIN, VERSIONED = b"dltensor", b"dltensor_versioned"
-USED = {PLAIN: b"used_dltensor", VERSIONED: b"used_dltensor_versioned"}  # capsules keep the address
-# DLPack's code of each kind of element type.
-KINDS = {0: "int", 1: "uint", 2: "float", 4: "bfloat", 5: "complex", 6: "bool"}
-BFLOAT = 4
+GPU, GPU_MEMORY = 2, (2, 13)  # kDLCUDA; kDLCUDA and kDLCUDAManaged
 
 
-class _Array(ctypes.Structure):
-    """DLTensor."""
+class _Memory:
+    """Taken memory of the host, for NumPy."""
 
-    _fields_ = [
-        ("data", ctypes.c_void_p),
-        ("device_type", ctypes.c_int32),
-        ("device_id", ctypes.c_int32),
-        ("ndim", ctypes.c_int32),
-        ("code", ctypes.c_uint8),
-        ("bits", ctypes.c_uint8),
-        ("lanes", ctypes.c_uint16),
-        ("shape", ctypes.POINTER(ctypes.c_int64)),
-        ("strides", ctypes.POINTER(ctypes.c_int64)),
-        ("byte_offset", ctypes.c_uint64),
-    ]
-
-
-_DELETER = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
-
-
-class _Managed(ctypes.Structure):
-    """DLManagedTensor."""
-
-    _fields_ = [("array", _Array), ("context", ctypes.c_void_p), ("deleter", _DELETER)]
-
-
-class _ManagedVersioned(ctypes.Structure):
-    """DLManagedTensorVersioned."""
-
-    _fields_ = [
-        ("major", ctypes.c_uint32),
-        ("minor", ctypes.c_uint32),
-        ("context", ctypes.c_void_p),
-        ("deleter", _DELETER),
-        ("flags", ctypes.c_uint64),
-        ("array", _Array),
-    ]
-
-
-_python = ctypes.pythonapi
-_python.PyCapsule_IsValid.argtypes = [ctypes.py_object, ctypes.c_char_p]
-_python.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
-_python.PyCapsule_GetPointer.restype = ctypes.c_void_p
-_python.PyCapsule_SetName.argtypes = [ctypes.py_object, ctypes.c_char_p]
-
-
-def _opened(capsule: Any) -> tuple[_Managed | _ManagedVersioned, bytes, int]:
-    """What a capsule that nobody has taken yet points to, the capsule's name, the address."""
-    for name, kind in ((PLAIN, _Managed), (VERSIONED, _ManagedVersioned)):
-        if _python.PyCapsule_IsValid(capsule, name):
-            address = _python.PyCapsule_GetPointer(capsule, name)
-            return kind.from_address(address), name, address
-    raise RuntimeError(
-        "from_dlpack received an invalid capsule. Note that DLTensor capsules can be consumed only "
-        "once, so you might have already constructed a tensor from it once."
-    )
-
-
-class _Owner:
-    """The taken memory: the other library's deleter runs when the last array over it is gone."""
-
-    def __init__(self, managed: _Managed | _ManagedVersioned, address: int, nbytes: int) -> None:
-        self.managed, self.address = managed, address
-        array = managed.array
-        place = (array.data or 0) + array.byte_offset
-        frozen = isinstance(managed, _ManagedVersioned) and bool(managed.flags & READ_ONLY)
+    def __init__(self, taken: capsules.Taken, nbytes: int) -> None:
+        self.owner = taken.owner
         self.__array_interface__ = {
-            "data": (place, frozen),
+            "data": (taken.address, taken.read_only),
             "shape": (nbytes,),
             "typestr": "|u1",
             "version": 3,
         }
 
-    def __del__(self) -> None:
-        if self.managed.deleter:
-            self.managed.deleter(self.address)
 
-
-def _dtype_of(array: _Array) -> DType:
-    name = KINDS.get(array.code, f"code{array.code}") + str(array.bits)
-    found = {"bool8": "bool"}.get(name, name)
-    if array.lanes != 1 or found not in dtypes.BY_NAME:
-        raise RuntimeError(f"Unsupported element type in DLPack: {name} of {array.lanes} lanes")
-    return dtypes.BY_NAME[found]
-
-
-def _taken(capsule: Any) -> np.ndarray:
-    """The array over a capsule's memory, which owns it from now on."""
-    managed, name, address = _opened(capsule)
-    array = managed.array
-    if array.device_type not in HOST_MEMORY:
-        raise RuntimeError(f"from_dlpack: memory of device type {array.device_type} isn't the host")
-    dtype = _dtype_of(array)
-    shape = tuple(array.shape[: array.ndim])
-    if array.strides:
-        strides = tuple(array.strides[: array.ndim])
-    else:
-        strides = tuple([int(np.prod(shape[n + 1 :])) for n in range(len(shape))])
-    if any(step < 0 for step in strides):
-        raise BufferError("from_dlpack: negative strides are not supported; copy the array first")
-    empty = 0 in shape
-    last = 0 if empty else sum((n - 1) * step for n, step in zip(shape, strides, strict=True)) + 1
-    owner = _Owner(managed, address, last * dtype.itemsize)
-    _python.PyCapsule_SetName(capsule, USED[name])
-    if empty:
+def _on_host(taken: capsules.Taken) -> np.ndarray:
+    """The array over taken memory."""
+    shape, strides, dtype = taken.shape, taken.strides, taken.dtype
+    if 0 in shape:
         return np.empty(shape, dtype.numpy)
-    return strided(np.asarray(owner).view(dtype.numpy), shape, strides, 0)
+    last = sum((n - 1) * step for n, step in zip(shape, strides, strict=True)) + 1
+    flat = np.asarray(_Memory(taken, last * dtype.itemsize)).view(dtype.numpy)
+    return strided(flat, shape, strides, 0)
+
+
+def _asked(ext_tensor: Any) -> Any:
+    """The capsule of another library's array. What it still has to do on a GPU comes before what
+    we do there."""
+    kind, number = ext_tensor.__dlpack_device__()
+    options: dict[str, Any] = {}
+    if int(kind) in GPU_MEMORY:
+        from picograd.runtime.cuda import driver
+
+        if number:
+            raise RuntimeError(f"from_dlpack: the memory is of GPU {number}; picograd uses cuda:0")
+        options["stream"] = driver.get().stream.handle
+    elif int(kind) not in HOST_MEMORY:
+        raise RuntimeError(f"from_dlpack: memory of device type {int(kind)} isn't the host's")
+    try:
+        return ext_tensor.__dlpack__(max_version=(1, 0), **options)
+    except TypeError:  # from before DLPack 1
+        return ext_tensor.__dlpack__(**options)
 
 
 def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None) -> Tensor:
     """A tensor over the memory of another library's array or of a capsule."""
-    if not hasattr(ext_tensor, "__dlpack__"):
-        array = _taken(ext_tensor)
-    else:
-        kind, _ = ext_tensor.__dlpack_device__()
-        kind = int(kind)
-        if kind not in HOST_MEMORY:
-            raise RuntimeError(f"from_dlpack: memory of device type {kind} isn't the host's")
-        try:
-            capsule = ext_tensor.__dlpack__(max_version=(1, 0))
-        except TypeError:  # from before DLPack 1
-            capsule = ext_tensor.__dlpack__()
-        array = _taken(capsule)
-    if copy:
-        array = array.copy()
-    return _sharing(array, "cpu")
+    taken = capsules.take(_asked(ext_tensor) if hasattr(ext_tensor, "__dlpack__") else ext_tensor)
+    kind, number = taken.device
+    if kind in HOST_MEMORY:
+        array = _on_host(taken)
+        return _sharing(array.copy() if copy else array, "cpu")
+    if kind not in GPU_MEMORY or number:
+        raise RuntimeError(f"from_dlpack: memory of device type {kind}:{number} can't be used")
+    from picograd.frontend import gpu_memory
+
+    if taken.read_only and not copy:
+        raise BufferError("from_dlpack: read-only memory of a GPU can't be shared; copy=True does")
+    result = gpu_memory.over(*taken[:4], taken.owner)
+    return result.clone() if copy else result
 
 
 def to_dlpack(tensor: Tensor) -> Any:
@@ -175,24 +99,39 @@ def export(
     dl_device: tuple[int, int] | None = None,
     copy: bool | None = None,
 ) -> Any:
-    """`Tensor.__dlpack__`: a capsule over the tensor's memory."""
+    """`Tensor.__dlpack__`: a capsule over the tensor's memory. On a GPU, what comes to `stream`
+    (None: the legacy default stream; -1: no care is taken) waits for what we still have to do."""
     if self.requires_grad:
         raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
-    if dl_device is not None and int(dl_device[0]) != CPU:
-        raise BufferError(f"Can't export to the device {dl_device}: the memory is the host's")
-    narrow = self.dtype.name == "bfloat16"
+    here = device_of(self)
+    if dl_device is not None and (int(dl_device[0]), int(dl_device[1])) != here:
+        raise BufferError(f"Can't export to the device {dl_device}: the memory is of {here}")
+    versioned = max_version is not None and max_version[0] >= 1
     source = self.clone() if copy else self
+    if here[0] == GPU:
+        return _of_gpu(source, stream, versioned)
+    narrow = self.dtype.name == "bfloat16"
     array = source._storage.export(source._shape, source.stride(), source._offset)
     array = array.view(np.uint16 if narrow else self.dtype.numpy)
-    versioned = max_version is not None and max_version[0] >= 1
     options: dict[str, Any] = {"max_version": (1, 0)} if versioned else {}
     capsule: Any = array.__dlpack__(**options)
-    if narrow:
-        managed, _, _ = _opened(capsule)
-        managed.array.code = BFLOAT
-    return capsule
+    return capsules.call_bfloat(capsule) if narrow else capsule
+
+
+def _of_gpu(x: Tensor, stream: Any, versioned: bool) -> Any:
+    from picograd.runtime.cuda import driver, functions
+
+    if stream is not None and (type(stream) is not int or stream == 0 or stream < -1):
+        raise BufferError(f"__dlpack__: {stream!r} is no stream of a GPU: -1, 1, 2 or a handle are")
+    exported = x._storage.exported()
+    if stream != -1:
+        functions.order(driver.get().stream.handle, stream or functions.LEGACY)
+    address = exported.buffer.address + x._offset * x.dtype.itemsize
+    return capsules.make(
+        address, x.dtype, x._shape, x.stride(), (GPU, 0), versioned, (exported, x._storage)
+    )
 
 
 def device_of(self: Tensor) -> tuple[int, int]:
-    """`Tensor.__dlpack_device__`: the host's memory."""
-    return (CPU, 0)
+    """`Tensor.__dlpack_device__`: the host's memory, or a GPU's."""
+    return (GPU, 0) if self.is_cuda else (CPU, 0)

@@ -174,6 +174,8 @@ def tensor(
         result = data.detach().clone()
         if dtype is not None or device is not None:
             result = result.to(device=device, dtype=dtype)
+    elif hasattr(data, "__cuda_array_interface__"):
+        result = as_tensor(data, dtype, device).clone()
     else:
         result = owned(array_of(data, dtype), device_name(device))
     if requires_grad:
@@ -239,6 +241,8 @@ def _host() -> str:
 
 def _sharing(array: np.ndarray, place: str) -> Tensor:
     """A tensor over an array's memory: over its base, as a view, if it isn't contiguous."""
+    if place == "cuda":
+        return owned(array, place)
     if array.flags.c_contiguous and array.flags.writeable:
         result = wrap(shared_node(array, place))
         result._storage.pin()
@@ -273,6 +277,10 @@ def as_tensor(
         found = check_array(data)
         if dtype is None or dtype is found:
             return _sharing(data, device_name(device))
+    if hasattr(data, "__cuda_array_interface__"):
+        from picograd.frontend.gpu_memory import from_interface
+
+        return from_interface(data).to(device="cuda" if device is None else device, dtype=dtype)
     return tensor(data, dtype=dtype, device=device)
 
 
@@ -286,8 +294,11 @@ def asarray(
     requires_grad: bool = False,
 ) -> Tensor:
     """As `as_tensor`, of whatever NumPy makes an array of too; `copy=True` never shares."""
-    if not isinstance(obj, (Tensor, np.ndarray)) and hasattr(obj, "__array__"):
-        obj = np.asarray(obj)
+    if not isinstance(obj, (Tensor, np.ndarray)):
+        if hasattr(obj, "__cuda_array_interface__"):
+            obj = as_tensor(obj, dtype, device)
+        elif hasattr(obj, "__array__"):
+            obj = np.asarray(obj)
     result = tensor(obj, dtype=dtype, device=device) if copy else as_tensor(obj, dtype, device)
     if requires_grad:
         result.requires_grad_()

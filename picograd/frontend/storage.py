@@ -20,7 +20,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -153,6 +153,12 @@ class Storage:
 
     def export(self, shape: Shape, strides: tuple[int, ...], offset: int) -> np.ndarray:
         """A NumPy array over the memory; the storage is pinned while the array lives."""
+        exported = self.exported()
+        flat = np.asarray(exported).view(exported.buffer.array.dtype)
+        return strided(flat, shape, strides, offset)
+
+    def exported(self) -> Export:
+        """What holds on to the memory; the storage is pinned while it lives."""
         memory = self.own_memory()
         export = self._exports() if isinstance(self._exports, weakref.ref) else None
         if export is None:
@@ -160,17 +166,20 @@ class Storage:
             if self._exports is None:
                 self._exports = weakref.ref(export)
                 _remember(self)
-        return strided(np.asarray(export).view(memory.array.dtype), shape, strides, offset)
+        return export
 
 
 class Export:
-    """What a NumPy array made by `Storage.export` holds on to; as long as it lives, so do we."""
+    """What everybody who sees a storage's memory holds on to; as long as it lives, so do we."""
 
-    __slots__ = ("__array_interface__", "__weakref__", "buffer")
+    __slots__ = ("__weakref__", "buffer")
 
     def __init__(self, buffer: Buffer) -> None:
         self.buffer = buffer
-        self.__array_interface__ = buffer.array.view(np.uint8).__array_interface__
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        return self.buffer.array.view(np.uint8).__array_interface__
 
 
 def strided(flat: np.ndarray, shape: Shape, strides: tuple[int, ...], offset: int) -> np.ndarray:
@@ -246,6 +255,17 @@ def _unpickled(payload: bytes, dtype: str, shape: Shape, device: str) -> Storage
     """Undo `Storage.__reduce__`."""
     array = np.frombuffer(payload, BY_NAME[dtype].numpy).reshape(shape)
     return Storage(copied(array, device))
+
+
+def apart(node: Node, storage: Storage) -> Node:
+    """What a node of a pinned storage's contents holds now, in memory of its own."""
+    engine.realize([node])
+    memory = cast("Buffer", node.buffer)
+    if memory is not storage.node.buffer:
+        return node
+    own = buffers.empty(memory.dtype, memory.size, memory.device)
+    own.copy_from(memory)
+    return leaf(own, node.shape)
 
 
 def settle(node: Node, storages: Sequence[Storage]) -> None:

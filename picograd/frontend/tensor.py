@@ -152,6 +152,8 @@ class Tensor:
     def _snapshot(self) -> Node:
         """The node of the contents for somebody who keeps it: not memory the outside can write."""
         if storages._pinned and self._storage.is_pinned():
+            if self._storage.node.device == "cuda":
+                return storages.apart(self.node, self._storage)
             return storages.copied(self._array(), self._storage.node.device)
         return self.node
 
@@ -182,7 +184,7 @@ class Tensor:
         if not self._steps:
             storage.write(node)
             return
-        if storage.is_pinned():
+        if storage.is_pinned() and node.device != "cuda":
             engine.realize([node])
             view.written(storage.node, self._steps, node, uniform)  # raises for expanded views
             np.copyto(self._array(), wrap(node)._array())

@@ -227,9 +227,9 @@ def _too_many_threads(made, executable) -> None:
 
 
 def _no_graph(made, executable) -> None:
-    from picograd.runtime.cuda import graphs
+    from picograd.runtime.cuda import functions
 
-    graphs._call("cuGraphLaunch", ctypes.c_void_p(4096), made.gpu.stream.handle)
+    functions.call("cuGraphLaunch", ctypes.c_void_p(4096), made.gpu.stream.handle)
 
 
 WRONG = {

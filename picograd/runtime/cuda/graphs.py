@@ -2,8 +2,7 @@
 
 In: launches on pycuda's stream, while a `Recording` goes on. Out: a `Graph`, and executable copies
 of it (`instantiate`), whose launches take other parameters without being made again
-(`Node.update`). pycuda knows no graphs; these are the driver's own functions, called through
-ctypes on pycuda's stream and in its context. Called by `replay`.
+(`Node.update`). pycuda knows no graphs. Called by `replay`.
 
 >>> ctypes.sizeof(KernelNode)  # as the driver's CUDA_KERNEL_NODE_PARAMS_v2
 72
@@ -12,12 +11,10 @@ ctypes on pycuda's stream and in its context. Called by `replay`.
 from __future__ import annotations
 
 import ctypes
-import sys
 from collections import deque
 from functools import lru_cache
-from typing import Any
 
-from picograd.runtime.cuda import driver
+from picograd.runtime.cuda.functions import call, library
 
 # A recording in this mode does not forbid what a garbage collector may do meanwhile: to free.
 _RELAXED = 2
@@ -52,27 +49,16 @@ class KernelNode(ctypes.Structure):
 
 
 @lru_cache(maxsize=1)
-def library() -> ctypes.CDLL | None:
-    """The driver's library, or None where it is too old for graphs whose launches change."""
-    found = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+def available() -> bool:
+    """Whether the driver is new enough for graphs whose launches change."""
+    found = library()
     if not all(hasattr(found, name) for name in _FUNCTIONS):
-        return None
+        return False
     handle = ctypes.c_void_p
     found.cuGraphLaunch.argtypes = [handle, handle]
     found.cuGraphExecKernelNodeSetParams_v2.argtypes = [handle, handle, ctypes.POINTER(KernelNode)]
     found.cuStreamBeginCapture_v2.argtypes = [handle, ctypes.c_int]
-    return found
-
-
-def _call(name: str, *arguments: Any) -> None:
-    opened = library()
-    assert opened is not None
-    code = getattr(opened, name)(*arguments)
-    if code:
-        text = ctypes.c_char_p()
-        opened.cuGetErrorString(code, ctypes.byref(text))
-        said = text.value.decode() if text.value else f"error {code}"
-        raise driver.failed(RuntimeError(f"{name} failed: {said}"))
+    return True
 
 
 class Node:
@@ -89,14 +75,14 @@ class Node:
             _PARAMETERS, ctypes.addressof(memory), _SIZE, ctypes.addressof(self._size), _END
         )
         self._description = KernelNode()
-        _call("cuGraphKernelNodeGetParams_v2", handle, ctypes.byref(self._description))
+        call("cuGraphKernelNodeGetParams_v2", handle, ctypes.byref(self._description))
         self._description.pointers = None
         self._description.extra = ctypes.addressof(self._extra)
 
     def update(self, executable: Executable) -> None:
         """From its next launch on, an executable graph takes the parameters in `memory`."""
         description = ctypes.byref(self._description)
-        _call("cuGraphExecKernelNodeSetParams_v2", executable.handle, self._handle, description)
+        call("cuGraphExecKernelNodeSetParams_v2", executable.handle, self._handle, description)
 
 
 class Graph:
@@ -112,7 +98,7 @@ class Graph:
         """A copy that can be launched, with the parameters of the recording."""
         made = ctypes.c_void_p()
         flags = ctypes.c_ulonglong(0)
-        _call("cuGraphInstantiateWithFlags", ctypes.byref(made), self._handle, flags)
+        call("cuGraphInstantiateWithFlags", ctypes.byref(made), self._handle, flags)
         return Executable(made)
 
     def __del__(self) -> None:
@@ -130,7 +116,7 @@ class Executable:
 
     def launch(self, stream: int) -> None:
         """Enqueue all launches."""
-        _call("cuGraphLaunch", self.handle, stream)
+        call("cuGraphLaunch", self.handle, stream)
 
     def __del__(self) -> None:
         self._bury(("cuGraphExecDestroy", self.handle))
@@ -146,8 +132,8 @@ class Recording:
 
     def __enter__(self) -> Recording:
         while _dead:
-            _call(*_dead.popleft())
-        _call("cuStreamBeginCapture_v2", self._stream, _RELAXED)
+            call(*_dead.popleft())
+        call("cuStreamBeginCapture_v2", self._stream, _RELAXED)
         return self
 
     def node(self, memory: ctypes.Array[ctypes.c_char]) -> Node:
@@ -155,17 +141,15 @@ class Recording:
         status, count = ctypes.c_int(), ctypes.c_size_t()
         last = ctypes.POINTER(ctypes.c_void_p)()
         places = ctypes.byref(last), ctypes.byref(count)
-        _call("cuStreamGetCaptureInfo_v2", self._stream, ctypes.byref(status), None, None, *places)
+        call("cuStreamGetCaptureInfo_v2", self._stream, ctypes.byref(status), None, None, *places)
         # Whatever comes next in the stream has to wait for the last launch, and for nothing else.
         assert count.value == 1
         return Node(ctypes.c_void_p(last[0]), memory)
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         handle = ctypes.c_void_p()
-        opened = library()
-        assert opened is not None
         if kind is not None:  # that error says more than what this call would say
-            opened.cuStreamEndCapture(self._stream, ctypes.byref(handle))
+            library().cuStreamEndCapture(self._stream, ctypes.byref(handle))
             return
-        _call("cuStreamEndCapture", self._stream, ctypes.byref(handle))
+        call("cuStreamEndCapture", self._stream, ctypes.byref(handle))
         self.graph = Graph(handle)

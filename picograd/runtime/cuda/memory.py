@@ -10,8 +10,10 @@ at once: whoever gets it writes after the last one has read. Copies to the host 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +23,10 @@ from picograd.runtime.buffer import Buffer
 from picograd.runtime.cuda import driver
 from picograd.runtime.cuda.corner import copy_corner
 from picograd.schedule.kernel import Slot
+
+# What borrowed memory was kept alive by: no longer needed by us, and since then an event.
+_leaving: deque[object] = deque()
+_lent: deque[tuple[Any, list[object]]] = deque()
 
 
 class DeviceAllocator(Allocator):
@@ -79,7 +85,9 @@ def allocator() -> DeviceAllocator:
 
 def allocate(size: int) -> Block:
     """Device memory, not cleared. Raises RuntimeError when there is none."""
-    with driver.get():
+    with driver.get() as opened:
+        if _leaving or _lent:
+            _give_back(opened)
         return allocator().allocate(size)
 
 
@@ -126,6 +134,37 @@ class DeviceBuffer(Buffer):
         copy_corner(self, shape, other, other_shape)
 
 
+class _Borrowed:
+    """Memory of somebody else, held until the work that was enqueued in our time is done."""
+
+    __slots__ = ("_owner",)
+    _leave = _leaving.append
+
+    def __init__(self, owner: object) -> None:
+        self._owner = owner
+
+    def __del__(self) -> None:
+        self._leave(self._owner)
+
+
+def borrowed(dtype: DType, size: int, address: int, owner: object) -> DeviceBuffer:
+    """A buffer over memory that lives as long as `owner`."""
+    return DeviceBuffer(dtype, size, "cuda", address, _Borrowed(owner))
+
+
+def _give_back(opened: driver.Driver) -> None:
+    """Let go of borrowed memory whose last work is done. The context is current."""
+    if _leaving:
+        passed = opened.cuda.Event(opened.cuda.event_flags.DISABLE_TIMING)
+        passed.record(opened.stream)
+        owners = [_leaving.popleft() for _ in range(len(_leaving))]
+        _lent.append((passed, owners))
+        if _lent.clear not in opened.at_end:
+            opened.at_end.append(_lent.clear)
+    while _lent and _lent[0][0].query():
+        _lent.popleft()
+
+
 def empty(dtype: DType, size: int) -> DeviceBuffer:
     """A new buffer with unspecified contents."""
     block = allocate(max(size * dtype.itemsize, 1))
@@ -134,7 +173,9 @@ def empty(dtype: DType, size: int) -> DeviceBuffer:
 
 def empty_all(slots: Sequence[Slot], sizes: Sequence[int]) -> list[Buffer]:
     """A new buffer for each slot of a program, with unspecified contents. `sizes` are in bytes."""
-    with driver.get():
+    with driver.get() as opened:
+        if _leaving or _lent:
+            _give_back(opened)
         blocks = allocator().allocate_all(sizes)
     return [
         DeviceBuffer(slot.dtype, slot.size, "cuda", block.address, block)

@@ -62,7 +62,7 @@ class Part:
 
     def replay(self, opened: Driver, operands: Operands) -> None:
         """Give them to the stream as a graph, where that is possible."""
-        if not self._worth or graphs.library() is None:
+        if not self._worth or not graphs.available():
             self.enqueue(opened, operands)
             return
         copy = self._copies.get(operands.addresses)

@@ -1,0 +1,50 @@
+"""The driver's functions that pycuda lacks, through ctypes, on pycuda's streams and context.
+
+In: names and arguments as the driver's manual has them. Out: nothing, or the error that pycuda
+would raise. Called by `graphs` and by what orders picograd's stream with others.
+
+>>> LEGACY, PER_THREAD
+(1, 2)
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from functools import lru_cache
+from typing import Any
+
+from picograd.runtime.cuda import driver
+
+LEGACY, PER_THREAD = 1, 2  # names of two default streams, which are no handles
+_DISABLE_TIMING = 2
+
+
+@lru_cache(maxsize=1)
+def library() -> ctypes.CDLL:
+    """The driver's library: the one that pycuda has loaded."""
+    return ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+
+
+def call(name: str, *arguments: Any) -> None:
+    """Call a function of the driver. Raises RuntimeError with the driver's words."""
+    code = getattr(library(), name)(*arguments)
+    if code:
+        text = ctypes.c_char_p()
+        library().cuGetErrorString(code, ctypes.byref(text))
+        said = text.value.decode() if text.value else f"error {code}"
+        raise driver.failed(RuntimeError(f"{name} failed: {said}"))
+
+
+def order(first: int, second: int) -> None:
+    """What stream `second` gets from now on waits for all that `first` has got."""
+    if first == second:
+        return
+    event = ctypes.c_void_p()
+    with driver.get():
+        call("cuEventCreate", ctypes.byref(event), _DISABLE_TIMING)
+        try:
+            call("cuEventRecord", event, ctypes.c_void_p(first))
+            call("cuStreamWaitEvent", ctypes.c_void_p(second), event, 0)
+        finally:
+            call("cuEventDestroy_v2", event)
