@@ -7,7 +7,7 @@ describes, with an owner whose death calls the other library's deleter; or a cap
 >>> import numpy as np
 >>> taken = take(np.zeros((2, 3), np.float32).__dlpack__())
 >>> taken.dtype, taken.shape, taken.strides, taken.device
-(float32, (2, 3), (3, 1), (1, 0))
+(torch.float32, (2, 3), (3, 1), (1, 0))
 """
 
 from __future__ import annotations
