@@ -157,6 +157,8 @@ def end_phase(last: bool = False) -> None:
     training step is cut here, and so at the same places each time. A step that was cut leaves
     nothing for the next one.
     """
+    if _traces.made:
+        return
     limit = env.GRAPH_NODES.get()
     enough = min(limit // 4, STEP_NODES if last else PHASE_NODES)
     if _state.pace.created > enough or (last and _state.cut):

@@ -4,11 +4,12 @@ In: a Python function or a module, and calls of it. Out: its results. The first 
 of a kind runs the function on holes in place of all tensors, its arguments and those that it reads
 besides (`picograd.surroundings`); what it builds is the program of all later calls of that kind.
 A call then compares what was seen, fills in the memory and runs the program: no Python of the
-function's.
+function's. A whole training step can be such a function: what it writes, gradients, an optimiser's
+numbers and the random counter go on as if it had run (`picograd.recording`).
 
 Whatever can't be replayed is run as it is, so the results are always those of the function: when
-gradients are wanted, when numbers are drawn or asked for on the way, when something from outside
-is written, when the surroundings are unclear.
+its results can still be differentiated, when numbers are asked for on the way, when the
+surroundings are unclear.
 
 >>> import picograd
 >>> double = Replayed(lambda x: x + x)
@@ -23,30 +24,23 @@ import threading
 import types
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
-from picograd import engine, portion, programs
+from picograd import engine
 from picograd.dtypes import DType
-from picograd.frontend import autocasting, batching, storage
+from picograd.frontend import autocasting, batching
 from picograd.frontend.grad_mode import state
 from picograd.frontend.promotion import get_default_dtype
-from picograd.frontend.pytree import tree_flatten, tree_unflatten
-from picograd.frontend.random import default_generator
+from picograd.frontend.pytree import tree_flatten
 from picograd.frontend.storage import Storage
-from picograd.frontend.tensor import Tensor, wrap
+from picograd.frontend.tape import AccumulateGrad
+from picograd.frontend.tensor import Tensor
 from picograd.frontend.view import Steps
 from picograd.frontend.watching import ANOMALY
-from picograd.graph.build import uniform_constant
-from picograd.graph.canonical import analyse
-from picograd.graph.hole import hole
-from picograd.graph.node import Node, leaf
 from picograd.graph.ops import Shape
-from picograd.graph.template import Template, template
 from picograd.nn.module import Module
-from picograd.programs import Graph
-from picograd.runtime.buffer import Buffer
-from picograd.runtime.device import Executable, Interrupted
+from picograd.optim.optimizer import Optimizer
+from picograd.recording import Recording, Scene, play, record
 from picograd.surroundings import CONSTANTS, Surroundings, Unclear, look
 
 _FAILURES = 3  # kinds of calls that can't be replayed before the function is left alone
@@ -54,22 +48,6 @@ _KINDS = 64  # kinds of calls that are kept
 
 
 _SIMPLE = (Tensor, *CONSTANTS)
-_Program = tuple[Executable, list[int], list[int], list[tuple[int, Shape]]]
-
-
-@dataclass(slots=True)
-class _Recording:
-    """What a kind of call builds.
-
-    graph      the results over the storages' contents
-    spec       how the results are nested; None for a single tensor
-    program    the executable, the memory it reads (places among the storages), its values, and
-               which of what it computes each result is, in what shape; None until the first run
-    """
-
-    graph: Template
-    spec: Any
-    program: _Program | None = None
 
 
 class Replayed:
@@ -84,7 +62,9 @@ class Replayed:
         self._around: Surroundings | None = None
         self._known: list[tuple[Tensor, Storage, Shape, Steps, DType]] = []  # tensors around
         self._storages: list[Storage] = []  # theirs
-        self._recordings: dict[tuple[object, ...], _Recording] = {}
+        self._leaves: list[Tensor] = []  # them, if the function may want gradients
+        self._optimizers: list[Optimizer] = []
+        self._recordings: dict[tuple[object, ...], Recording] = {}
         self._bound: weakref.WeakKeyDictionary[object, Replayed] = weakref.WeakKeyDictionary()
         self._failures = 0
         self.replays = 0
@@ -116,33 +96,46 @@ class Replayed:
         if key is None:
             return self._function(*args, **kwargs)
         tensors = [one for one in flat if isinstance(one, Tensor)]
+        gradients = [x._meta.grad for x in self._leaves if x._meta and x._meta.grad is not None]
+        storages = [*self._storages, *_distinct([*gradients, *tensors])]
+        scene = Scene(storages, self._leaves, self._optimizers)
         recording = self._recordings.get(key)
+        if recording is not None:
+            result = self._played(recording, scene)
+            if result is not NotImplemented:
+                self.replays += 1
+                return result
+        recording = self._record(args, kwargs, scene)
         if recording is None:
-            recording = self._record(args, kwargs, tensors)
-            if recording is None:
-                return self._function(*args, **kwargs)
-            if len(self._recordings) >= _KINDS:
-                self._recordings.clear()
-            self._recordings[key] = recording
-        else:
-            self.replays += 1
+            return self._function(*args, **kwargs)
+        if len(self._recordings) >= _KINDS:
+            self._recordings.clear()
+        self._recordings[key] = recording
+        result = self._played(recording, scene)
+        return self._function(*args, **kwargs) if result is NotImplemented else result
+
+    def _played(self, recording: Recording, scene: Scene) -> Any:
+        """The result of a replay; NotImplemented if the function has to be run."""
         try:
-            return _played(recording, [*self._storages, *_distinct(tensors)])
+            return play(recording, scene)
         except IndexError:
-            return self._function(*args, **kwargs)  # raises it again, and says where
-        except Interrupted:
-            raise KeyboardInterrupt from None
+            return NotImplemented  # the function raises it again, and says where
 
     def _key(self, flat: Sequence[Any], spec: Any) -> tuple[object, ...] | None:
         """What calls of one kind share; None if the call can't be replayed."""
-        if state.enabled and any(x.requires_grad for x, *_ in self._known):
-            return None
         if not self._is_unchanged() and not self._look():
             return None
-        if not all(_is_plain(x) for x, *_ in self._known):
+        if not self._leaves and state.enabled and any(x.requires_grad for x, *_ in self._known):
             return None
         numbers: dict[int, int] = {}
-        parts: list[object] = [repr(spec), get_default_dtype()]
+        parts: list[object] = [repr(spec), get_default_dtype(), state.enabled]
+        for x in self._leaves:
+            kind = self._leaf_kind(x, numbers)
+            if kind is None:
+                return None
+            parts += kind
+        if not self._leaves and not all(_is_plain(x) for x, *_ in self._known):
+            return None
         for one in flat:
             if isinstance(one, Tensor):
                 if one._storage in self._storages or not _is_plain(one):
@@ -154,6 +147,31 @@ class Replayed:
             else:
                 return None
         return tuple(parts)
+
+    def _leaf_kind(self, x: Tensor, numbers: dict[int, int]) -> Sequence[object] | None:
+        """What calls of one kind share about a tensor around and its gradient; None if replaying
+        doesn't do justice to it."""
+        meta = x._meta
+        if x._storage.node.device != "cpu":
+            return None
+        if meta is None:
+            return (None,) if x._base is None or x._edge() is None else None
+        if meta.post_hooks or meta.retains:
+            return None
+        edge = x._edge()
+        if edge is not None and (
+            not isinstance(edge[0], AccumulateGrad)
+            or edge[0].hooks is not None
+            or edge[0].node_hooks is not None
+        ):
+            return None
+        gradient = meta.grad
+        if gradient is None:
+            return (meta.requires_grad,)
+        if gradient._meta is not None or gradient._storage in self._storages:
+            return None
+        number = numbers.setdefault(id(gradient._storage), len(numbers))
+        return (meta.requires_grad, number, *_kind(gradient))
 
     def _is_unchanged(self) -> bool:
         """Whether all that the function reads besides its arguments is as it was."""
@@ -174,39 +192,21 @@ class Replayed:
         except Unclear:
             self._failures = _FAILURES
             return False
-        tensors = self._around.tensors
+        tensors = list(dict.fromkeys(self._around.tensors))
         self._known = [(x, x._storage, x._shape, x._steps, x.dtype) for x in tensors]
+        self._leaves = tensors if self._around.trains() else []
+        self._optimizers = self._around.optimizers
         self._storages = _distinct(tensors)
         return True
 
-    def _record(self, args: Any, kwargs: Any, tensors: list[Tensor]) -> _Recording | None:
+    def _record(self, args: Any, kwargs: Any, scene: Scene) -> Recording | None:
         """Run the function on holes; None, and a failure counted, if that doesn't tell enough."""
         if _are_others_at_work():
             return None
-        storages = [*self._storages, *_distinct(tensors)]
-        before = [one.node for one in storages]
-        versions = [one.version for one in storages]
-        drawn = default_generator._seed, default_generator._call
-        holes = [hole(node.shape, node.dtype, node.device) for node in before]
-        try:
-            for one, empty in zip(storages, holes, strict=True):
-                one.node = empty
-            with engine.tracing(), storage.unpinned():
-                returned = self._function(*args, **kwargs)
-            single = isinstance(returned, Tensor)
-            results, spec = ([returned], None) if single else tree_flatten(returned)
-            nodes = [_result(x, storages) for x in results]
+        recording = record(self._function, args, kwargs, scene)
+        if not cast("Surroundings", self._around).unchanged():
+            cast("Surroundings", self._around).restore()
             recording = None
-            written = [one.version for one in storages] != versions
-            if nodes and not written and None not in nodes:
-                graph = template(cast("list[Node]", nodes), holes)
-                recording = None if graph is None else _Recording(graph, spec)
-        except Exception:
-            recording = None  # if it is the function's own error, it comes again
-        finally:
-            for one, node in zip(storages, before, strict=True):
-                one.node = node
-            default_generator._seed, default_generator._call = drawn
         self._failures = 0 if recording is not None else self._failures + 1
         return recording
 
@@ -235,43 +235,3 @@ def _kind(x: Tensor) -> tuple[object, ...]:
 
 def _distinct(tensors: Sequence[Tensor]) -> list[Storage]:
     return list({id(x._storage): x._storage for x in tensors}.values())
-
-
-def _result(x: object, storages: list[Storage]) -> Node | None:
-    """The node of a result that is fresh, contiguous and to be computed; else None."""
-    if type(x) is not Tensor or x._steps or x._strides is not None or x._meta is not None:
-        return None
-    node = x._storage.node
-    fresh = x._storage not in storages and node.srcs and uniform_constant(node) is None
-    return node if fresh else None
-
-
-def _played(recording: _Recording, storages: list[Storage]) -> Any:
-    """The results over the storages' contents of now."""
-    memories = [one.buffer for one in storages]
-    if recording.program is None:
-        nodes = [one.node for one in storages]
-        if len(set(map(id, memories))) < len(memories):  # which may not be so the next time
-            results = [wrap(node) for node in recording.graph.build(nodes)]
-            return tree_unflatten(results, recording.spec)
-        _prepare(recording, nodes, memories)
-    executable, places, values, shapes = cast("_Program", recording.program)
-    made = executable.run([memories[place] for place in places], values)
-    programs.statistics.programs_run += 1
-    programs.statistics.kernels_run += executable.kernel_count
-    results = [wrap(leaf(made[place], shape)) for place, shape in shapes]
-    return results[0] if recording.spec is None else tree_unflatten(results, recording.spec)
-
-
-def _prepare(recording: _Recording, nodes: list[Node], memories: list[Buffer]) -> None:
-    """Find or compile the program."""
-    results = recording.graph.build(nodes)
-    distinct = list(dict.fromkeys(results))
-    with engine.locked():
-        order = portion.below(distinct)
-        structure = analyse(order, distinct, [])
-        variant, values = programs.get(Graph(order, distinct, [], structure))
-    where = {id(memory): place for place, memory in enumerate(memories)}
-    places = [where[id(buffer)] for buffer in structure.leaves]
-    shapes = [(distinct.index(node), node.shape) for node in results]
-    recording.program = variant.executable, places, values, shapes

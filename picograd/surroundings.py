@@ -23,6 +23,7 @@ False
 from __future__ import annotations
 
 import builtins
+import dataclasses
 import dis
 import os
 import types
@@ -34,6 +35,7 @@ from picograd.frontend.device import Size, device
 from picograd.frontend.tensor import Tensor
 from picograd.nn import hooks
 from picograd.nn.module import Module
+from picograd.optim.optimizer import Optimizer
 
 
 def _words(text: str) -> frozenset[str]:
@@ -68,15 +70,17 @@ _CHANGES = _words(
 # What changes or asks for state that isn't looked at here (and all names that begin with "set_").
 _STATEFUL = _words(
     """
-    __dict__ _version attrgetter autograd backward data_ptr get_num_threads get_rng_state grad hub
+    __dict__ _version attrgetter autograd data_ptr get_num_threads get_rng_state hub
     initial_seed is_grad_enabled is_inference_mode_enabled load load_state_dict manual_seed
     methodcaller register_buffer register_hook register_parameter requires_grad requires_grad_
-    retain_grad save seed step zero_grad
+    retain_grad save seed
     """
 )
+_TRAINING = _words("backward grad step zero_grad")  # names that a training step has
 _SILENT = frozenset(dir(type)) - {"__call__", "__init__", "__eq__", "__hash__"} | _words(
     "__annotations__ __firstlineno__ __static_attributes__ __weakref__"
 )
+_FIELDS = _words("__dataclass_fields__ __dataclass_params__ __hash__ __match_args__")
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _MISSING = object()
 _MEMBERS = ("_parameters", "_buffers", "_modules")
@@ -91,7 +95,9 @@ class Surroundings:
 
     def __init__(self) -> None:
         self.tensors: list[Tensor] = []
-        self._tables: list[tuple[Mapping[str, Any], int | None, list[tuple[str, Any]]]] = []
+        self.optimizers: list[Optimizer] = []
+        self._names: set[str] = set()
+        self._tables: list[tuple[Mapping[Any, Any], int | None, list[tuple[Any, Any]]]] = []
         self._cells: list[tuple[types.CellType, Any]] = []
         self._sequences: list[tuple[list[Any] | tuple[Any, ...], tuple[Any, ...]]] = []
         self._methods: list[tuple[types.FunctionType, types.CodeType, Any]] = []
@@ -125,6 +131,17 @@ class Surroundings:
             return False
         return all(f.__code__ is code and f.__defaults__ is d for f, code, d in self._methods)
 
+    def trains(self) -> bool:
+        """Whether the function may compute gradients, or change them."""
+        return not self._names.isdisjoint(_TRAINING)
+
+    def restore(self) -> None:
+        """Put back what a trial has put in the place of something."""
+        for table, _, items in self._tables:
+            for name, value in items:
+                if isinstance(table, dict) and table.get(name, _MISSING) is not value:
+                    table[name] = value
+
 
 def _same(now: object, value: object) -> bool:
     """Whether two constants are one and the same value."""
@@ -142,7 +159,7 @@ class _Look:
     def __init__(self, function: Any) -> None:
         self.found = Surroundings()
         self._seen: dict[int, object] = {}
-        self._names: set[str] = {"forward"}
+        self._names = self.found._names = {"forward"}
         self._objects: list[object] = []  # whose classes' functions are read by name
         self._classes: set[tuple[type, int]] = set()  # looked at, with so many names
         self._containers = False  # whether there are any that code could change
@@ -174,6 +191,8 @@ class _Look:
             self._queue += [value.__self__, value.__func__]
         elif isinstance(value, Module):
             self._look_at_module(value)
+        elif isinstance(value, Optimizer) and _is_ours(type(value)):
+            self._look_at_optimizer(value)
         elif _is_ours(type(value)) and hasattr(value, "__wrapped__"):  # compiled itself
             self._queue.append(value.__wrapped__)  # type: ignore[attr-defined]
         elif isinstance(value, types.ModuleType):
@@ -184,6 +203,11 @@ class _Look:
         elif type(value) is dict:
             self._look_at_table(value, whole=True)
             self._containers = True
+        elif type(value) is types.SimpleNamespace:
+            self._look_at_table(vars(value), whole=True)
+        elif _is_record(value):
+            self._look_at_table(vars(value), whole=True)
+            self._objects.append(value)
         elif isinstance(value, type):
             if not _is_ours(value) and value.__module__ != "builtins" and not _is_error(value):
                 self._objects.append(value)
@@ -216,13 +240,36 @@ class _Look:
             self._look_at_table(own[name], True)
         self._objects.append(module)
 
+    def _look_at_optimizer(self, optimizer: Optimizer) -> None:
+        """Its parameters and state. Numbers among the settings may change: replays read them."""
+        found, groups, states = self.found, optimizer.param_groups, optimizer.state
+        found.optimizers.append(optimizer)
+        found._tables.append((vars(optimizer), None, [("param_groups", groups), ("state", states)]))
+        found._sequences.append((groups, tuple(groups)))
+        for hooked in (optimizer._before_step, optimizer._after_step):
+            if hooked:
+                raise Unclear("an optimizer with hooks")
+            found._tables.append((hooked, 0, []))
+        for group in groups:
+            found._sequences.append((group["params"], tuple(group["params"])))
+            self._queue += group["params"]
+            switches = [
+                item for item in group.items() if isinstance(item[1], (bool, str, type(None)))
+            ]
+            found._tables.append((group, len(group), [("params", group["params"]), *switches]))
+        found._tables.append((states, len(states), list(states.items())))
+        for state in states.values():
+            tensors = [item for item in state.items() if isinstance(item[1], Tensor)]
+            found._tables.append((state, len(state), tensors))
+            self._queue += [x for _, x in tensors]
+
     def _look_at_class(self, one: object) -> None:
         """What the names that code reads are in the classes of an object that aren't ours."""
         kind = one if isinstance(one, type) else type(one)
         for cls in kind.__mro__:
             if _is_ours(cls) or cls is object:
                 continue
-            if not isinstance(one, Module) and not issubclass(kind, Module):
+            if not isinstance(one, Module) and not issubclass(kind, Module) and not _is_record(one):
                 raise Unclear(f"class {cls.__name__}")
             if "__getattr__" in vars(cls) or "__getattribute__" in vars(cls):
                 raise Unclear(f"class {cls.__name__}, which computes its attributes")
@@ -231,6 +278,8 @@ class _Look:
             self._classes.add((cls, len(self._names)))
             # What syntax calls, it calls without a name.
             special = [name for name in vars(cls) if name.startswith("__")]
+            if _is_record(one):  # what its decorator wrote concerns its fields alone
+                special = [name for name in special if not _is_generated(name, vars(cls)[name])]
             silent = _SILENT if kind is one else {*_SILENT, "__init__"}
             names = sorted(self._names.union(special) - silent)
             self._look_at_table(vars(cls), True, names)
@@ -267,6 +316,17 @@ class _Look:
         self.found._tables.append((function.__globals__, None, absent))
         if function.__globals__.get("__builtins__") not in (builtins, vars(builtins)):
             raise Unclear("builtins of its own")
+
+
+def _is_record(value: object) -> bool:
+    """Whether a value is a data class's: settings, as programs keep them."""
+    return dataclasses.is_dataclass(type(value)) and hasattr(value, "__dict__")
+
+
+def _is_generated(name: str, member: object) -> bool:
+    """Whether a special member of a data class is what its decorator put there."""
+    code = getattr(getattr(member, "__wrapped__", member), "__code__", None)
+    return name in _FIELDS if code is None else code.co_filename == "<string>"
 
 
 def _holds(value: object) -> bool:

@@ -209,6 +209,7 @@ class _Walk:
             results = self._apply(node, gradients)
             if not retain_graph:
                 node.release()
+                node.spent = True
             for edge, gradient in zip(node.edges, results, strict=not leaf):
                 if edge is None or edge[0] not in self.waiting:
                     continue

@@ -123,9 +123,12 @@ class GradNode:
 
     edges      per input: where its gradient goes on, or None
     outputs    per output: shape, dtype and device
+    spent      whether backward went through it and let go of what was saved
     """
 
-    __slots__ = ("__weakref__", "edges", "hooks", "node_hooks", "outputs", "retained", "sequence")
+    __slots__ = (
+        "__weakref__", "edges", "hooks", "node_hooks", "outputs", "retained", "sequence", "spent"
+    )  # fmt: skip
 
     def __init__(
         self, edges: tuple[Edge | None, ...], outputs: tuple[tuple[Shape, DType, str], ...]
@@ -136,6 +139,7 @@ class GradNode:
         self.hooks: dict[int, dict[int, Hook]] | None = None
         self.node_hooks: dict[int, NodeHook] | None = None
         self.retained: dict[int, weakref.ref[Tensor]] | None = None
+        self.spent = False
         if ANOMALY.enabled:
             ANOMALY.note(self)
 
@@ -191,6 +195,15 @@ class GradNode:
 
 
 Edge = tuple[GradNode, int]
+
+
+class SpentGrad(GradNode):
+    """The step of a result whose graph backward has been through."""
+
+    __slots__ = ()
+
+    def apply(self, gradients: list[Tensor | None]) -> Gradients:
+        raise RuntimeError(FREED)
 
 
 class AccumulateGrad(GradNode):

@@ -89,7 +89,7 @@ def analyse(order: Sequence[Node], outputs: Sequence[Node], donated: Sequence[in
             known = streams.setdefault(attr.values(), len(cells))
             key.append(known)
             if known == len(cells):
-                cells.extend(_signed(value) for value in attr.values())
+                cells.extend(signed(value) for value in attr.values())
     key.append(tuple([node.place for node in outputs]))
     key.append(tuple(donated))
     return Structure(tuple(key), leaves, constants, cells, entries)
@@ -114,7 +114,7 @@ def cell_of(attr: ConstAttr) -> int:
     if attr.dtype.is_complex:
         return 0  # never a run-time value
     if attr.dtype.is_integer or attr.dtype.is_bool:
-        return _signed(int(attr.value))  # pyright: ignore[reportArgumentType]
+        return signed(int(attr.value))  # pyright: ignore[reportArgumentType]
     if attr.dtype is float32:
         raw = _SINGLE.pack(attr.value)
     else:
@@ -125,7 +125,7 @@ def cell_of(attr: ConstAttr) -> int:
 _CELL, _SINGLE = struct.Struct("<q"), struct.Struct("<f4x")
 
 
-def _signed(value: int) -> int:
+def signed(value: int) -> int:
     """An unsigned 64-bit number as the signed one with the same bits."""
     return value if value < 1 << 63 else value - (1 << 64)
 

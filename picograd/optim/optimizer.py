@@ -30,6 +30,7 @@ from picograd.frontend.grad_mode import enable_grad, no_grad
 from picograd.frontend.hostdata import settle
 from picograd.frontend.stamps import stamped_nodes
 from picograd.frontend.tensor import Tensor
+from picograd.optim.script import Script, listener
 
 Group = dict[str, Any]  # torch's param_groups: settings by name, and the list "params"
 State = dict[str, Any]  # torch's per-parameter state: tensors and numbers by name
@@ -151,6 +152,7 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        script = listener()
         with no_grad():
             for group in self.param_groups:
                 for parameter in group["params"]:
@@ -158,7 +160,10 @@ class Optimizer:
                         gradient = parameter.grad
                         if group.get("maximize"):
                             gradient = neg(gradient)
-                        self.update(parameter, gradient, self.state[parameter], group)
+                        if isinstance(script, Script):
+                            script.update(self, parameter, gradient, group)
+                        else:
+                            self.update(parameter, gradient, self.state[parameter], group)
         return loss
 
     def update(self, parameter: Tensor, gradient: Tensor, state: State, group: Group) -> None:
@@ -321,13 +326,21 @@ def rewrite(
     """Write `function(*sources, *numbers, *switches)` into the targets.
 
     Numbers come as tensors of the first source's shape, so that they may change without the
-    function's graph being another one.
+    function's graph being another one. An update that calls this does all it does to tensors so:
+    while a function is recorded, who listens takes the numbers and may be interested in no more.
     """
-    first = sources[0].node
-    constants = [
-        primitives.constant_node(number(value), first.dtype, first.device, first.shape)
-        for value in numbers
-    ]
+    first, script = sources[0].node, listener()
+    if script is None:
+        constants = [
+            primitives.constant_node(number(value), first.dtype, first.device, first.shape)
+            for value in numbers
+        ]
+    else:
+        values = [number(value) for value in numbers]
+        found = script.constants((list(targets), function, switches), values, first)
+        if found is None:
+            return
+        constants = found
     results = stamped_nodes(function, [*[x.node for x in sources], *constants], *switches)
     for target, node in zip(targets, results, strict=True):
         storages.settle(node, [x._storage for x in sources])
