@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from picograd import engine
-from picograd.frontend import primitives, tape, view
+from picograd.frontend import pieces, primitives, tape, view
 from picograd.frontend.anomaly import check as check_anomaly
 from picograd.frontend.grad_mode import enable_grad, no_grad, state
 from picograd.frontend.tape import AccumulateGrad, Edge, Gradients, GradNode
@@ -175,7 +175,7 @@ class _Walk:
         self.waiting, self.stops = waiting, stops
         self.captures = captures
         self.captured: dict[tuple[GradNode, int], Tensor] = {}
-        self.arrived: dict[GradNode, list[Tensor | None]] = {}
+        self.arrived: dict[GradNode, list[list[Tensor]]] = {}
         self.ready: list[tuple[int, int, GradNode]] = []
 
     def send(self, edge: Edge, gradient: Tensor | None) -> None:
@@ -183,10 +183,9 @@ class _Walk:
         node, number = edge
         slots = self.arrived.get(node)
         if slots is None:
-            slots = self.arrived[node] = [None] * len(node.outputs)
+            slots = self.arrived[node] = [[] for _ in node.outputs]
         if gradient is not None:
-            before = slots[number]
-            slots[number] = gradient if before is None else _sum(before, gradient)
+            slots[number].append(gradient)
 
     def push(self, node: GradNode) -> None:
         """Queue a node; the latest operation is served first, leaves before all."""
@@ -196,9 +195,10 @@ class _Walk:
         """Serve nodes until none is left."""
         while self.ready:
             node = heapq.heappop(self.ready)[2]
-            gradients = self.arrived.pop(node, None)
-            if gradients is None:
-                gradients = cast("list[Tensor | None]", [None] * len(node.outputs))
+            arrived = self.arrived.pop(node, None)
+            gradients = cast("list[Tensor | None]", [None] * len(node.outputs))
+            if arrived is not None:
+                gradients = [pieces.total(one) if one else None for one in arrived]
             if node in self.stops:
                 self._capture(node, gradients)
                 continue
