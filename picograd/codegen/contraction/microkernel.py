@@ -51,6 +51,7 @@ def accumulate(
     name_factors = pairs.factors if tiles.pairs else _factors
     body = name_factors(frame, left, right, tile, of(k))
     body += prefetch.factors(frame, left, right, tile, of(k))
+    body += prefetch.results(frame, tile, of(k))
     loop = loops.For(k, ZERO, frame.length, body, carried=tuple(carried))
     return (*prefetch.sums(frame, destination, tile), loop, *stores)
 

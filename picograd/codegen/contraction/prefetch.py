@@ -7,7 +7,9 @@ is not small beside the time to multiply:
 * a factor that few rows stream: the next tile of the same rows of k;
 * a factor that is packed for few rows: the same columns of the next depth block;
 * small matrices in a batch: both factors of the next one;
-* sums that do not fit the second-level cache: the lines that they will be stored to.
+* sums that do not fit the second-level cache: the lines that they will be stored to;
+* matrices that the stages after the sum read and write, if they do not fit it together (the update
+  of a weight with its optimiser's state): the tile's lines of all of them.
 
 One line is asked for in every step of k. Together the row tiles cover all lines of a panel.
 """
@@ -17,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from picograd.codegen import loops
+from picograd.codegen.contraction.expressions import accesses
 from picograd.codegen.contraction.frame import Frame
 from picograd.codegen.contraction.packing import Operand, plain
 from picograd.codegen.contraction.places import Destination, Tile
@@ -57,6 +60,47 @@ def sums(frame: Frame, destination: Destination, tile: Tile) -> tuple[Statement,
         for r in range(tiles.height)
         for c in range(0, tiles.width, max(1, LINE // size))
     )
+
+
+def results(frame: Frame, tile: Tile, k: Index) -> tuple[Statement, ...]:
+    """What one step of k asks for of the memory that the stages after the sum read and write."""
+    tiles, found = frame.tiles, frame.contraction
+    asked = _beside(frame) if tiles.depth_blocks == 1 else []
+    if not asked:
+        return ()
+    line = LINE // max(memory.dtype.itemsize for memory, _, _ in asked)
+    row, column = k % tiles.height, k // tiles.height % ceil_div(tiles.width, line)
+    named, row = frame.name_index("ahead", row, 0, tiles.height - 1)
+    more, column = frame.name_index("beside", column * line, 0, tiles.width)
+    values = frame.at(row=tile.row + row, column=tile.column + column)
+    return (
+        *named,
+        *more,
+        *[loops.Prefetch(memory, at.substitute(values), write) for memory, at, write in asked],
+    )
+
+
+def _beside(frame: Frame) -> list[tuple[loops.Memory, Index, bool]]:
+    """The matrices as large as the sums that the stages after it read and (True) write; none if
+    they fit the second-level cache together."""
+    found = frame.contraction
+    wanted: dict[tuple[str, Index], bool] = {}
+    for stage in found.epilogue:
+        wanted |= {(part.buffer, part.index): False for part in accesses(stage.value)}
+    if found.memory is not None and found.epilogue:
+        wanted[found.memory, found.store] = True
+    wanted |= {(stage.target, stage.store): True for stage in found.epilogue}
+    elements = found.rows.extent * found.columns.extent
+    asked = [
+        (frame.memories[name], index, write)
+        for (name, index), write in wanted.items()
+        if name in frame.memories
+        and frame.memories[name].size >= elements
+        and found.columns.step(index) == 1
+        and found.rows.strided(index)
+    ]
+    size = sum(elements * memory.dtype.itemsize for memory, _, _ in asked)
+    return asked if size >= frame.target.l2 else []
 
 
 def _matrices_fit(frame: Frame) -> bool:
