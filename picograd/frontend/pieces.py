@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from picograd.frontend import primitives
+from picograd.frontend.shared_weights import summed_products
 from picograd.frontend.tensor import Tensor, wrap
 from picograd.graph.build import uniform_constant
 from picograd.graph.node import Node
@@ -45,6 +46,9 @@ def total(gradients: Sequence[Tensor]) -> Tensor:
             whole = list(gradients)
         else:
             whole.append(_joined(beside, gradients[0]))
+    merged = summed_products(whole)
+    if merged is not None:
+        return merged
     result = whole[0]
     for gradient in whole[1:]:
         result = primitives.elementwise(Op.ADD, result, gradient)

@@ -280,6 +280,8 @@ def _join_aligned(group: Group, draft: Draft, mapping: Mapping) -> Group | str:
         if reduces and stage.kind is StageKind.REDUCE and not stage.inner:
             if group.contraction:
                 return "a matmul's kernel ends with elementwise stages"
+            if any(_sums_columns(group, member) for member in group.drafts):
+                return "columns are summed side by side"
             return _joined(group, draft, mapping, group.domain)
     kept = {axis: var for axis, var in mapping.items() if var in stage.inner}
     domain = tuple(axis for axis in group.domain if axis in kept)
@@ -311,6 +313,17 @@ def _strided(group: Group, draft: Draft) -> bool:
     if draft.stage.once or not group.inner(draft):
         return False
     return value_axes(draft)[-1] in group.domain
+
+
+def _sums_columns(group: Group, draft: Draft) -> bool:
+    """True for a reduction whose domain points are neighbours in memory: vectors of them are
+    summed at a time. A reduction of the domain itself would take one after the other."""
+    stage = draft.stage
+    return bool(stage.reduce) and any(
+        any(access.index.coefficient(var) == 1 and extent(var) > 1 for var in group.domain)
+        and not any(access.index.coefficient(var) == 1 for var in stage.reduce)
+        for access in stage_accesses(stage)
+    )
 
 
 def _is_serial(group: Group) -> bool:
