@@ -69,6 +69,7 @@ class _Program:
     """What runs.
 
     places     which of the storages' memories it reads
+    donated    storages whose memory it may write their new contents into
     cells      its values, which those at the slots replace in each run
     numbers    for each of the script's numbers its slot (None: not used), and its dtype
     random     slots of random streams, and by how many draws each is later than the call's first
@@ -77,6 +78,7 @@ class _Program:
 
     variant: Variant
     places: list[int]
+    donated: list[int]
     cells: list[int]
     numbers: list[tuple[int | None, ConstAttr]]
     random: list[tuple[int, int]]
@@ -143,8 +145,13 @@ class _Before:
         default_generator._seed, default_generator._call = self.seed, self.call
 
 
-def record(function: Callable[..., Any], args: Any, kwargs: Any, scene: Scene) -> Recording | None:
-    """Run a function on holes; None if that doesn't tell all that it does. Nothing is changed."""
+def record(
+    function: Callable[..., Any], args: Any, kwargs: Any, scene: Scene
+) -> Recording | Script | None:
+    """Run a function on holes; None if that doesn't tell all that it does. Nothing is changed.
+
+    A script if it would have made its optimisers' states: `begin` makes them.
+    """
     before = _Before(scene)
     holes = [hole(one.node.shape, one.node.dtype, one.node.device) for one in scene.storages]
     try:
@@ -169,7 +176,7 @@ def _recorded(
     holes: list[Node],
     versions: list[int],
     script: Script,
-) -> Recording | None:
+) -> Recording | Script | None:
     """What a run on holes did."""
     single = isinstance(returned, Tensor)
     flat, spec = ([returned], None) if single else tree_flatten(returned)
@@ -206,11 +213,13 @@ def _made(
     before: _Before,
     recording: Recording,
     scene: Scene,
-) -> Recording | None:
+) -> Recording | Script | None:
     """The recording with its graph; None if that can't be built again."""
     script = recording.script
-    if not nodes or not script.complete or not _have_states_stayed(scene, before):
+    if not nodes or not script.complete:
         return None
+    if not _have_states_stayed(scene, before):
+        return script
     if any(not node.srcs or uniform_constant(node) is not None for node in nodes):
         return None
     random = [node for node in topological(nodes) if node.op is Op.RANDOM]
@@ -281,6 +290,9 @@ def play(recording: Recording, scene: Scene) -> Any:
     try:
         if program is None or not _fill(program, numbers):
             program = _prepare(recording, scene, numbers)
+        for place in program.donated:
+            if not scene.storages[place].is_alone():
+                scene.storages[place].own_memory()
         made = program.variant.executable.run(
             [scene.storages[place].buffer for place in program.places], program.cells
         )
@@ -346,15 +358,24 @@ def _prepare(recording: Recording, scene: Scene, numbers: Sequence[Any]) -> _Pro
     sources = [*[one.node for one in scene.storages], *given, *words]
     results = recording.graph.build(sources)
     distinct = list(dict.fromkeys(results))
+    where = {id(memory): place for place, memory in enumerate(memories)}
+    apart = len(where) == len(memories)
     with engine.locked():
         order = portion.below(distinct)
-        structure = analyse(order, distinct, [])
-        variant, values = programs.get(Graph(order, distinct, [], structure))
-    where = {id(memory): place for place, memory in enumerate(memories)}
+        found = {id(node): position for position, node in enumerate(order) if not node.srcs}
+        over = {
+            place: found[id(sources[place])]
+            for place, _, _ in recording.writes
+            if apart and id(sources[place]) in found
+        }
+        donated = sorted(over.values())
+        structure = analyse(order, distinct, donated)
+        variant, values = programs.get(Graph(order, distinct, donated, structure))
     numbered = {node: number for number, node in enumerate(distinct)}
     program = _Program(
         variant,
         [where[id(buffer)] for buffer in structure.leaves],
+        list(over),
         values,
         [(_slot_of(node, structure), cast("ConstAttr", node.attr)) for node in given],
         _random_slots(order, structure, call),
@@ -362,8 +383,7 @@ def _prepare(recording: Recording, scene: Scene, numbers: Sequence[Any]) -> _Pro
     )
     # Contents may share memory now and not the next time; a program for many sizes has values
     # of its own.
-    lasting = len(where) == len(memories)
-    if lasting and (values is structure.cells or not (numbers or words)):
+    if apart and (values is structure.cells or not (numbers or words)):
         recording.program = program
     return program
 

@@ -40,6 +40,7 @@ from picograd.frontend.watching import ANOMALY
 from picograd.graph.ops import Shape
 from picograd.nn.module import Module
 from picograd.optim.optimizer import Optimizer
+from picograd.optim.script import Script
 from picograd.recording import Recording, Scene, play, record
 from picograd.surroundings import CONSTANTS, Surroundings, Unclear, look
 
@@ -106,7 +107,11 @@ class Replayed:
                 self.replays += 1
                 return result
         recording = self._record(args, kwargs, scene)
-        if recording is None:
+        if isinstance(recording, Script):
+            if recording.begin():
+                return self(*args, **kwargs)
+            self._failures += 1
+        if not isinstance(recording, Recording):
             return self._function(*args, **kwargs)
         if len(self._recordings) >= _KINDS:
             self._recordings.clear()
@@ -199,7 +204,7 @@ class Replayed:
         self._storages = _distinct(tensors)
         return True
 
-    def _record(self, args: Any, kwargs: Any, scene: Scene) -> Recording | None:
+    def _record(self, args: Any, kwargs: Any, scene: Scene) -> Recording | Script | None:
         """Run the function on holes; None, and a failure counted, if that doesn't tell enough."""
         if _are_others_at_work():
             return None
@@ -207,7 +212,8 @@ class Replayed:
         if not cast("Surroundings", self._around).unchanged():
             cast("Surroundings", self._around).restore()
             recording = None
-        self._failures = 0 if recording is not None else self._failures + 1
+        if not isinstance(recording, Script):
+            self._failures = 0 if recording is not None else self._failures + 1
         return recording
 
 

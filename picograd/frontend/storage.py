@@ -130,6 +130,11 @@ class Storage:
         self._exports = True
         _remember(self)
 
+    def is_alone(self) -> bool:
+        """Whether nobody else has the node of the computed contents, or their memory."""
+        alone = _references(self) <= _ALONE and _buffer_references(self) <= _BUFFER_ALONE
+        return alone and cast("Buffer", self.node.buffer).exclusive()
+
     def own_memory(self) -> Buffer:
         """The memory of the contents, which from now on no other storage or node has."""
         memory = self.buffer

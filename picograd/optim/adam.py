@@ -102,12 +102,15 @@ class Adam(_TwoAverages):
         }
         super().__init__(params, settings)
 
+    def begin(self, parameter: Tensor, state: State, group: Group) -> None:
+        self._begin(parameter, state)
+        if group["amsgrad"]:
+            state["max_exp_avg_sq"] = settle(zeros_like(parameter))
+
     def update(self, parameter: Tensor, gradient: Tensor, state: State, group: Group) -> None:
         first, second = group["betas"]
         if not state:
-            self._begin(parameter, state)
-            if group["amsgrad"]:
-                state["max_exp_avg_sq"] = settle(zeros_like(parameter))
+            self.begin(parameter, state, group)
         step = count_step(state)
         decay, decoupled = group["weight_decay"], group["decoupled_weight_decay"]
         numbers = [1 - first, second, 1 - second, math.sqrt(1 - second**step), group["eps"]]

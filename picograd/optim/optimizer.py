@@ -166,6 +166,10 @@ class Optimizer:
                             self.update(parameter, gradient, self.state[parameter], group)
         return loss
 
+    def begin(self, parameter: Tensor, state: State, group: Group) -> None:
+        """Put into a parameter's state what stands there before its first step, if that can be
+        told without the gradient."""
+
     def update(self, parameter: Tensor, gradient: Tensor, state: State, group: Group) -> None:
         """One parameter's step."""
         raise NotImplementedError(f"{type(self).__name__} has neither `update` nor `step`")

@@ -72,6 +72,16 @@ class Script:
         self._updates.append((optimizer, parameter, stand_in, group))
         self.complete = self.complete and len(self._rewrites) > known
 
+    def begin(self) -> bool:
+        """Make the states that the first step makes. False if all are there."""
+        made = False
+        for optimizer, parameter, _, group in self._updates:
+            made = made or parameter not in optimizer.state
+            state = optimizer.state[parameter]
+            if not state:
+                optimizer.begin(parameter, state, group)
+        return made
+
     def constants(self, rewrite: _Rewrite, numbers: Sequence[float], like: Node) -> list[Node]:
         """Nodes that stand for the numbers of one rewrite; equal numbers share one."""
         places: list[int] = []

@@ -69,6 +69,10 @@ class SGD(Optimizer):
         }
         super().__init__(params, settings)
 
+    def begin(self, parameter: Tensor, state: State, group: Group) -> None:
+        if group["momentum"] and not group["dampening"]:
+            state["momentum_buffer"] = settle(zeros_like(parameter))
+
     def update(self, parameter: Tensor, gradient: Tensor, state: State, group: Group) -> None:
         decay, momentum, rate = group["weight_decay"], group["momentum"], -number(group["lr"])
         numbers = [rate, decay] if decay else [rate]

@@ -279,6 +279,18 @@ def test_the_next_depth_block_is_asked_for(equation: str) -> None:
     check(case, TINY)
 
 
+def test_what_is_written_back_to_is_asked_for() -> None:
+    case = contractions.several({"m": 20, "n": 100, "k": 12})
+    for l2, expected in ((16 << 10, {"a2", "a3", "a4"}), (1 << 20, set())):
+        target = replace(AVX512, l2=l2)
+        function = lower_contraction(case.kernel, target)
+        assert function is not None
+        found = list(loops.statements(function.phases[0].body))
+        asked = {s.memory.name for s in found if isinstance(s, loops.Prefetch)}
+        assert asked == expected
+        check(case, target)
+
+
 def loops_of(function: loops.Function) -> list[loops.For]:
     found = loops.statements(function.phases[0].body)
     return [statement for statement in found if isinstance(statement, loops.For)]

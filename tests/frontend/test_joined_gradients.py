@@ -48,7 +48,37 @@ def twice(m: Any) -> list[Any]:
     return [parts[2].grad]
 
 
-@pytest.mark.parametrize("case", [joined, overwritten, twice])
+def split(m: Any) -> list[Any]:
+    """Gradients of chunks, of rows, of overlapping parts, and of parts used twice."""
+    x = m.arange(48.0).reshape(4, 12).requires_grad_()
+    total = sum((part * (n + 1)).sin().sum() for n, part in enumerate(x.chunk(3, 1)))
+    total = total + sum((row * (n + 1)).cos().sum() for n, row in enumerate(x.unbind(0)))
+    total = total + (x[:, 2:7] * x[:, 4:9]).sum() + x[1].exp().mul(0.001)[3] + x[2:3].sum()
+    total.backward()
+    return [x.grad]
+
+
+def missing(m: Any) -> list[Any]:
+    """Parts that leave gaps, and of other dtypes."""
+    x = m.linspace(-2, 2, 20).reshape(4, 5).to(m.float64).requires_grad_()
+    rows = x.unbind(0)
+    (rows[3] * rows[0] + rows[0].exp()).sum().backward()
+    return [x.grad]
+
+
+def recurrent(m: Any) -> list[Any]:
+    """A weight and a bias that are used at every step."""
+    generator = np.random.default_rng(4)
+    made = [generator.normal(size=size).astype(np.float32) for size in [(6, 6), (6,), (7, 2, 6)]]
+    weight, bias, x = [m.tensor(one, requires_grad=True) for one in made]
+    state = m.zeros(2, 6)
+    for part in x.unbind(0):
+        state = m.tanh(m.nn.functional.linear(state, weight, bias) + part)
+    state.sum().backward()
+    return [weight.grad, bias.grad, x.grad]
+
+
+@pytest.mark.parametrize("case", [joined, overwritten, twice, split, missing, recurrent])
 def test_as_torch(case: Callable[[Any], list[Any]]) -> None:
     torch = pytest.importorskip("torch")
     for found, expected in zip(case(picograd), case(torch), strict=True):
@@ -63,3 +93,16 @@ def test_a_piece_is_cut_from_the_gradient_of_the_whole() -> None:
     for part in parts:
         ops = {node.op for node in topological([part.grad.node])}
         assert Op.SLICE in ops and Op.UPDATE not in ops
+
+
+def test_parts_are_joined_and_steps_are_one_product() -> None:
+    weight, x = picograd.rand(6, 6).requires_grad_(), picograd.rand(9, 2, 6).requires_grad_()
+    state = picograd.zeros(2, 6)
+    for part in x.unbind(0):
+        state = picograd.tanh(state @ weight + part)
+    state.sum().backward()
+    assert weight.grad.node.op is not Op.ADD and x.grad.node.op is Op.UPDATE
+    nodes = topological([weight.grad.node])
+    assert [n.srcs[0].shape for n in nodes if n.op is Op.REDUCE and len(n.srcs[0].shape) > 3] == [
+        (9, 2, 6, 6)
+    ]

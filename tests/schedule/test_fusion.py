@@ -269,3 +269,11 @@ def test_products_are_summed_up_as_they_come(turned: bool) -> None:
     program = check([total], arrays)
     assert kernels(program) == 6
     assert program.arena <= 2 * 48 * 40 * 4
+
+
+@pytest.mark.parametrize(("axis", "expected"), [(0, 2), (1, 1)])
+def test_sums_of_columns_end_their_kernel(axis: int, expected: int) -> None:
+    """A column's sum is one of a vector of sums; the sum of their squares would break that up."""
+    sums = reduce(leaf(0, 40, 24), axis)
+    squares = reduce(apply(Op.MUL, sums, sums))
+    assert kernels(check([sums, squares], {0: floats(40, 24)})) == expected

@@ -64,7 +64,7 @@ def sums(frame: Frame, destination: Destination, tile: Tile) -> tuple[Statement,
 
 def results(frame: Frame, tile: Tile, k: Index) -> tuple[Statement, ...]:
     """What one step of k asks for of the memory that the stages after the sum read and write."""
-    tiles, found = frame.tiles, frame.contraction
+    tiles = frame.tiles
     asked = _beside(frame) if tiles.depth_blocks == 1 else []
     if not asked:
         return ()
