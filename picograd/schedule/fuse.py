@@ -319,11 +319,19 @@ def _sums_columns(group: Group, draft: Draft) -> bool:
     """True for a reduction whose domain points are neighbours in memory: vectors of them are
     summed at a time. A reduction of the domain itself would take one after the other."""
     stage = draft.stage
-    return bool(stage.reduce) and any(
-        any(access.index.coefficient(var) == 1 and extent(var) > 1 for var in group.domain)
-        and not any(access.index.coefficient(var) == 1 for var in stage.reduce)
+    if stage.kind is not StageKind.REDUCE:
+        return False
+    steps = [
+        ([access.index.coefficient(var) for var in stage.reduce], access)
         for access in stage_accesses(stage)
+    ]
+    along = [(inner, access) for inner, access in steps if any(inner)]
+    across = any(
+        access.index.coefficient(var) == 1 and extent(var) > 1
+        for _, access in along
+        for var in group.domain
     )
+    return across and not any(1 in inner for inner, _ in along)
 
 
 def _is_serial(group: Group) -> bool:
