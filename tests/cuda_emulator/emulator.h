@@ -490,6 +490,7 @@ static inline void pg_multiply_half(float* sums, const unsigned* left, const uns
 static inline void pg_multiply_tf32(float* sums, const unsigned* left, const unsigned* right) {
     emulator_multiply<1>(sums, left, right, emulator_tf32);
 }
+static inline void pg_power(float* to, float exponent) { *to = std::exp2(exponent); }
 static unsigned short pg_to_bfloat(float value);
 static inline void pg_pack_half(unsigned* word, float low, float high) {
     *word = pg_to_half(low) | (unsigned)pg_to_half(high) << 16;

@@ -59,9 +59,15 @@ __device__ inline float pg_from_bfloat(unsigned short bits) {
     return __uint_as_float((unsigned int)bits << 16);
 }
 __device__ inline unsigned short pg_to_bfloat(float value) {
+#if defined(__CUDACC__) && __CUDA_ARCH__ >= 800
+    unsigned short bits;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+    return bits;
+#else
     unsigned int bits = __float_as_uint(value);
     if (value != value) return (unsigned short)((bits >> 16) | 0x40);
     return (unsigned short)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+#endif
 }
 __device__ inline float pg_round_half(float value) { return pg_from_half(pg_to_half(value)); }
 __device__ inline float pg_round_bfloat(float value) {
@@ -93,6 +99,18 @@ template <typename T> __device__ inline T pg_maximum(T x, T y) {
 template <typename T> __device__ inline T pg_minimum(T x, T y) {
     return x != x ? x : y != y ? y : x < y ? x : y;
 }
+#if defined(__CUDACC__) && __CUDA_ARCH__ >= 800
+__device__ inline float pg_maximum(float x, float y) {
+    float larger;
+    asm("max.NaN.f32 %0, %1, %2;" : "=f"(larger) : "f"(x), "f"(y));
+    return larger;
+}
+__device__ inline float pg_minimum(float x, float y) {
+    float smaller;
+    asm("min.NaN.f32 %0, %1, %2;" : "=f"(smaller) : "f"(x), "f"(y));
+    return smaller;
+}
+#endif
 // Integers: rounding towards minus infinity, 0 for a zero divisor, wrapping for the least number.
 template <typename T> __device__ inline T pg_floordiv(T x, T y) {
     if (y == 0) return 0;

@@ -74,6 +74,10 @@ class ThreadTiles:
     def axis_place(self, number: int, extent: int) -> Index:
         return _own(number, self.scene.thread % ACROSS, self.axis_count(extent))
 
+    def power(self, value: Value) -> tuple[Statements, Value]:
+        """exp of a value."""
+        return (), Alu(Op.EXP, (value,), value.dtype)
+
     # --- products -------------------------------------------------------------------------------
 
     def open(self, scores: Sequence[Scores], lines: Side, across: bool) -> Statements:

@@ -23,6 +23,7 @@ from picograd.codegen.panels.scene import Elements, Place, Scene, Side, Statemen
 from picograd.dtypes import DType, bool_
 from picograd.graph.index import Index
 from picograd.graph.ops import Combiner, Op
+from picograd.schedule.kernel import Compute, Expr
 
 
 @dataclass(slots=True)
@@ -133,9 +134,14 @@ class Tile:
             known |= {name: values[i, j] for name, values in self.tables.items()}
             at = {lines.side.var: line, self.places.var: place}
             edge = lines.side.edge(line) & self.places.edge(place)
-            lets, value = self.scene.evaluate(step.value, at, edge, known)
+            exponent = _exponent(step.value)
+            lets, value = self.scene.evaluate(exponent or step.value, at, edge, known)
+            body += lets
+            if exponent is not None:
+                lets, value = self.tiles.power(value)
+                body += lets
             let, made[i, j] = self.scene.let("cell", value)
-            body += [*lets, let]
+            body.append(let)
         return tuple(body), made
 
     def _weights(self, step: Result) -> tuple[Statements, Elements]:
@@ -215,3 +221,10 @@ class Tile:
             if place[0] == line:
                 sums[place] = scaled(value)
         return tuple(body)
+
+
+def _exponent(expr: Expr) -> Expr | None:
+    """The x of exp(x)."""
+    if isinstance(expr, Compute) and expr.op is Op.EXP:
+        return expr.args[0]
+    return None

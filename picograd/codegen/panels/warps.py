@@ -10,6 +10,7 @@ a product is what it needs of the next one's left factor.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -62,6 +63,7 @@ class WarpTiles:
         self.name = "bfloat" if kind is bfloat16 else "half"
         self.factors: dict[Expr, Factor] = {}  # of the places
         self.lefts: dict[str, tuple[Factor, Memory | None]] = {}  # of the lines, by step
+        self.powers = scene.registers("powers", float32, 1)
         self.loaded: set[Memory] = set()
         self.warp, self.lane = scene.thread // 32, scene.thread % 32
         products = width // WIDE
@@ -87,6 +89,15 @@ class WarpTiles:
 
     def axis_place(self, number: int, extent: int) -> Index:
         return self.place(number)
+
+    def power(self, value: Value) -> tuple[Statements, Value]:
+        """exp of a value, which will be rounded to 16 bits."""
+        if value.dtype is not float32:
+            return (), Alu(Op.EXP, (value,), value.dtype)
+        scaled = Alu(Op.MUL, (value, Literal.of(math.log2(math.e), float32)), float32)
+        target = Address(self.powers, ZERO)
+        let, value = self.scene.let("power", Load(self.powers, ZERO))
+        return (Call("pg_power", (target, scaled)), let), value
 
     # --- factors in shared memory ---------------------------------------------------------------
 

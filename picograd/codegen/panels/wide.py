@@ -2,7 +2,8 @@
 
 In: `Steps`. Out: the same, with tables and values of rows of 16-bit floats in float32. Called by
 `grid`: on a GPU a table's elements live in registers, where rounding them costs time and makes them
-worse. What is multiplied is rounded still, for the tensor cores, and what is stored as well.
+worse. What is multiplied is rounded still, for the tensor cores, and what is stored as well. A
+division by a value that was loaded becomes a product with its inverse.
 """
 
 from __future__ import annotations
@@ -78,6 +79,10 @@ class _Widen:
             case Compute(op=Op.BITCAST):
                 args = tuple(cast(self.expr(arg), arg.dtype) for arg in expr.args)
                 return cast(replace(expr, args=args), _wide(expr.dtype))
+            case Compute(op=Op.DIV, args=(above, Access() | Scalar() as below)) if narrow:
+                # The same for all elements of a line: one division instead of many.
+                inverse = Compute(Op.RECIPROCAL, (self.expr(below),), float32)
+                return Compute(Op.MUL, (self.expr(above), inverse), float32)
             case Compute(op=Op.CAST):
                 return cast(self.expr(expr.args[0]), _wide(expr.dtype))
             case Compute():
