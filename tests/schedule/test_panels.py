@@ -6,8 +6,11 @@ import pytest
 
 import picograd
 from picograd import portion
-from picograd.schedule.kernel import Space
+from picograd.graph.ops import Op
+from picograd.nn.functional import scaled_dot_product_attention
+from picograd.schedule.kernel import Compute, Space, StageKind
 from picograd.schedule.panels.limits import CACHE, TILES
+from picograd.schedule.walk import subexpressions
 from tests.schedule.attention import (
     SPELLINGS,
     causal,
@@ -122,3 +125,31 @@ def test_a_hidden_layer_is_kept() -> None:
 def test_a_perceptron_is_not_attention() -> None:
     x, up, down = (leaf.detach() for leaf in inputs((256, 16), (16, 64), (64, 16)))
     assert not panels(program_of([picograd.nn.functional.gelu(x @ up) @ down]))
+
+
+def test_sums_are_divided_instead_of_weights() -> None:
+    """Behind a dropout's factors too, and where rows without any column are set to zero."""
+    leaves = [leaf.detach() for leaf in inputs(*SHAPES)]
+    mask = picograd.ones(64, 72, dtype=picograd.bool)
+    mask.tolist()
+    for options in ({}, {"dropout_p": 0.5}, {"attn_mask": mask}):
+        result = scaled_dot_product_attention(*leaves, **options)
+        (kernel,) = panels(program_of([result]))
+        *_, product, last = kernel.stages
+        assert product.kind is StageKind.REDUCE and last.kind is StageKind.MAP
+        divisions = [
+            stage.target
+            for stage in kernel.stages
+            for part in subexpressions(stage.value)
+            if isinstance(part, Compute) and part.op is Op.DIV
+        ]
+        assert divisions == [last.target]
+
+
+def test_undivided_sums_have_the_range_of_float32() -> None:
+    """8192 times 10 is beyond float16; an average of tens is not."""
+    q, k = picograd.zeros(1, 16, 4).half(), picograd.zeros(1, 8192, 4).half()
+    v = picograd.full((1, 8192, 4), 10.0).half()
+    for leaf in (q, k, v):
+        leaf.tolist()
+    assert scaled_dot_product_attention(q, k, v).max().item() == 10

@@ -79,10 +79,10 @@ class _Widen:
             case Compute(op=Op.BITCAST):
                 args = tuple(cast(self.expr(arg), arg.dtype) for arg in expr.args)
                 return cast(replace(expr, args=args), _wide(expr.dtype))
-            case Compute(op=Op.DIV, args=(above, Access() | Scalar() as below)) if narrow:
+            case Compute(op=Op.DIV, args=(above, below)) if _is_narrow_load(below):
                 # The same for all elements of a line: one division instead of many.
-                inverse = Compute(Op.RECIPROCAL, (self.expr(below),), float32)
-                return Compute(Op.MUL, (self.expr(above), inverse), float32)
+                inverse = Compute(Op.RECIPROCAL, (cast(self.expr(below), float32),), float32)
+                return Compute(Op.MUL, (cast(self.expr(above), float32), inverse), float32)
             case Compute(op=Op.CAST):
                 return cast(self.expr(expr.args[0]), _wide(expr.dtype))
             case Compute():
@@ -93,3 +93,10 @@ class _Widen:
                 return replace(expr, value=value, other=other, dtype=_wide(expr.dtype))
             case _:
                 return expr
+
+
+def _is_narrow_load(expr: Expr) -> bool:
+    """Whether an expression is a 16-bit float that was loaded."""
+    if isinstance(expr, Compute) and expr.op is Op.CAST and expr.dtype is float32:
+        (expr,) = expr.args
+    return isinstance(expr, Access | Scalar) and expr.dtype in NARROW
