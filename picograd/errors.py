@@ -18,5 +18,11 @@ class UserError(PicogradError):
     """The caller asked for something that cannot be done; the message says what to do instead."""
 
 
+class OutOfMemoryError(RuntimeError):
+    """A GPU has too little memory."""
+
+    __module__ = "torch"
+
+
 class InternalError(PicogradError):
     """picograd broke one of its own rules. Please report it with the message."""

@@ -50,6 +50,7 @@ FUNCTIONS = {
     ),
     **_rows(_OLDER, "lu=lu_method pca_lowrank svd_lowrank vander"),
     **_rows(_SPECIAL, "polygamma"),
+    **_rows("picograd.errors", "OutOfMemoryError"),
     **_rows("picograd.sparse", "sparse_coo_tensor"),
     **_rows(
         "picograd.nn.native",

@@ -6,6 +6,7 @@ In: seeds and states. Out: the functions of `picograd.frontend.random`.
 0
 """
 
+from picograd.frontend.random import fork_rng as fork_rng
 from picograd.frontend.random import get_rng_state as get_rng_state
 from picograd.frontend.random import initial_seed as initial_seed
 from picograd.frontend.random import manual_seed as manual_seed

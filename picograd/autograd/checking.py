@@ -35,7 +35,7 @@ def _numerical(
 ) -> np.ndarray:
     """The Jacobian by central differences: a row for each element of the input."""
     x = inputs[place]
-    start = x.detach().numpy().astype(x.dtype.numpy)
+    start = x.detach().cpu().numpy().astype(x.dtype.numpy)
     steps = [eps, eps * 1j] if x.dtype.is_complex else [eps]
     rows = []
     for number in range(start.size):
@@ -47,7 +47,7 @@ def _numerical(
                 moved[number] += sign * step
                 some = list(inputs)
                 some[place] = type(x).new_tensor(x, moved.reshape(start.shape))
-                ends.append(_tuple(func(*some))[output].detach().numpy().reshape(-1).copy())
+                ends.append(_tuple(func(*some))[output].detach().cpu().numpy().reshape(-1).copy())
             slope = (ends[0] - ends[1]) / (2 * eps)
             row = row + (slope if step is steps[0] else 1j * slope)
         rows.append(row)
@@ -65,7 +65,7 @@ def _analytical(output: Tensor, x: Tensor, count: int) -> np.ndarray:
             seed[number] = part
             vector = output.new_tensor(seed.reshape(tuple(output.shape)))
             [found] = grad(output, x, vector, retain_graph=True, allow_unused=True)
-            slope = np.zeros(count) if found is None else found.detach().numpy().reshape(-1)
+            slope = np.zeros(count) if found is None else found.detach().cpu().numpy().reshape(-1)
             column = column + (slope if part == 1 else -1j * slope)
         columns.append(column / len(parts) if len(parts) > 1 else column)
     return np.array(columns).T.reshape(count, output.numel())

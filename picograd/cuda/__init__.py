@@ -16,10 +16,38 @@ from typing import Any, NoReturn
 
 from picograd import engine
 from picograd.cuda import amp as amp
-from picograd.frontend import random
+from picograd.cuda import memory as memory
+from picograd.cuda import random as random
+from picograd.cuda.memory import (
+    OutOfMemoryError,
+    empty_cache,
+    ipc_collect,
+    max_memory_allocated,
+    max_memory_cached,
+    max_memory_reserved,
+    memory_allocated,
+    memory_cached,
+    memory_reserved,
+    memory_stats,
+    memory_summary,
+    reset_accumulated_memory_stats,
+    reset_max_memory_allocated,
+    reset_peak_memory_stats,
+)
+from picograd.cuda.random import (
+    get_rng_state,
+    get_rng_state_all,
+    initial_seed,
+    manual_seed,
+    manual_seed_all,
+    seed,
+    seed_all,
+    set_rng_state,
+    set_rng_state_all,
+)
 from picograd.frontend.device import device as Device
 from picograd.runtime import cuda as runtime
-from picograd.runtime.cuda import driver, memory
+from picograd.runtime.cuda import driver
 
 __all__ = [
     "BFloat16Tensor",
@@ -32,32 +60,50 @@ __all__ = [
     "HalfTensor",
     "IntTensor",
     "LongTensor",
+    "OutOfMemoryError",
     "ShortTensor",
     "Stream",
     "amp",
+    "can_device_access_peer",
     "current_device",
     "current_stream",
+    "device",
     "device_count",
     "empty_cache",
+    "get_arch_list",
     "get_device_capability",
     "get_device_name",
     "get_device_properties",
     "get_rng_state",
     "get_rng_state_all",
+    "initial_seed",
+    "ipc_collect",
     "is_available",
     "is_bf16_supported",
+    "is_current_stream_capturing",
     "is_initialized",
     "manual_seed",
     "manual_seed_all",
     "max_memory_allocated",
+    "max_memory_cached",
     "max_memory_reserved",
     "mem_get_info",
+    "memory",
     "memory_allocated",
+    "memory_cached",
     "memory_reserved",
+    "memory_stats",
+    "memory_summary",
+    "random",
+    "reset_accumulated_memory_stats",
+    "reset_max_memory_allocated",
     "reset_peak_memory_stats",
+    "seed",
+    "seed_all",
     "set_device",
     "set_rng_state",
     "set_rng_state_all",
+    "set_stream",
     "stream",
     "synchronize",
 ]  # fmt: skip
@@ -152,79 +198,34 @@ def get_device_properties(device: Any = None) -> SimpleNamespace:
     )
 
 
-# --- memory ---------------------------------------------------------------------------------------
-
-
-def memory_allocated(device: Any = None) -> int:
-    """The bytes of the GPU's memory that tensors hold."""
-    return memory.allocator().allocated if is_initialized() else 0
-
-
-def max_memory_allocated(device: Any = None) -> int:
-    """The most bytes that tensors and running programs held at once."""
-    return memory.allocator().peak if is_initialized() else 0
-
-
-def memory_reserved(device: Any = None) -> int:
-    """The bytes that picograd holds, those kept for reuse included."""
-    return memory.allocator().reserved if is_initialized() else 0
-
-
-max_memory_reserved = memory_reserved
-
-
-def reset_peak_memory_stats(device: Any = None) -> None:
-    """Begin to look for the peak anew."""
-    if is_initialized():
-        memory.allocator().reset_peak()
-
-
 def mem_get_info(device: Any = None) -> tuple[int, int]:
     """The free bytes of the GPU's memory and all of them."""
     with _opened() as opened:
         return opened.cuda.mem_get_info()
 
 
-def empty_cache() -> None:
-    """Give memory that is kept for reuse back to the driver."""
-    if is_initialized():
-        with driver.get():
-            memory.allocator().empty_cache()
+def get_arch_list() -> list[str]:
+    """The architectures that kernels are made for: this GPU's."""
+    return [driver.get().architecture] if is_available() else []
 
 
-# --- random numbers: one generator serves all devices ---------------------------------------------
+def can_device_access_peer(device: Any, peer_device: Any) -> bool:
+    """Whether one GPU sees another's memory: there is no other."""
+    return False
 
 
-def manual_seed(seed: int) -> None:
-    """Seed the GPU's generator, which is the CPU's: without a GPU, nothing."""
-    if is_available():
-        random.manual_seed(seed)
+class device:
+    """`with device(0):` chooses the GPU for what is inside. Raises RuntimeError for any but it."""
 
+    def __init__(self, device: Any) -> None:
+        self.idx = device
 
-manual_seed_all = manual_seed
+    def __enter__(self) -> None:
+        if self.idx is not None:
+            set_device(self.idx)
 
-
-def get_rng_state(device: Any = None) -> Any:
-    """The state of the generator."""
-    _opened()
-    return random.get_rng_state()
-
-
-def set_rng_state(new_state: Any, device: Any = None) -> None:
-    """Restore what `get_rng_state` gave."""
-    _opened()
-    random.set_rng_state(new_state)
-
-
-def get_rng_state_all() -> list[Any]:
-    """The state of each GPU's generator: without a GPU, none."""
-    return [get_rng_state()] if is_available() else []
-
-
-def set_rng_state_all(new_states: Any) -> None:
-    """Restore what `get_rng_state_all` gave."""
-    for state in new_states:
-        set_rng_state(state)
+    def __exit__(self, *error: object) -> None:
+        """There is one GPU: it stays chosen."""
 
 
 # --- streams and events ---------------------------------------------------------------------------
@@ -271,6 +272,15 @@ def current_stream(device: Any = None) -> Stream:
 
 
 default_stream = current_stream
+
+
+def set_stream(stream: Stream) -> None:
+    """Nothing: there is one stream."""
+
+
+def is_current_stream_capturing() -> bool:
+    """Whether work is recorded instead of done."""
+    return False
 
 
 def stream(stream: Stream | None) -> Stream:

@@ -30,6 +30,7 @@ from picograd.frontend.naming import recorded_as
 from picograd.frontend.promotion import broadcast_pair, broadcast_to, type_name
 from picograd.frontend.registry import operation
 from picograd.frontend.tensor import Tensor
+from picograd.graph.infer import numbered
 from picograd.graph.ops import IotaAttr, Op, Shape
 
 Index = object
@@ -92,6 +93,20 @@ def _as_index(item: Index, device: str) -> Index:
     return item
 
 
+def _beside(index: Tensor, device: str) -> Tensor:
+    """An index on the device of what it indexes. Raises RuntimeError for one on another, unless
+    that is the CPU."""
+    place = index._storage.node.device
+    if place == device:
+        return index
+    if place != "cpu":
+        raise RuntimeError(
+            "indices should be either on cpu or on the same device as the indexed tensor "
+            f"({numbered(device)})"
+        )
+    return index.to(device)
+
+
 def _is_mask(item: Index) -> bool:
     return isinstance(item, bool) or (
         isinstance(item, Tensor) and (item.dtype is bool_ or item.dtype is uint8)
@@ -126,6 +141,7 @@ def _complete(x: Tensor, index: Index) -> list[Index]:
         else item
         for item in items
     ]
+    items = [_beside(item, device) if isinstance(item, Tensor) else item for item in items]
     for item in items:
         if isinstance(item, Tensor) and not (item.dtype.is_integer or item.dtype is bool_):
             raise IndexError(

@@ -104,9 +104,13 @@ def type_(
 ) -> str | Tensor:
     """The legacy name of the tensor's type, or the tensor converted to another."""
     if dtype is None:
-        return f"torch.{LEGACY.get(self.dtype.name, self.dtype.name)}Tensor"
+        place = "cuda." if self._storage.node.device == "cuda" else ""
+        return f"torch.{place}{LEGACY.get(self.dtype.name, self.dtype.name)}Tensor"
     if isinstance(dtype, DType):
         return primitives.cast(self, dtype)
+    if str(getattr(dtype, "__module__", dtype)).startswith("torch.cuda"):
+        kind = f"torch.{dtype.__name__}" if isinstance(dtype, type) else str(dtype)
+        return cast("Tensor", type_(self.to("cuda"), kind.replace("torch.cuda.", "torch.")))
     if isinstance(dtype, type) and isinstance(getattr(dtype, "dtype", None), DType):
         return primitives.cast(self, cast("DType", dtype.dtype))  # FloatTensor and its like
     wanted = str(dtype).removeprefix("torch.").removesuffix("Tensor")

@@ -150,8 +150,8 @@ def is_signed(self: Tensor) -> bool:
 
 @operation(function=False)
 def get_device(self: Tensor) -> int:
-    """-1, as for every tensor that isn't on a GPU."""
-    return -1
+    """The number of the tensor's GPU; -1 on the CPU."""
+    return 0 if self._storage.node.device == "cuda" else -1
 
 
 @attribute

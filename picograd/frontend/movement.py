@@ -246,9 +246,10 @@ def repeat_interleave(
         )
     import numpy as np
 
+    from picograd.frontend.hostdata import values
     from picograd.frontend.interop import tensor
 
-    counts = repeats.detach().numpy()
+    counts = values(repeats.detach())
     if counts.ndim != 1 or len(counts) != shape[axis]:
         raise RuntimeError("repeats must have the same size as input along dim")
     if (counts < 0).any():

@@ -31,6 +31,7 @@ from picograd.dtypes import (
 )
 from picograd.frontend import primitives
 from picograd.frontend.tensor import Tensor
+from picograd.graph.infer import numbered
 from picograd.graph.ops import Shape
 
 Number = bool | int | float | complex
@@ -248,7 +249,7 @@ def common_device(operands: Sequence[Operand]) -> str:
         first, second = sorted(ranked)[:2]
         raise RuntimeError(
             f"Expected all tensors to be on the same device, but found at least two devices, "
-            f"{first} and {second}!"
+            f"{numbered(first)} and {numbered(second)}!"
         )
     if ranked:
         return ranked.pop()

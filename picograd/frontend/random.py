@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from picograd.dtypes import DType, float32, float64, int64
 from picograd.frontend import batching, primitives
@@ -72,6 +73,18 @@ class Generator:
         self._call = int.from_bytes(raw[8:], "little")
         return self
 
+    def taken_for(self, place: str) -> tuple[int, int]:
+        """The seed and the number of the next call, which makes numbers on the device `place`.
+
+        Raises RuntimeError for a generator of another device, but for a plain `Generator()` where
+        a GPU is the default: who wrote the program did not know.
+        """
+        kind = self.device.type
+        unaware = kind == "cpu" and device_name(None) == "cuda"
+        if {kind, place} == {"cpu", "cuda"} and not unaware:
+            raise RuntimeError(f"Expected a '{place}' device type for generator but found '{kind}'")
+        return self.take()
+
     def take(self) -> tuple[int, int]:
         """Seed and number of the next call."""
         self._call += 1
@@ -85,6 +98,19 @@ default_generator = Generator()
 def manual_seed(seed: int) -> Generator:
     """Seed the default generator."""
     return default_generator.manual_seed(seed)
+
+
+@contextmanager
+def fork_rng(
+    devices: object = None, enabled: bool = True, device_type: str = "cuda", **_: object
+) -> Iterator[None]:
+    """What is drawn within changes nothing for what is drawn after."""
+    state = get_rng_state()
+    try:
+        yield
+    finally:
+        if enabled:
+            set_rng_state(state)
 
 
 @operation(method=False)
@@ -116,7 +142,11 @@ def set_rng_state(new_state: Tensor) -> None:
 
 def _words(shape: Shape, number: int, generator: Generator | None, place: str) -> list[Tensor]:
     """The first words of the Philox blocks of one call."""
-    seed_value, call = (generator or default_generator).take()
+    if generator is None:
+        generator = default_generator
+        seed_value, call = generator.take()
+    else:
+        seed_value, call = generator.taken_for(place)
     words = [primitives.random_bits(shape, n, seed_value, call, place) for n in range(number)]
     if batching.TRACES:
         batching.note_random([word.node for word in words])

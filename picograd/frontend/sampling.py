@@ -21,7 +21,7 @@ from picograd.frontend import primitives
 from picograd.frontend.creation import Device, as_shape, finish
 from picograd.frontend.device import device_name
 from picograd.frontend.elementwise import add, div, filled_like, mul, neg
-from picograd.frontend.hostdata import known_values
+from picograd.frontend.hostdata import known_values, values
 from picograd.frontend.promotion import broadcast_pair, broadcast_to, get_default_dtype, type_name
 from picograd.frontend.random import Generator, gaussian, integers, uniform
 from picograd.frontend.reductions import sum
@@ -106,7 +106,7 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     from picograd.frontend.interop import tensor
 
     seed, call = (generator or _default()).take()
-    drawn = np.random.default_rng([seed, call]).poisson(input.detach().numpy())
+    drawn = np.random.default_rng([seed, call]).poisson(values(input.detach()))
     return tensor(drawn, dtype=input.dtype, device=_place(input))
 
 

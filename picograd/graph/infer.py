@@ -62,6 +62,11 @@ from picograd.graph.ops import (
 )
 
 
+def numbered(device: str) -> str:
+    """The name that torch's users know a device by: a GPU has a number."""
+    return "cuda:0" if device == "cuda" else device
+
+
 def infer(op: Op, srcs: Sources, attr: Attr, device: str | None) -> tuple[DType, Shape, str]:
     """The dtype, shape and device of an expression; raises what torch raises if it is wrong."""
     for src in srcs:
@@ -70,7 +75,8 @@ def infer(op: Op, srcs: Sources, attr: Attr, device: str | None) -> tuple[DType,
         elif src.device != device:
             raise RuntimeError(
                 f"Expected all tensors to be on the same device, but found at least two devices, "
-                f"{device} and {src.device}! ({describe(op)} of {source_list(srcs)})"
+                f"{numbered(device)} and {numbered(src.device)}! "
+                f"({describe(op)} of {source_list(srcs)})"
             )
     if device is None:
         raise TypeError(f"{describe(op)} has no source, so it needs a device")

@@ -200,7 +200,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None =
     if tensor.numel() == 0:
         return tensor
     rows, columns = tensor.shape[0], tensor.numel() // tensor.shape[0]
-    flat = randn(rows, columns, generator=generator).numpy().astype(np.float64)
+    flat = randn(rows, columns, generator=generator).cpu().numpy().astype(np.float64)
     q, r = np.linalg.qr(flat.T if rows < columns else flat)
     q = q * np.sign(np.diag(r))
     q = q.T if rows < columns else q

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from picograd.dtypes import DType
+from picograd.errors import OutOfMemoryError
 from picograd.runtime.allocator import Allocator, Block, Chunk, LowestFirst
 from picograd.runtime.buffer import Buffer
 from picograd.runtime.cuda import driver
@@ -67,7 +68,7 @@ class DeviceAllocator(Allocator):
 
     def refuse(self, size: int) -> RuntimeError:
         free, total = driver.get().cuda.mem_get_info()
-        return RuntimeError(
+        return OutOfMemoryError(
             f"CUDA out of memory. Tried to allocate {size} bytes; the GPU has {total}, of which "
             f"{free} are free; picograd's tensors hold {self.allocated}. Use smaller tensors or "
             "delete some."
