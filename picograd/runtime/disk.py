@@ -147,7 +147,8 @@ def unseal(data: bytes) -> bytes | None:
     return content if hashlib.sha256(content).digest() == data[:32] else None
 
 
-def _read(name: str) -> bytes | None:
+def read(name: str) -> bytes | None:
+    """The content of a file, or None if it is not there or damaged."""
     folder = _folder(env.CACHE.get())
     if folder is None:
         return None
@@ -159,7 +160,8 @@ def _read(name: str) -> bytes | None:
     return unseal(data)
 
 
-def _write(name: str, content: bytes) -> None:
+def write(name: str, content: bytes) -> None:
+    """Keep a file, if there is room. Another of that name stays: names are hashes of contents."""
     folder = _folder(env.CACHE.get())
     if folder is None or (folder / name).exists():
         return
@@ -179,14 +181,14 @@ def keep(name: str, program: Program, kernels: Mapping[Kernel, CompiledKernel]) 
         compiled = kernels[kernel]
         library = compiled.library
         digest = hashlib.sha256(b"".join(library.images)).hexdigest()[:40]
-        _write(f"{digest}.code", pickle.dumps((tuple(library.addresses), library.images), 5))
+        write(f"{digest}.code", pickle.dumps((tuple(library.addresses), library.images), 5))
         outlines.append((compiled.outline, digest))
-    _write(f"{name}.program", pickle.dumps((program, outlines), 5))
+    write(f"{name}.program", pickle.dumps((program, outlines), 5))
 
 
 def fetch(name: str) -> Loaded | None:
     """A program and its machine code, or None if they are not there in full."""
-    content = _read(f"{name}.program")
+    content = read(f"{name}.program")
     if content is None:
         return None
     program, outlines = pickle.loads(content)
@@ -207,7 +209,7 @@ def compiled(text: str, target: Target) -> Library:
     library = _library(digest)
     if library is None:
         library = _libraries[digest] = compile_ir(text, target.cpu, target.features)
-        _write(f"{digest}.code", pickle.dumps((tuple(library.addresses), library.images), 5))
+        write(f"{digest}.code", pickle.dumps((tuple(library.addresses), library.images), 5))
     return library
 
 
@@ -218,7 +220,7 @@ def _kernels(program: Program) -> list[Kernel]:
 def _library(digest: str) -> Library | None:
     library = _libraries.get(digest)
     if library is None:
-        content = _read(f"{digest}.code")
+        content = read(f"{digest}.code")
         if content is None:
             return None
         symbols, images = pickle.loads(content)

@@ -7,7 +7,8 @@
 // - Fresh memory is poison (0xff: NaN, -1) and ends at an unmapped page: reading or writing beyond
 //   it ends the process with the name of the kernel.
 // - Copies must lie within one allocation; launches within the device's limits.
-// EMULATOR_MEMORY is the size of the device's memory in bytes (2 GiB).
+// EMULATOR_FAIL=cuInit=100 makes a call of this name fail with this code (cuInit, cuLaunchKernel),
+// EMULATOR_FAULT=name the kernels with this name in theirs. EMULATOR_MEMORY is the size of the device's memory in bytes (2 GiB).
 #include <dlfcn.h>
 #include <elf.h>
 #include <signal.h>
@@ -49,8 +50,11 @@ enum : Result {
     INVALID_HANDLE = 400,
     NOT_FOUND = 500,
     NOT_READY = 600,
+    ILLEGAL_ADDRESS = 700,
+    OUT_OF_RESOURCES = 701,
     LAUNCH_FAILED = 719,
     NOT_SUPPORTED = 801,
+    DRIVER_MISMATCH = 803,
     CAPTURE_UNSUPPORTED = 900,
     CAPTURE_INVALIDATED = 901,
     CAPTURE_WRONG_THREAD = 908,
@@ -146,6 +150,13 @@ const char* running = "no kernel";
 double now() {
     using namespace std::chrono;
     return duration<double, std::milli>(steady_clock::now().time_since_epoch()).count();
+}
+
+Result provoked(const char* call) {
+    const char* text = std::getenv("EMULATOR_FAIL");
+    const size_t length = std::strlen(call);
+    if (!text || std::strncmp(text, call, length) || text[length] != '=') return SUCCESS;
+    return std::atoi(text + length + 1);
 }
 
 size_t capacity() {
@@ -273,6 +284,8 @@ void report_fault(int number) {
 
 Result run(const Launch& made) {
     Function* function = made.function;
+    if (const char* fault = std::getenv("EMULATOR_FAULT"))
+        if (function->name.find(fault) != std::string::npos) return ILLEGAL_ADDRESS;
     const Parameters given = {made.parameters->data(), made.parameters->size(), nullptr};
     running = function->name.c_str();
     auto before_segv = signal(SIGSEGV, report_fault);
@@ -316,7 +329,7 @@ Result unpack(Launch& made, void* const* pointers, void* const* extra) {
 // --- process, device, context -------------------------------------------------------------------
 
 EXPORT Result cuInit(unsigned flags) {
-    if (std::getenv("EMULATOR_NO_DEVICE")) return NO_DEVICE;
+    if (Result wanted = provoked("cuInit")) return wanted;
     initialized = true;
     return flags ? INVALID_VALUE : SUCCESS;
 }
@@ -338,6 +351,9 @@ EXPORT Result cuGetErrorString(Result code, const char** text) {
         {INVALID_HANDLE, "invalid resource handle"},
         {NOT_FOUND, "named symbol not found"},
         {NOT_READY, "device not ready"},
+        {ILLEGAL_ADDRESS, "an illegal memory access was encountered"},
+        {OUT_OF_RESOURCES, "too many resources requested for launch"},
+        {DRIVER_MISMATCH, "system has unsupported display driver / cuda driver combination"},
         {LAUNCH_FAILED, "unspecified launch failure"},
         {NOT_SUPPORTED, "operation not supported by the emulated driver"},
         {CAPTURE_UNSUPPORTED, "operation not permitted when stream is capturing"},
@@ -679,6 +695,7 @@ EXPORT Result cuLaunchKernel(Function* function, unsigned gx, unsigned gy, unsig
                              unsigned by, unsigned bz, unsigned dynamic, void* stream,
                              void** pointers, void** extra) {
     READY;
+    if (Result wanted = provoked("cuLaunchKernel")) return wanted;
     Launch made = {function, {gx, gy, gz}, {bx, by, bz}, dynamic, nullptr};
     Result result = check(made);
     if (!result) result = unpack(made, pointers, extra);

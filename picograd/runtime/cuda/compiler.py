@@ -11,7 +11,9 @@ compiles a kernel in a tenth of nvcc's time.
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import importlib.util
+import os
 import shutil
 import subprocess
 import tempfile
@@ -21,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from picograd.errors import InternalError
+from picograd.runtime import disk
 
 # Nodes round one by one, as on the CPU; where a multiplication and an addition are to be one
 # operation, the source says so.
@@ -50,6 +53,32 @@ def compile_source(source: str, architecture: str, *options: str) -> Compiled:
         "no CUDA compiler: neither libnvrtc nor nvcc was found. "
         "pip install nvidia-cuda-nvrtc, or install the CUDA toolkit."
     )
+
+
+def cubin_of(source: str, architecture: str) -> bytes:
+    """The cubin of a source, of an earlier process if the disk has it."""
+    if not disk.enabled():
+        return compile_source(source, architecture).cubin
+    text = "\n".join([_version(), architecture, *OPTIONS, source])
+    name = hashlib.sha256(text.encode()).hexdigest()[:40] + ".cubin"
+    cubin = disk.read(name)
+    if cubin is None:
+        cubin = compile_source(source, architecture).cubin
+        disk.write(name, cubin)
+    return cubin
+
+
+@lru_cache(maxsize=1)
+def _version() -> str:
+    """The compiler's."""
+    nvrtc = find_nvrtc()
+    if nvrtc is None:
+        nvcc = shutil.which("nvcc")
+        state = os.stat(nvcc) if nvcc else None
+        return f"nvcc {nvcc} {state and (state.st_size, state.st_mtime_ns)}"
+    major, minor = ctypes.c_int(), ctypes.c_int()
+    nvrtc.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
+    return f"nvrtc {major.value}.{minor.value}"
 
 
 @lru_cache(maxsize=1)

@@ -14,10 +14,16 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from picograd import env
+
+if TYPE_CHECKING:
+    from picograd.schedule.kernel import Kernel
 
 NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING, which pycuda takes but has no name for
 
@@ -35,6 +41,9 @@ class Driver:
         self.device: Any = cuda.Device(0)
         self.at_end: list[Callable[[], None]] = []
         self.process = os.getpid()
+        # As the driver does itself, so that the kernel that failed is known by name.
+        self.blocking = os.environ.get("CUDA_LAUNCH_BLOCKING", "0") not in ("", "0")
+        self.enqueued: deque[Sequence[str]] = deque(maxlen=16)  # kernels since the last wait
         self.lock = threading.RLock()  # held while a program is enqueued: two must not mix
         self._context: Any = self.device.retain_primary_context()
         self._local = threading.local()
@@ -70,6 +79,7 @@ class Driver:
                 self.stream.synchronize()
             except self.cuda.Error as error:
                 raise failed(error) from error
+            self.enqueued.clear()
 
     def _end(self) -> None:
         """Let go of everything in CUDA while its context still lives: pycuda aborts otherwise."""
@@ -81,11 +91,21 @@ class Driver:
             self.stream = None
 
 
-def failed(error: Exception) -> RuntimeError:
-    """A failure of the driver as the error that PyTorch raises for it."""
+def failed(error: Exception, kernel: Kernel | None = None) -> RuntimeError:
+    """A failure of the driver as the error that PyTorch raises for it. `kernel` is the one that
+    failed, where that is known."""
+    if kernel is not None:
+        source = ""
+        if env.debug_level() >= 2:
+            from picograd.codegen.cuda.render import cuda_kernel
+
+            source = "\n" + cuda_kernel(kernel, get().capability)
+        return RuntimeError(f"CUDA error: {error} (in kernel {kernel.name}){source}")
+    names = list(dict.fromkeys(name for program in get().enqueued for name in program))
+    which = f" One of these kernels failed: {', '.join(names[-20:])}." if names else ""
     return RuntimeError(
-        f"CUDA error: {error}. Kernels run after the call that launched them; to see which one "
-        "failed, run again with DEBUG=2, which waits for each."
+        f"CUDA error: {error}.{which} Kernels run after the call that launched them; to see which "
+        "one failed, run again with CUDA_LAUNCH_BLOCKING=1, and for its source with DEBUG=2 too."
     )
 
 
@@ -102,7 +122,7 @@ def get() -> Driver:
     except cuda.Error as error:
         raise Unavailable(
             f"CUDA could not be started ({error}): is an NVIDIA GPU present, and its driver loaded "
-            "(nvidia-smi)?"
+            "and new enough (nvidia-smi says)?"
         ) from None
     if not count:
         raise Unavailable("the CUDA driver sees no GPU (is CUDA_VISIBLE_DEVICES empty?)")

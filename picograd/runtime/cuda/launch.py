@@ -16,7 +16,7 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from picograd.runtime.cuda.driver import Driver
+from picograd.runtime.cuda.driver import Driver, failed
 from picograd.runtime.cuda.modules import LaunchableKernel
 from picograd.schedule.kernel import Step
 
@@ -83,5 +83,10 @@ class Launch:
     def enqueue(self, opened: Driver, operands: Operands) -> None:
         """Give the kernel to the stream."""
         self.pack(operands)
-        for phase in self.kernel.phases:
-            phase.enqueue(self.memory, opened.stream)
+        try:
+            for phase in self.kernel.phases:
+                phase.enqueue(self.memory, opened.stream)
+            if opened.blocking:
+                opened.stream.synchronize()
+        except opened.cuda.Error as error:
+            raise failed(error, self.step.kernel) from error

@@ -61,6 +61,8 @@ class DeviceAllocator(Allocator):
             memory = cuda.mem_alloc(capacity)
         except cuda.MemoryError as error:
             raise MemoryError(str(error)) from None
+        except cuda.Error as error:
+            raise driver.failed(error) from error
         return Chunk(int(memory), capacity, memory)
 
     def kept(self) -> LowestFirst:
@@ -106,9 +108,9 @@ class DeviceBuffer(Buffer):
                 try:
                     raw = contents.view(np.uint8)
                     opened.cuda.memcpy_dtoh_async(raw, self.address, opened.stream)
-                    opened.stream.synchronize()
                 except opened.cuda.Error as error:
                     raise driver.failed(error) from error
+                opened.synchronize()
         contents.flags.writeable = False
         return contents
 

@@ -19,7 +19,7 @@ from picograd.codegen.cuda.render import grid_function, grid_of, render_cuda, sh
 from picograd.codegen.loops import Call, Function, statements
 from picograd.dtypes import DType
 from picograd.runtime.cuda import driver
-from picograd.runtime.cuda.compiler import compile_source
+from picograd.runtime.cuda.compiler import compile_source, cubin_of
 from picograd.runtime.cuda.disassembly import disassemble
 from picograd.runtime.cuda.resources import Resources
 from picograd.runtime.observe import Language, Observer, Unit
@@ -84,9 +84,9 @@ def _compile(kernels: list[Kernel], observer: Observer | None) -> None:
     if observer is not None:
         for kernel, function in zip(kernels, functions, strict=True):
             observer.saw_source(kernel, Language.CUDA_C, distinct[function.name])
-    compiled = compile_source("\n".join([PRELUDE, *distinct.values()]), opened.architecture)
+    cubin = cubin_of("\n".join([PRELUDE, *distinct.values()]), opened.architecture)
     with opened:
-        module = opened.cuda.module_from_buffer(compiled.cubin)
+        module = opened.cuda.module_from_buffer(cubin)
         for kernel, function in zip(kernels, functions, strict=True):
             _known[kernel] = _launchable(module, function)
             if observer is not None and observer.wants_assembly(kernel):
