@@ -43,17 +43,6 @@ def is_compiling() -> bool:
     return False
 
 
-def set_float32_matmul_precision(precision: str) -> None:
-    """Accepted: products of float32 are computed in float32."""
-    if precision not in ("highest", "high", "medium"):
-        raise RuntimeError(f"Invalid float32 matmul precision: {precision}")
-
-
-def get_float32_matmul_precision() -> str:
-    """The precision of matrix products: always the highest."""
-    return "highest"
-
-
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
     """Accepted: results don't depend on the number of threads."""
 

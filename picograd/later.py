@@ -82,8 +82,11 @@ FUNCTIONS = {
     ),
     **_rows(
         "picograd.compiler",
-        "are_deterministic_algorithms_enabled compile get_float32_matmul_precision "
-        "set_float32_matmul_precision use_deterministic_algorithms",
+        "are_deterministic_algorithms_enabled compile use_deterministic_algorithms",
+    ),
+    **_rows(
+        "picograd.frontend.precision",
+        "get_float32_matmul_precision set_float32_matmul_precision",
     ),
     # Those whose arguments are the same in both of torch's places.
     **_rows(

@@ -46,12 +46,24 @@ def test_alone_and_uncompiled() -> None:
 def test_switches_are_accepted() -> None:
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
-    torch.backends.cuda.matmul.allow_tf32 = True
     assert not torch.backends.mps.is_available()
-    torch.set_float32_matmul_precision("high")
     torch.use_deterministic_algorithms(True)
-    with pytest.raises(RuntimeError):
-        torch.set_float32_matmul_precision("low")
+
+
+def test_coarse_products_are_allowed_by_either_name() -> None:
+    matmul = torch.backends.cuda.matmul
+    try:
+        matmul.allow_tf32 = True
+        assert torch.get_float32_matmul_precision() == "high"
+        torch.set_float32_matmul_precision("highest")
+        assert not matmul.allow_tf32
+        torch.set_float32_matmul_precision("medium")
+        assert matmul.allow_tf32
+        with pytest.raises(RuntimeError, match="low"):
+            torch.set_float32_matmul_precision("low")
+    finally:
+        matmul.allow_tf32 = False
+    assert torch.get_float32_matmul_precision() == "highest"
 
 
 def test_compile_computes_the_same() -> None:

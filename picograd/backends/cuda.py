@@ -1,13 +1,31 @@
-"""Switches of CUDA matrix products and attention kernels, accepted without an effect.
+"""Switches of CUDA matrix products and attention kernels.
 
->>> matmul.allow_tf32 = True
+>>> matmul.allow_tf32
+False
 """
 
 import contextlib
 from collections.abc import Iterator
-from types import SimpleNamespace
 
-matmul = SimpleNamespace(allow_tf32=False, allow_fp16_reduced_precision_reduction=False)
+from picograd.frontend import precision
+
+
+class _Products:
+    """`torch.backends.cuda.matmul`."""
+
+    allow_fp16_reduced_precision_reduction = False  # sums are float32, whatever this says
+
+    @property
+    def allow_tf32(self) -> bool:
+        """Whether factors of float32 may be rounded to TensorFloat32."""
+        return precision.coarse()
+
+    @allow_tf32.setter
+    def allow_tf32(self, allowed: bool) -> None:
+        precision.set_float32_matmul_precision("high" if allowed else "highest")
+
+
+matmul = _Products()
 
 
 def is_built() -> bool:

@@ -141,7 +141,7 @@ def _shifted(axes: tuple[int, ...]) -> tuple[int, ...]:
 
 def _reduce(attr: Attr, size: int) -> Attr:
     assert isinstance(attr, ReduceAttr)
-    return ReduceAttr(attr.combiner, _shifted(attr.axes))
+    return dataclasses.replace(attr, axes=_shifted(attr.axes))
 
 
 def _scan(attr: Attr, size: int) -> Attr:

@@ -17,8 +17,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from picograd.dtypes import DType, int64
-from picograd.frontend import storage, tape
+from picograd.dtypes import DType, float32, int64
+from picograd.frontend import precision, storage, tape
 from picograd.frontend.grad_mode import state
 from picograd.frontend.tensor import Tensor, wrap
 from picograd.frontend.view import shape_attr
@@ -87,7 +87,10 @@ def bitcast(x: Tensor, dtype: DType) -> Tensor:
 
 def reduce(combiner: Combiner, x: Tensor, axes: tuple[int, ...]) -> Tensor:
     """Combine along axes (sorted, not negative), which vanish from the shape."""
-    return primitive(Op.REDUCE, (x,), ReduceAttr(combiner, axes)) if axes else x
+    if not axes:
+        return x
+    coarse = combiner is Combiner.SUM and x.dtype is float32 and precision.coarse()
+    return primitive(Op.REDUCE, (x,), ReduceAttr(combiner, axes, coarse))
 
 
 def scan(combiner: Combiner, x: Tensor, axis: int) -> Tensor:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from picograd import engine
-from picograd.frontend import primitives, storage, tape
+from picograd.frontend import precision, primitives, storage, tape
 from picograd.frontend.autograd import walk_between
 from picograd.frontend.grad_mode import enable_grad, no_grad, state
 from picograd.frontend.tape import Edge, Gradients, GradNode, Meta, PrimitiveGrad, RuleGrad
@@ -86,7 +86,13 @@ def stamped(
                 edges = tuple([x._edge() for x in tensors])
                 needs = tuple([edge is not None for edge in edges])
                 break
-    key = (function, name, needs, *[part for n in nodes for part in (n.dtype, n.shape, n.device)])
+    key = (
+        function,
+        name,
+        needs,
+        precision.coarse(),
+        *[part for n in nodes for part in (n.dtype, n.shape, n.device)],
+    )
     if constants:
         key += tuple([part for c in constants for part in (c.__class__, c or repr(c))])
     stamp = _stamps.get(key)
@@ -119,7 +125,8 @@ def stamped_nodes(
 
     The nodes are those of the tensors; otherwise as `stamped`.
     """
-    key = (function, *[part for n in nodes for part in (n.dtype, n.shape, n.device)], *constants)
+    parts = [part for n in nodes for part in (n.dtype, n.shape, n.device)]
+    key = (function, precision.coarse(), *parts, *constants)
     stamp = _stamps.get(key)
     if stamp is None:
         with engine.tracing(), no_grad():

@@ -283,10 +283,12 @@ class CastAttr(NoAttr):
 
 @dataclass(frozen=True, slots=True)
 class ReduceAttr(NoAttr):
-    """Which axes a REDUCE removes (sorted, not negative), and how it combines."""
+    """Which axes a REDUCE removes (sorted, not negative), and how it combines. `coarse`: where
+    it sums products of float32, a GPU may round the factors to TensorFloat32."""
 
     combiner: Combiner
     axes: tuple[int, ...]
+    coarse: bool = False
 
     def structure(self) -> Hashable:
         return self

@@ -176,6 +176,7 @@ class Stage:
     mask: Mask = EVERYWHERE  # where the store happens
     binds: tuple[Bind, ...] = ()
     once: bool = False
+    coarse: bool = False  # a sum whose factors may be rounded to TensorFloat32
     # What `walk.stage_accesses` found, once somebody asked.
     loads: tuple[Access, ...] | None = field(default=None, init=False, repr=False, compare=False)
 

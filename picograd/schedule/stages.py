@@ -199,6 +199,7 @@ class Drafter:
             combiner=attr.combiner if along else None,
             accumulator=(float32 if halves and adds else node.dtype) if along else None,
             binds=tuple(expressions.binds),
+            coarse=isinstance(attr, ReduceAttr) and attr.coarse,
         )
         self._add(stage, node, contraction=is_contraction(node))
 

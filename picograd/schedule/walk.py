@@ -189,6 +189,7 @@ class Rewriter:
             self.mask(stage.mask),
             binds,
             stage.once,
+            stage.coarse,
         )
 
 

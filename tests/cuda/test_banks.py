@@ -105,8 +105,15 @@ def turns(access: Access, warp: int) -> int:
 
 
 CASES = {
-    f"{dtype.name} {rows}x{columns} {turned}": product(dtype, rows, columns, 4096, turned)
-    for dtype in (dtypes.float32, dtypes.float64, dtypes.bfloat16)
+    f"{dtype.name}{coarse} {rows}x{columns} {turned}": product(
+        dtype, rows, columns, 4096, turned, bool(coarse)
+    )
+    for dtype, coarse in (
+        (dtypes.float32, ""),
+        (dtypes.float32, " coarse"),
+        (dtypes.float64, ""),
+        (dtypes.bfloat16, ""),
+    )
     for turned in ((False, False), (False, True), (True, False), (True, True))
     for rows, columns in ((4096, 4096), (64, 64))
 }

@@ -148,6 +148,7 @@ def product(
     columns: int = 4096,
     depth: int = 4096,
     turned: tuple[bool, bool] = (False, True),
+    coarse: bool = False,
 ) -> Node:
     """left @ right; a factor that is turned lies in memory as its transpose."""
 
@@ -160,4 +161,4 @@ def product(
     b = make(Op.RESHAPE, (factor(1, columns, turned[1]),), ShapeAttr((1, columns, depth)))
     shape = (rows, columns, depth)
     terms = make(Op.MUL, (expand(a, shape), expand(b, shape)))
-    return make(Op.REDUCE, (terms,), ReduceAttr(C.SUM, (2,)))
+    return make(Op.REDUCE, (terms,), ReduceAttr(C.SUM, (2,), coarse))

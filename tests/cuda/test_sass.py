@@ -54,6 +54,16 @@ def test_the_tile_of_16_bit_floats(dtype: dtypes.DType, turned: tuple[bool, bool
     assert sass.count(code, "LDSM.16.M88.4") == (2 - lines) * 8
 
 
+@pytest.mark.parametrize("turned", LAYOUTS)
+def test_the_tile_of_tensorfloat32(turned: tuple[bool, bool]) -> None:
+    """Only where the graph allows it."""
+    (text,) = kernels_of([product(dtypes.float32, turned=turned, coarse=True)])
+    code = sass.cubin(text, "sm_80")
+    assert sass.count(code, "HMMA.1688.F32.TF32") == 2 * 4 * 8
+    assert sass.count(code, "FFMA", *SPILLS, "LDG.") == 0
+    assert sass.count(code, "LDGSTS.E.BYPASS.128") == sass.count(code, "LDGSTS") == 3 * 8
+
+
 def test_older_gpus_multiply_16_bit_floats_in_float32() -> None:
     code = code_of(dtypes.float16, (False, True), 75)
     assert sass.count(code, "HMMA") == 0 and sass.count(code, "FFMA") == 64 * 16

@@ -52,6 +52,28 @@ def test_layouts(dtype: str, turned: str) -> None:
         check(a @ b, exact(a) @ exact(b), dtype)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_coarse_products(turned: bool) -> None:
+    """TensorFloat32 where it is allowed: ten bits after the point, halves away from zero."""
+    torch.manual_seed(0)
+    a, b = torch.randn(40, 52, device="cuda"), torch.randn(52, 36, device="cuda")
+    if turned:
+        a, b = a.T.contiguous().T, b.T.contiguous().T
+    torch.backends.cuda.matmul.allow_tf32 = True
+    try:
+        coarse = a @ b
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = False
+
+    def rounded(x) -> np.ndarray:
+        bits = x.cpu().numpy().view(np.uint32) + np.uint32(0x1000)
+        return (bits & np.uint32(0xFFFFE000)).view(np.float32).astype(np.float64)
+
+    check(coarse, rounded(a) @ rounded(b), "float32")
+    check(a @ b, exact(a) @ exact(b), "float32")
+    assert (coarse != a @ b).any().item()
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_large_tiles(dtype: str) -> None:
     """A batch makes the tiles large: 128 x 128, several depth tiles."""

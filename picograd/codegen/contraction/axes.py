@@ -45,7 +45,8 @@ class Contraction:
     the kernel). `epilogue` holds the elementwise stages that follow; they read it as `names`.
 
     Over `shared` neighbouring elements of the batch the right factor is the same. `turns` are
-    outer axes of the depth. `across` says that results lie along the rows in memory.
+    outer axes of the depth. `across` says that results lie along the rows in memory, `coarse` that
+    factors of float32 may be rounded to TensorFloat32.
     """
 
     batch: Group
@@ -63,6 +64,7 @@ class Contraction:
     memory: str | None
     store: Index
     epilogue: tuple[Stage, ...]
+    coarse: bool = False
 
 
 def role(in_left: bool, in_right: bool) -> str:
@@ -125,6 +127,7 @@ def analyse(kernel: Kernel, target: Target) -> Contraction | None:
         memory,
         change(store),
         tuple(_rewrite_stage(stage, change) for stage in following),
+        first.coarse,
     )
     return found if _reads_own_point(found, kernel) else None
 

@@ -81,11 +81,12 @@ def lower_to_tensor_cores(kernel: Kernel) -> Function | None:
 
 
 def narrow_factors(found: Contraction) -> tuple[Expr, Expr] | None:
-    """The 16-bit floats that both factors widen, of one dtype."""
+    """The 16-bit floats that both factors widen, of one dtype; or the factors, where they may be
+    rounded."""
     left, right = _narrow(found.left), _narrow(found.right)
-    if left is None or right is None or left.dtype is not right.dtype:
-        return None
-    return left, right
+    if left is not None and right is not None and left.dtype is right.dtype:
+        return left, right
+    return (found.left, found.right) if found.coarse else None
 
 
 def _narrow(factor: Expr) -> Expr | None:
@@ -105,7 +106,7 @@ class _WarpTiles(Grid):
     def __init__(
         self, kernel: Kernel, found: Contraction, factors: tuple[Expr, Expr], shape: Shape
     ) -> None:
-        self.factors = dict(zip(("left", "right"), factors, strict=True))
+        self.factors: dict[str, Expr] = dict(zip(("left", "right"), factors, strict=True))
         self.kind = factors[0].dtype
         self.packed = 4 // self.kind.itemsize
         self.depth = WORDS * self.packed
@@ -127,6 +128,9 @@ class _WarpTiles(Grid):
         directions = (depth, group) if along else (group, depth)
         wide = BYTES // self.kind.itemsize
         copies = copied(expr, *directions, wide)
+        grain = wide if copies else self.packed
+        if self.packed == 1 and isinstance(expr, Access) and expr.dtype is self.kind:
+            copies = True  # one by one, where not by 16 bytes
         step, rows = (WORDS, lines) if along else (lines // self.packed, self.depth)
         memory = self.share(f"{name}_tile", uint32, self.stages * rows * step)
         return Factor(
@@ -142,7 +146,7 @@ class _WarpTiles(Grid):
             pitch=step,
             rotation=1 if along or self.packed == 2 else 2,  # float32 is read by pairs of 16 bytes
             packed=self.packed,
-            grain=wide if copies else self.packed,
+            grain=grain,
             copies=copies,
             threads=THREADS,
         )

@@ -9,6 +9,7 @@ there first.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from picograd.graph.canonical import unbounded
 from picograd.graph.elastic.agree import align, bring
@@ -101,7 +102,7 @@ def _reduce(
         source = _neutral(source, held, attr.combiner, x, attr.axes)
     axes = tuple(axis for dim in attr.axes for axis in x.axes(dim))
     dims = tuple(dim for number, dim in enumerate(x.dims) if number not in attr.axes)
-    return Elastic(make(Op.REDUCE, (source,), ReduceAttr(attr.combiner, axes)), dims)
+    return Elastic(make(Op.REDUCE, (source,), replace(attr, axes=axes)), dims)
 
 
 def _neutral(
