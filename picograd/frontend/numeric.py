@@ -47,7 +47,8 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
     rows = np.array(list(choose(range(input.shape[0]), r)), np.int64).reshape(-1, r)
     if not rows.size:
         return input[:0].reshape(rows.shape if r else (0,))
-    return index_select(input, 0, tensor(rows.reshape(-1))).view(*rows.shape)
+    places = tensor(rows.reshape(-1), device=input.device)
+    return index_select(input, 0, places).view(*rows.shape)
 
 
 @operation(method=False)

@@ -45,29 +45,31 @@ def embedding_bag(
             "if input is 2D, then offsets has to be None, as input is treated is a mini-batch of "
             "fixed length sequences; 1D input needs offsets"
         )
+    place = input.device
     if input.ndim == 2:
         number = input.shape[0]
-        bags = arange(number).unsqueeze(1).expand(*input.shape).flatten()
+        bags = arange(number, device=place).unsqueeze(1).expand(*input.shape).flatten()
     else:
         assert offsets is not None
         number = offsets.shape[0] - bool(include_last_offset)
-        bags = searchsorted(offsets[:number], arange(input.shape[0]), right=True) - 1
+        positions = arange(input.shape[0], device=place)
+        bags = searchsorted(offsets[:number], positions, right=True) - 1
     even = input.ndim == 2 and input.shape[1] > 0
     flat = input.flatten()
     rows = embedding(flat, weight, None, max_norm, norm_type, scale_grad_by_freq, sparse)
     if per_sample_weights is not None:
         rows = rows * per_sample_weights.flatten().unsqueeze(1)
-    counted = ones(flat.shape[0], 1, dtype=rows.dtype)
+    counted = ones(flat.shape[0], 1, dtype=rows.dtype, device=place)
     if padding_idx is not None:
         real = (flat != padding_idx % weight.shape[0]).unsqueeze(1)
         rows = choose(real, rows, -math.inf if mode == "max" else 0.0)
         counted = real.to(rows.dtype)
     if even:
         return _even(rows.unflatten(0, input.shape), counted.unflatten(0, input.shape), mode)
-    empty = zeros(number, weight.shape[1], dtype=rows.dtype)
+    empty = zeros(number, weight.shape[1], dtype=rows.dtype, device=place)
     if mode == "sum":
         return empty.index_add(0, bags, rows)
-    members = zeros(number, 1, dtype=rows.dtype).index_add(0, bags, counted)
+    members = zeros(number, 1, dtype=rows.dtype, device=place).index_add(0, bags, counted)
     if mode == "mean":
         return empty.index_add(0, bags, rows) / members.clamp(min=1)
     places = bags.unsqueeze(1).expand(*rows.shape)

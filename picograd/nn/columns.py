@@ -83,6 +83,7 @@ def fold(
     channels = input.shape[1] // window
     x = input.unflatten(1, (channels, window)).flatten(2)
     plane = x.new_zeros(x.shape[0], channels, height * width)
-    summed = plane.index_add(2, tensor(flat.reshape(-1)), x).unflatten(2, (height, width))
+    at = tensor(flat.reshape(-1), device=x.device)
+    summed = plane.index_add(2, at, x).unflatten(2, (height, width))
     top, left = paddings
     return summed[:, :, top : top + extents[0], left : left + extents[1]]

@@ -215,7 +215,7 @@ def sparse_(
         raise ValueError("Only tensors with 2 dimensions are supported")
     rows, columns = tensor.shape
     zeros = math.ceil(sparsity * rows)
-    places = rand(rows, columns, generator=generator).argsort(0)
+    places = rand(rows, columns, generator=generator, device=tensor.device).argsort(0)
     with no_grad():
         tensor.normal_(0, std, generator=generator)
         return tensor.scatter_(0, places[:zeros], 0.0)

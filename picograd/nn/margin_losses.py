@@ -118,5 +118,5 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     if p < 0:
         raise RuntimeError("pdist only supports non-negative p values")
     first, second = np.triu_indices(input.shape[0], 1)
-    rows = stack([input.index_select(0, tensor(i)) for i in (first, second)])
+    rows = stack([input.index_select(0, tensor(i, device=input.device)) for i in (first, second)])
     return norm(rows[0] - rows[1], p, -1)

@@ -135,7 +135,7 @@ def _max_pool(
     if not return_indices:
         return found
     plane = input.shape[-rank:]
-    places = arange(math.prod(plane)).view(*plane)
+    places = arange(math.prod(plane), device=input.device).view(*plane)
     places = _seen(places, axes, -1).expand(*which.shape, -1)
     return found, places.gather(-1, which.unsqueeze(-1)).squeeze(-1)
 
@@ -162,7 +162,7 @@ def _avg_pool(
         counts = np.multiply.outer(counts, _counts(axis, extent, count_include_pad))
     if (counts == counts.flat[0]).all():
         return _divided(total, int(counts.flat[0]))
-    return _divided(total, tensor(counts, dtype=input.dtype))
+    return _divided(total, tensor(counts, dtype=input.dtype, device=input.device))
 
 
 def _divided(total: Tensor, count: int | Tensor) -> Tensor:
@@ -306,7 +306,7 @@ def _adaptive_windows(x: Tensor, axis: int, number: int) -> tuple[Tensor, np.nda
     if number and extent % number == 0:
         return x.unflatten(axis, (number, longest)).movedim(axis + 1, -1), real
     table = np.minimum(start[:, None] + steps, (end - 1)[:, None])
-    picked = x.index_select(axis, tensor(table.reshape(-1)))
+    picked = x.index_select(axis, tensor(table.reshape(-1), device=x.device))
     return picked.unflatten(axis, (number, longest)).movedim(axis + 1, -1), real
 
 
@@ -321,7 +321,9 @@ def _adaptive_largest(rank: int, input: Tensor, output_size: Wanted, return_indi
     """The last axis goes first: of equal elements the first in memory wins."""
     axes = _wanted(rank, input, output_size)[::-1]
     x, plane = input, input.shape[-rank:]
-    places = arange(math.prod(plane)).view(*plane).expand(*input.shape) if return_indices else None
+    places = None
+    if return_indices:
+        places = arange(math.prod(plane), device=input.device).view(*plane).expand(*input.shape)
     for axis, number in axes:
         x, which = _adaptive_windows(x, axis, number)[0].max(-1)
         if places is not None:
@@ -334,7 +336,7 @@ def _mean(seen: Tensor, real: np.ndarray) -> Tensor:
     if real.all():
         return seen.mean(-1)
     weights = real / real.sum(-1, keepdims=True)
-    return (seen * tensor(weights, dtype=seen.dtype)).sum(-1)
+    return (seen * tensor(weights, dtype=seen.dtype, device=seen.device)).sum(-1)
 
 
 def adaptive_avg_pool1d(input: Tensor, output_size: Wanted) -> Tensor:

@@ -122,7 +122,7 @@ def _resampled(x: Tensor, axis: int, positions: np.ndarray, mode: str) -> Tensor
     """One axis read at positions between its elements."""
     last = x.shape[axis] - 1
     if mode.startswith("nearest"):
-        return x.index_select(axis, tensor(positions.astype(np.int64)))
+        return x.index_select(axis, tensor(positions.astype(np.int64), device=x.device))
     low = np.floor(positions)
     rest = positions - low
     taps = [(0, 1 - rest), (1, rest)]
@@ -132,7 +132,8 @@ def _resampled(x: Tensor, axis: int, positions: np.ndarray, mode: str) -> Tensor
     shape = (-1, *(1,) * (x.ndim - 1 - axis))
     for offset, weights in taps:
         index = np.clip(low + offset, 0, last).astype(np.int64)
-        part = x.index_select(axis, tensor(index)) * tensor(weights, dtype=x.dtype).view(shape)
+        picked = x.index_select(axis, tensor(index, device=x.device))
+        part = picked * tensor(weights, dtype=x.dtype, device=x.device).view(shape)
         result = part if result is None else result + part
     assert result is not None
     return result
@@ -236,7 +237,7 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool = False)
     mesh = np.meshgrid(*axes, indexing="ij")
     places = np.stack([*mesh[::-1], np.ones(tuple(size[2:]))], -1)
     rank = len(size) - 2
-    flat = tensor(places.reshape(-1, rank + 1), dtype=theta.dtype)
+    flat = tensor(places.reshape(-1, rank + 1), dtype=theta.dtype, device=theta.device)
     return (flat @ theta.transpose(1, 2)).view(size[0], *size[2:], rank)
 
 

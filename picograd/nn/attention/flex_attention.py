@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from picograd.dtypes import bool_, float32, int32
 from picograd.frontend.contractions import matmul
-from picograd.frontend.creation import arange, ones
+from picograd.frontend.creation import arange, full, ones, zeros
 from picograd.frontend.selection import choose
 from picograd.frontend.statistics import logsumexp
 from picograd.frontend.tensor import Tensor
@@ -50,7 +50,7 @@ class AuxOutput(NamedTuple):
 
 def noop_mask(batch: Tensor, head: Tensor, token_q: Tensor, token_kv: Tensor) -> Tensor:
     """Every query sees every key."""
-    return ones((), dtype=bool_)
+    return ones((), dtype=bool_, device=batch.device)
 
 
 def _combined(mask_mods: tuple[Function, ...], start: bool) -> Function:
@@ -58,7 +58,7 @@ def _combined(mask_mods: tuple[Function, ...], start: bool) -> Function:
         raise RuntimeError(f"All inputs should be callable mask_mods: {mask_mods}")
 
     def mask(b: Tensor, h: Tensor, q: Tensor, kv: Tensor) -> Tensor:
-        result = ones((), dtype=bool_) if start else ~ones((), dtype=bool_)
+        result = full((), start, dtype=bool_, device=b.device)
         for one in mask_mods:
             result = result & one(b, h, q, kv) if start else result | one(b, h, q, kv)
         return result
@@ -76,11 +76,18 @@ def or_masks(*mask_mods: Function) -> Function:
     return _combined(mask_mods, False)
 
 
-def _places(batch: int, heads: int, queries: int, keys: int) -> tuple[Tensor, ...]:
+def _places(
+    batch: int, heads: int, queries: int, keys: int, device: Any = None
+) -> tuple[Tensor, ...]:
     """The four indices, shaped to broadcast against the scores."""
     extents = (batch, heads, queries, keys)
     shapes = [[n if axis == k else 1 for k in range(4)] for axis, n in enumerate(extents)]
-    return tuple([arange(n, dtype=int32).reshape(s) for n, s in zip(extents, shapes, strict=True)])
+    return tuple(
+        [
+            arange(n, dtype=int32, device=device).reshape(shape)
+            for n, shape in zip(extents, shapes, strict=True)
+        ]
+    )
 
 
 def create_mask(
@@ -93,10 +100,10 @@ def create_mask(
 ) -> Tensor:
     """What a mask (four arguments) or score function (five, of a score of 0) gives everywhere."""
     shape = (1 if B is None else B, 1 if H is None else H, Q_LEN, KV_LEN)
-    places = _places(*shape)
+    places = _places(*shape, device)
     count = mod_fn.__code__.co_argcount if hasattr(mod_fn, "__code__") else 4
     if count == 5:
-        result = mod_fn(ones(shape) * 0, *places) != -math.inf
+        result = mod_fn(zeros(shape, device=device), *places) != -math.inf
         return broadcast_to(result, shape)
     return broadcast_to(mod_fn(*places), shape)
 
@@ -119,7 +126,7 @@ def _listed(blocks: Tensor) -> tuple[Tensor, Tensor]:
 def _dense(count: Tensor, indices: Tensor) -> Tensor:
     """Undo `_listed`."""
     columns = indices.shape[-1]
-    used = (arange(columns) < count.unsqueeze(-1)).to(int32)
+    used = (arange(columns, device=count.device) < count.unsqueeze(-1)).to(int32)
     return (used * 0).scatter(-1, indices.long(), used)
 
 
@@ -235,7 +242,7 @@ def create_block_mask(
 ) -> BlockMask:
     """The block mask of a function of the positions; `None` for B or H: it is the same for all."""
     sizes = (BLOCK_SIZE, BLOCK_SIZE) if isinstance(BLOCK_SIZE, int) else BLOCK_SIZE
-    counts = _per_block(create_mask(mask_mod, B, H, Q_LEN, KV_LEN), sizes)
+    counts = _per_block(create_mask(mask_mod, B, H, Q_LEN, KV_LEN, device), sizes)
     full = counts.eq(math.prod(sizes))
     partial = (counts > 0) & ~full if separate_full_blocks else counts > 0
     complete = _listed(full) if separate_full_blocks else (None, None)
@@ -295,7 +302,7 @@ def flex_attention(
         key, value = (x.repeat_interleave(times, dim=1) for x in (key, value))
     factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     scores = matmul(query, key.mT) * factor
-    places = _places(batch, heads, queries, keys)
+    places = _places(batch, heads, queries, keys, query.device)
     if score_mod is not None:
         scores = score_mod(scores, *places)
     if block_mask is not None:

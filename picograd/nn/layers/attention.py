@@ -187,7 +187,7 @@ def _additive(mask: Tensor, dtype: DType) -> Tensor:
     """A mask as numbers to add: -inf where a boolean one says no."""
     if not mask.dtype.is_bool:
         return mask.to(dtype)
-    return zeros(mask.shape, dtype=dtype).masked_fill(mask, -math.inf)
+    return zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(mask, -math.inf)
 
 
 def _activation(given: Activation) -> Callable[[Tensor], Tensor]:

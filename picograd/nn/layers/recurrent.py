@@ -239,12 +239,12 @@ class RNNBase(Module):
         x, lengths = rnn.pad_packed_sequence(packed)
         order = packed.sorted_indices
         x = x if order is None else x.index_select(1, order)
-        sorted_lengths = lengths if order is None else lengths[order]
+        sorted_lengths = lengths if order is None else lengths[order.cpu()]
         states = self._initial(x, hx)
         if order is not None and hx is not None:
             states = tuple(state.index_select(1, order) for state in states)
-        times = arange(x.shape[0])
-        alive = (times.unsqueeze(1) < sorted_lengths).unsqueeze(-1)
+        times = arange(x.shape[0], device=x.device)
+        alive = (times.unsqueeze(1) < sorted_lengths.to(x.device)).unsqueeze(-1)
         output, last = self._layers(x, states, alive)
         data = rnn.pack_padded_sequence(output, sorted_lengths).data
         result = rnn.PackedSequence(

@@ -169,7 +169,7 @@ def spectral_norm(
     with no_grad():
         rows, columns = merged_around(weight, axis).shape
         for suffix, extent in (("_u", rows), ("_v", columns)):
-            start = _normalised(eps)(randn(extent, dtype=weight.dtype))
+            start = _normalised(eps)(randn(extent, dtype=weight.dtype, device=weight.device))
             module.register_buffer(name + suffix, start)
     setattr(module, name, weight.detach())
     hook.hang(module)

@@ -81,8 +81,9 @@ class _SpectralNorm(Module):
             matrix = self._matrix(weight.detach())
             rows, columns = matrix.shape
             kind = matrix.dtype
-            self.register_buffer("_u", normalize(randn(rows, dtype=kind), dim=0, eps=eps))
-            self.register_buffer("_v", normalize(randn(columns, dtype=kind), dim=0, eps=eps))
+            for name, extent in (("_u", rows), ("_v", columns)):
+                start = randn(extent, dtype=kind, device=matrix.device)
+                self.register_buffer(name, normalize(start, dim=0, eps=eps))
             self._iterate(matrix, WARM_UP)
 
     def _matrix(self, weight: Tensor) -> Tensor:
@@ -149,7 +150,7 @@ def _is_orthonormal(matrix: Tensor) -> bool:
     if rows < columns:
         matrix = matrix.mT
         columns = rows
-    one = eye(columns, dtype=matrix.dtype)
+    one = eye(columns, dtype=matrix.dtype, device=matrix.device)
     return bool(((matrix.mH @ matrix) - one).abs().max() <= 1e-3)
 
 
@@ -186,7 +187,7 @@ class _Orthogonal(Module):
             if self.orthogonal_map == "matrix_exp":
                 result = skew.matrix_exp()
             else:
-                one = eye(rows, dtype=x.dtype)
+                one = eye(rows, dtype=x.dtype, device=x.device)
                 result = (one - skew / 2).inverse() @ (one + skew / 2)
             result = result[..., :columns]
         if self.trivialised and self.base is not None:
@@ -219,7 +220,7 @@ class _Orthogonal(Module):
         if rows == columns:
             self.base = q.clone() if _is_orthonormal(q) else _orthonormal(q)
         else:
-            rest = randn(*q.shape[:-2], rows, rows - columns, dtype=q.dtype)
+            rest = randn(*q.shape[:-2], rows, rows - columns, dtype=q.dtype, device=q.device)
             self.base = _orthonormal(cat([q, rest], dim=-1))
         start = zeros_like(whole)
         if self.orthogonal_map == "householder":

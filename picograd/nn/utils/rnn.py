@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from picograd.frontend.creation import full
 from picograd.frontend.interop import tensor
 from picograd.frontend.movement import cat, stack
 from picograd.frontend.tensor import Tensor
@@ -91,7 +90,8 @@ def pack_padded_sequence(
     order = back = None
     if not enforce_sorted:
         positions = np.argsort(-numbers, kind="stable")
-        order, back = tensor(positions), tensor(np.argsort(positions, kind="stable"))
+        order = tensor(positions, device=x.device)
+        back = tensor(np.argsort(positions, kind="stable"), device=x.device)
         x, numbers = x.index_select(1, order), numbers[positions]
     elif (np.diff(numbers) > 0).any():
         raise RuntimeError(
@@ -101,7 +101,7 @@ def pack_padded_sequence(
         )
     sizes = [int((numbers > time).sum()) for time in range(int(numbers[0]))]
     data = cat([x[time, :size] for time, size in enumerate(sizes)])
-    return PackedSequence(data, tensor(sizes), order, back)
+    return PackedSequence(data, tensor(sizes, device="cpu"), order, back)
 
 
 def pad_packed_sequence(
@@ -123,17 +123,17 @@ def pad_packed_sequence(
     for size in sizes:
         row = sequence.data[start : start + size]
         if size < sizes[0]:
-            filler = full((sizes[0] - size, *rest), padding_value, dtype=row.dtype)
+            filler = row.new_full((sizes[0] - size, *rest), padding_value)
             row = cat([row, filler])
         rows.append(row)
         start += size
     for _ in range((total_length or length) - length):
-        rows.append(full((sizes[0], *rest), padding_value, dtype=sequence.data.dtype))
+        rows.append(sequence.data.new_full((sizes[0], *rest), padding_value))
     x = stack(rows)
-    lengths = tensor([sum(size > n for size in sizes) for n in range(sizes[0])])
+    lengths = tensor([sum(size > n for size in sizes) for n in range(sizes[0])], device="cpu")
     if sequence.unsorted_indices is not None:
         x = x.index_select(1, sequence.unsorted_indices)
-        lengths = lengths[sequence.unsorted_indices]
+        lengths = lengths[sequence.unsorted_indices.cpu()]
     return (x.transpose(0, 1) if batch_first else x), lengths
 
 
