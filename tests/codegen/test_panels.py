@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,10 +12,11 @@ from picograd.codegen.evaluate import evaluate
 from picograd.codegen.panels import layout as lowering
 from picograd.codegen.panels.analyse import analyse
 from picograd.codegen.panels.lower import lower_panels
-from picograd.codegen.panels.skip import find_band
+from picograd.codegen.panels.skip import assuming, find_band
 from picograd.codegen.target import AVX2, AVX512, NEON, Target
 from picograd.codegen.verify import verify
 from picograd.dtypes import float64
+from picograd.graph.index import of
 from picograd.schedule import simulate
 from picograd.schedule.kernel import Kernel
 from picograd.schedule.panels import collect
@@ -130,6 +133,20 @@ def test_masks_leave_out_columns(
         assert steps is not None
         band = find_band(steps)
         assert [None if x is None else str(x) for x in (band.low, band.high)] == [low, high]
+
+
+@pytest.mark.parametrize("spelling", ["causal", "window"])
+def test_inside_a_band_nothing_is_compared_with_its_end(
+    spelling: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kernel in kernels_of(spelling, monkeypatch):
+        steps = analyse(kernel)
+        assert steps is not None
+        band = find_band(steps)
+        assert band.high is not None
+        known = of(steps.row) + band.high - of(steps.column)
+        left = find_band(replace(steps, steps=assuming(steps.steps, known)))
+        assert left.high is None and left.low == band.low
 
 
 def test_float64_accumulates_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,18 +6,32 @@ Called by `grid`, which says what lines and places are; `tile` makes the loop's 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from picograd.codegen.contraction.tiles import ceil_div
 from picograd.codegen.expressions import cast
-from picograd.codegen.loops import Carried, For, If, Ref, Statement, Store, Value
+from picograd.codegen.loops import (
+    Alu,
+    Carried,
+    For,
+    If,
+    IndexValue,
+    Let,
+    Ref,
+    Statement,
+    Store,
+    Value,
+)
 from picograd.codegen.panels.analyse import Result, Rows
 from picograd.codegen.panels.lines import Lines, Tiles
 from picograd.codegen.panels.rounds import Round
 from picograd.codegen.panels.scene import Elements, Scene, Side, Statements
-from picograd.codegen.panels.skip import Band
+from picograd.codegen.panels.skip import Band, assuming
 from picograd.codegen.panels.tile import State, Tile
+from picograd.dtypes import int64
 from picograd.graph.index import ZERO, Index, Var, constant, of
 from picograd.graph.mask import EVERYWHERE, Mask
-from picograd.graph.ops import Combiner
+from picograd.graph.ops import Combiner, Op
 
 
 class Block:
@@ -55,25 +69,72 @@ class Block:
     # --- one round ------------------------------------------------------------------------------
 
     def _round(self, one: Round) -> Statements:
+        """The loops over a round's tiles: where a mask leaves out nothing it is not asked."""
+        tiles, place = self.tiles, self.lines.places
+        limits, begin, end = self._limits(ceil_div(place.high + 1, tiles.width))
+        work = one.scores, one.results, place
+        body = [*limits, *tiles.first(*work, begin)]
+        state = State.of(self.scene, tiles, one)
+        named, parts = self._parts(one, begin, end)
+        body += named
+        for part, first, last in parts:
+            state = state.renamed(self.scene)
+            loop, state = self._loop(part, state, (first, last), end)
+            body.append(loop)
+        self.sums |= state.sums
+        self.results += one.results
+        return (*body, *self._reduced(one, state))
+
+    def _loop(
+        self, one: Round, state: State, span: tuple[Index, Index], end: Index
+    ) -> tuple[For, State]:
+        """The loop over some tiles, and what it leaves. `end` is behind the round's last tile."""
         scene, tiles, place = self.scene, self.tiles, self.lines.places
         tile = Var(scene.names.fresh("tile"), 0, ceil_div(place.high + 1, tiles.width) - 1)
-        limits, begin, end = self._limits(tile.high)
-        state = State.of(scene, tiles, one)
         before = state.copy()
-        work = one.scores, one.results, place
-        body = tiles.begin(*work, of(tile), end)
+        body = tiles.begin(one.scores, one.results, place, of(tile), end)
         body += Tile(self.lines, one, Side(place, of(tile) * tiles.width), state).body()
         carried = [
             Carried(start.name, start.dtype, state.start[start.name], following)
             for start, following in zip(before.all(), state.all(), strict=True)
             if isinstance(start, Ref)
         ]
-        self.sums |= before.sums
-        self.results += one.results
-        loop = For(tile, begin, end, body, carried=tuple(carried))
-        return (*limits, *tiles.first(*work, begin), loop, *self._reduced(one, before))
+        return For(tile, *span, body, carried=tuple(carried)), before
 
-    def _limits(self, last: int) -> tuple[Statements, Index, Index]:
+    def _parts(
+        self, one: Round, begin: Index, end: Index
+    ) -> tuple[Statements, list[tuple[Round, Index, Index]]]:
+        """The tiles of a round in two parts, in one of which no column is beyond the band."""
+        band, lines, width = self.band, self.lines, self.tiles.width
+        if band.high is None:
+            return (), [(one, begin, end)]
+        steps = self.scene.steps
+        known = of(steps.row) + band.high - of(steps.column)
+        inside = replace(one, steps=assuming(one.steps, known))
+        high, last = self.scene.index(band.high), ceil_div(lines.places.high + 1, width)
+        if lines.across:  # the rows from the last column on
+            cut = lines.side.start + (self.tiles.height - 1) - high + (width - 1)
+        else:  # the columns up to the first row's
+            cut = lines.side.start + high + 1
+        named, cut = self.scene.limited("cut", cut, last * width + width - 1)
+        cut = cut // width
+        between, cut = self._between(cut, begin, end, last)
+        parts = [(inside, begin, cut), (one, cut, end)]
+        if lines.across:
+            parts = [(one, begin, cut), (inside, cut, end)]
+        return (*named, *between), parts
+
+    def _between(
+        self, tile: Index, begin: Index, end: Index, last: int
+    ) -> tuple[Statements, Index]:
+        """The number of a tile, but not before `begin` or behind `end`."""
+        value: Value = IndexValue(tile, int64)
+        value = Alu(Op.MINIMUM, (value, IndexValue(end, int64)), int64)
+        value = Alu(Op.MAXIMUM, (value, IndexValue(begin, int64)), int64)
+        var = Var(self.scene.names.fresh("cut"), 0, last)
+        return (Let(var.name, value, var),), of(var)
+
+    def _limits(self, count: int) -> tuple[Statements, Index, Index]:
         """The first tile that a block needs, and the one after the last."""
         scene, width, top = self.scene, self.tiles.width, self.lines.places.high
         first, final = self.lines.side.start, self.lines.side.start + (self.tiles.height - 1)
@@ -81,7 +142,7 @@ class Block:
         if self.lines.across:  # rows from column - high to column - low
             low, high = _negative(high), _negative(low)
         statements: Statements = ()
-        begin, end = constant(0), constant(last + 1)
+        begin, end = constant(0), constant(count)
         if low is not None:
             statements, begin = scene.limited("least", first + scene.index(low), top)
             begin = begin // width

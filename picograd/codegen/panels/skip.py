@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from picograd.codegen.contraction.expressions import walk
-from picograd.codegen.panels.analyse import Cells, Result, Rows, Scores, Steps
+from picograd.codegen.panels.analyse import Cells, Result, Rows, Scores, Step, Steps
 from picograd.dtypes import DType, bool_
 from picograd.graph.index import Index, constant, of
 from picograd.graph.mask import Mask
@@ -150,6 +150,48 @@ def _makes_no_difference(steps: Steps, known: Index) -> bool:
     return True
 
 
+def assuming(steps: Sequence[Step], known: Index) -> list[Step]:
+    """Steps for elements at which an index is known not to be negative: without the choices that
+    this decides."""
+    folder = _Folder(known)
+    made: list[Step] = []
+    for step in steps:
+        if isinstance(step, Cells):
+            value = _decided(step.value, folder)
+            step = replace(step, value=value)
+            if value.dtype is bool_:
+                folder.tables[step.target] = folder.fold(value)
+        made.append(step)
+    return made
+
+
+def _decided(root: Expr, folder: _Folder) -> Expr:
+    done: dict[int, Expr] = {}
+
+    def visit(expr: Expr) -> Expr:
+        if id(expr) not in done:
+            done[id(expr)] = rebuild(expr)
+        return done[id(expr)]
+
+    def rebuild(expr: Expr) -> Expr:
+        if expr.dtype is bool_ and not isinstance(expr, Literal):
+            truth = folder.fold(expr)
+            if truth is not None:
+                return Literal.of(bool(truth), bool_)
+        if isinstance(expr, Guard):
+            arms = visit(expr.value), visit(expr.other)
+            held = folder.mask(expr.mask)
+            return replace(expr, value=arms[0], other=arms[1]) if held is None else arms[not held]
+        if not isinstance(expr, Compute):
+            return expr
+        args = tuple(visit(arg) for arg in expr.args)
+        if expr.op is Op.WHERE and isinstance(args[0], Literal):
+            return args[1] if args[0].value else args[2]
+        return replace(expr, args=args)
+
+    return visit(root)
+
+
 class _Folder:
     """Constants that expressions are where an index is not negative."""
 
@@ -164,15 +206,18 @@ class _Folder:
             case Access():
                 return self.tables.get(expr.buffer)
             case Guard():
-                if any(self._fails(constraint) for constraint in expr.mask.constraints):
-                    return self.fold(expr.other)
-                if all(self._holds(constraint) for constraint in expr.mask.constraints):
-                    return self.fold(expr.value)
-                return None
+                held = self.mask(expr.mask)
+                return None if held is None else self.fold(expr.value if held else expr.other)
             case Compute():
                 return self._compute(expr)
             case _:
                 return None
+
+    def mask(self, mask: Mask) -> bool | None:
+        """Whether a mask holds, where that is known."""
+        if any(self._fails(constraint) for constraint in mask.constraints):
+            return False
+        return True if all(self._holds(constraint) for constraint in mask.constraints) else None
 
     def _holds(self, index: Index) -> bool:
         return Mask().require(index).constraints == Mask().require(self.known).constraints

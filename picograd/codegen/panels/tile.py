@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import product
 
 from picograd.codegen.expressions import cast, combine, identity
 from picograd.codegen.loops import Alu, Literal, Predicate, Ref, Statement, Value
@@ -20,7 +21,7 @@ from picograd.codegen.panels.analyse import Cells, Result, Rows, Scores
 from picograd.codegen.panels.lines import ByLine, Lines, Tiles
 from picograd.codegen.panels.rounds import Round
 from picograd.codegen.panels.scene import Elements, Place, Scene, Side, Statements, zero
-from picograd.dtypes import DType, bool_
+from picograd.dtypes import bool_
 from picograd.graph.index import Index
 from picograd.graph.ops import Combiner, Op
 from picograd.schedule.kernel import Compute, Expr
@@ -33,31 +34,35 @@ class State:
 
     partial: dict[str, dict[int, Value]] = field(default_factory=dict)
     sums: dict[str, Elements] = field(default_factory=dict)
-    start: dict[str, Literal] = field(default_factory=dict)
+    start: dict[str, Value] = field(default_factory=dict)
 
     @staticmethod
     def of(scene: Scene, tiles: Tiles, one: Round) -> State:
         """Before the first tile."""
         state = State()
-
-        def carried(target: str, dtype: DType, start: Literal) -> Ref:
-            name = scene.names.fresh(target)
-            state.start[name] = start
-            return Ref(name, dtype)
-
         for step in one.steps:
             if isinstance(step, Rows) and step.combiner is not None:
                 start = identity(step.combiner, step.accumulator)
-                state.partial[step.target] = {
-                    number: carried(step.target, step.accumulator, start)
-                    for number in range(tiles.high)
-                }
+                state.partial[step.target] = dict.fromkeys(range(tiles.high), start)
             elif isinstance(step, Result):
-                state.sums[step.target] = {
-                    (i, j): carried(step.target, step.accumulator, zero(step.accumulator))
-                    for i in range(tiles.high)
-                    for j in range(tiles.axis_count(step.axis.high + 1))
-                }
+                count = tiles.axis_count(step.axis.high + 1)
+                places = product(range(tiles.high), range(count))
+                state.sums[step.target] = dict.fromkeys(places, zero(step.accumulator))
+        return state
+
+    def renamed(self, scene: Scene) -> State:
+        """Fresh names for everything, which begin with its values."""
+        state = State()
+
+        def renamed(target: str, value: Value) -> Value:
+            name = scene.names.fresh(target)
+            state.start[name] = value
+            return Ref(name, value.dtype)
+
+        for target, parts in self.partial.items():
+            state.partial[target] = {i: renamed(target, value) for i, value in parts.items()}
+        for target, sums in self.sums.items():
+            state.sums[target] = {at: renamed(target, value) for at, value in sums.items()}
         return state
 
     def copy(self) -> State:
