@@ -67,4 +67,4 @@ def test_tensor_cores_multiply(depth: int, architecture: str) -> None:
         assert sass.count(image, "STL") == sass.count(image, "LDL") == 0
         assert sass.count(image, "HMMA.16816.F32.BF16") >= 64
         assert sass.count(image, "LDGSTS.E.BYPASS.128") and sass.count(image, "LDSM.16.M88.4")
-        assert sass.count(image, "LDG.E.U16") <= 64  # maxima and sums of a backward pass
+        assert sass.count(image, "LDG.E.U16") <= 80  # maxima and sums of a backward pass
