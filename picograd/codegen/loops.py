@@ -380,6 +380,22 @@ Statement = For | Let | Store | If | Fail | Prefetch | Barrier | Call
 
 
 @dataclass(frozen=True, slots=True)
+class TileMap:
+    """A descriptor that the launcher of a GPU's function makes of argument `argument`: boxes of a
+    memory of `sizes` (contiguous direction first), that begins at element `offset`; `strides` of
+    the other directions. A box in shared memory has lines of 128 bytes, swizzled. `turned`: the
+    contiguous direction is not the depth."""
+
+    argument: int
+    offset: int
+    dtype: DType
+    sizes: tuple[int, int, int]
+    strides: tuple[int, int]
+    box: tuple[int, ...]
+    turned: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Phase:
     """Independent iterations of `var` in range(extent), or one run when var is None.
 
@@ -397,7 +413,7 @@ class Phase:
 class Function:
     """A kernel as loops. `workspace` and `scratch` are bytes of the two private homes, `shared` of
     a block's shared memory where its parts have offsets; `resident` blocks are to fit on a GPU's
-    multiprocessor at a time (0: whatever the compiler finds)."""
+    multiprocessor at a time (0: whatever the compiler finds). `maps` are its last parameters."""
 
     name: str
     memories: tuple[Memory, ...]
@@ -407,6 +423,7 @@ class Function:
     scratch: int = 0
     shared: int = 0
     resident: int = 0
+    maps: tuple[TileMap, ...] = ()
 
 
 def children(value: Value) -> tuple[Value, ...]:

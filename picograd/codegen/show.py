@@ -64,6 +64,7 @@ def show(function: Function) -> str:
         text.append(f"  workspace {function.workspace} bytes, scratch {function.scratch} bytes")
     if function.shared:
         text.append(f"  shared {function.shared} bytes, {function.resident} blocks together")
+    text.extend(f"  map{number}: {tile}" for number, tile in enumerate(function.maps))
     for phase in function.phases:
         text.extend(show_phase(phase))
     return "\n".join(text) + "\n"

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 from picograd.dtypes import DType
 
+WARP_GROUPS = 90  # the compute capability of GPUs, times ten, that has wgmma; no other has
+
 
 @dataclass(frozen=True, slots=True)
 class Target:

@@ -23,7 +23,7 @@ from picograd.runtime.cuda.compiler import compile_source
 from picograd.runtime.cuda.disassembly import disassembler
 from tests.cuda import nvrtc
 
-_INSTRUCTION = re.compile(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)", re.M)
+_INSTRUCTION = re.compile(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.x]*)", re.M)
 
 
 needs_disassembler = pytest.mark.skipif(

@@ -64,6 +64,42 @@ def test_the_tile_of_tensorfloat32(turned: tuple[bool, bool]) -> None:
     assert sass.count(code, "LDGSTS.E.BYPASS.128") == sass.count(code, "LDGSTS") == 3 * 8
 
 
+@pytest.mark.parametrize("turned", LAYOUTS)
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+def test_warp_groups_of_large_products(dtype: dtypes.DType, turned: tuple[bool, bool]) -> None:
+    """For compute capability 9.0: wgmma on what TMA brought; the 128 sums of a thread stay in
+    registers, of which those who multiply take more."""
+    (text,) = kernels_of([product(dtype, turned=turned)], 90)
+    code = sass.cubin(text, "sm_90a")
+    assert sass.count(code, "HGMMA.64x256x16.F32") >= 4 and sass.count(code, "HMMA", *SPILLS) == 0
+    assert sass.count(code, "UTMALDG.3D") >= 2 and sass.count(code, "USETMAXREG") == 2
+    assert sass.registers(code) == 168
+
+
+def test_who_cannot_go_to_warp_groups() -> None:
+    """Few tiles, and lines that are not whole 16 bytes."""
+    for node in (
+        product(dtypes.bfloat16, 512, 512, 512),
+        product(dtypes.bfloat16, 4096, 4096, 4100),
+        product(dtypes.float32, coarse=True),
+    ):
+        (text,) = kernels_of([node], 90)
+        assert "pg_multiply_" in text and "pg_multiply_group" not in text
+
+
+@pytest.mark.parametrize("few", [1, 4])
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("dtype", [dtypes.float32, dtypes.bfloat16], ids=str)
+def test_few_lines(dtype: dtypes.DType, turned: bool, few: int) -> None:
+    """The large factor is read 16 bytes at a time; threads of a warp add up without memory."""
+    (text,) = kernels_of([product(dtype, few, 4096, 4096, (False, turned))])
+    code = sass.cubin(text, "sm_80")
+    assert sass.count(code, "LDG.E.128") >= 1 and sass.count(code, *SPILLS) == 0
+    if turned:
+        assert sass.count(code, "LDG.E") == sass.count(code, "LDG.E.128")
+        assert sass.count(code, "SHFL.BFLY") >= 5 * few
+
+
 def test_older_gpus_multiply_16_bit_floats_in_float32() -> None:
     code = code_of(dtypes.float16, (False, True), 75)
     assert sass.count(code, "HMMA") == 0 and sass.count(code, "FFMA") == 64 * 16

@@ -882,6 +882,32 @@ EXPORT Result cuGraphDestroy(Graph* graph) {
     delete graph;
     return SUCCESS;
 }
+// A descriptor as emulator.h reads it; what the driver would refuse is refused.
+EXPORT Result cuTensorMapEncodeTiled(void* map, int type, unsigned rank, void* address,
+                                     const uint64_t* sizes, const uint64_t* strides,
+                                     const unsigned* box, const unsigned* steps, int interleave,
+                                     int swizzle, int, int) {
+    struct Map {
+        uint64_t magic, address, sizes[3], strides[2];
+        uint32_t box[3], itemsize;
+    } made = {0x70674d6170, (uint64_t)address, {}, {}, {}, 2};
+    constexpr int HALF = 6, BFLOAT = 9, SWIZZLE_128 = 3;
+    if (rank != 3 || (type != HALF && type != BFLOAT)) return INVALID_VALUE;
+    if (interleave || swizzle != SWIZZLE_128) return INVALID_VALUE;
+    if ((uintptr_t)map % 64 || (uintptr_t)address % 16) return INVALID_VALUE;
+    for (int axis = 0; axis < 3; axis++) {
+        if (!box[axis] || box[axis] > 256 || steps[axis] != 1) return INVALID_VALUE;
+        if (!sizes[axis] || sizes[axis] > 1ull << 32) return INVALID_VALUE;
+        made.sizes[axis] = sizes[axis], made.box[axis] = box[axis];
+        if (axis == 2) break;
+        if (!strides[axis] || strides[axis] % 16 || strides[axis] >> 40) return INVALID_VALUE;
+        made.strides[axis] = strides[axis];
+    }
+    if (box[0] * 2 > 128) return INVALID_VALUE;
+    std::memcpy(map, &made, sizeof made);
+    return SUCCESS;
+}
+
 EXPORT Result cuProfilerStart() { return SUCCESS; }
 EXPORT Result cuProfilerStop() { return SUCCESS; }
 EXPORT Result cuGetProcAddress_v2(const char* name, void** function, int, unsigned long long, int*) {

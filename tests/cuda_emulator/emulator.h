@@ -90,7 +90,7 @@ static uint3 block_index, grid_size, block_size;
 static int count, alive;
 static bool progress;
 static const char* failure;
-static Barrier block_barrier, warp_barriers[WARP];
+static Barrier block_barrier, named_barrier, warp_barriers[WARP];
 static uint64_t published[WARP][2][WARP];  // by warp, parity of the exchange, lane
 static unsigned parity[MOST_THREADS];
 static char* dynamic_memory;
@@ -237,7 +237,7 @@ static void run_fibers() {
     if (!stacks)
         stacks = (char*)mmap(nullptr, STACK * MOST_THREADS, PROT_READ | PROT_WRITE,
                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    block_barrier = Barrier();
+    block_barrier = named_barrier = Barrier();
     for (auto& barrier : warp_barriers) barrier = Barrier();
     for (int number = 0; number < count; number++) {
         copies[number] = {};
@@ -503,3 +503,124 @@ static inline void pg_to_tf32(unsigned* word) {
     if (exponent != 0xff) *word += 0x1000;  // infinities and NaN stay
     *word &= ~0x1fffu;
 }
+
+// --- helpers of codegen/cuda/groups.py --------------------------------------------------------
+
+// What driver.cpp makes of cuTensorMapEncodeTiled.
+struct EmulatedMap {
+    uint64_t magic, address, sizes[3], strides[2];  // strides in bytes
+    uint32_t box[3], itemsize;
+};
+constexpr uint64_t EMULATED_MAP = 0x70674d6170;
+
+// An mbarrier: who is still to arrive, which bytes are, and the parity of the current phase.
+struct Meeting {
+    short needed, left;
+    int bytes : 31;
+    unsigned parity : 1;
+    void settle() {
+        emulator::progress = true;
+        if (left || bytes) return;
+        left = needed;
+        parity ^= 1;
+    }
+};
+static_assert(sizeof(Meeting) == 8);
+
+static inline char* pg_aligned(void* shared) {
+    return (char*)(((uintptr_t)shared + 1023) & ~(uintptr_t)1023);
+}
+template <class Map> static void pg_map_publish(unsigned long long* to, const Map& map) {
+    std::memcpy(to, &map, sizeof map);
+}
+static inline void pg_map_acquire(const unsigned long long* map) {
+    if ((uintptr_t)map % 64) emulator::fail("a descriptor is not aligned");
+    if (((const EmulatedMap*)map)->magic != EMULATED_MAP) emulator::fail("this is no descriptor");
+}
+static inline void pg_meet_begin(unsigned long long* meet, int threads) {
+    *(Meeting*)meet = {(short)threads, (short)threads, 0, 0};
+}
+static inline void pg_meets_begun() {}
+static inline void pg_meet_expect(unsigned long long* meet, int bytes) {
+    auto& meeting = *(Meeting*)meet;
+    meeting.bytes += bytes;
+    meeting.left--;
+    meeting.settle();
+}
+static inline void pg_meet_arrive(unsigned long long* meet) {
+    auto& meeting = *(Meeting*)meet;
+    if (!meeting.left) emulator::fail("more threads arrive than a meeting was begun for");
+    meeting.left--;
+    meeting.settle();
+}
+static inline void pg_meet_wait(unsigned long long* meet, int parity) {
+    while (((Meeting*)meet)->parity == (unsigned)parity) emulator::yield();
+}
+template <int threads> static void pg_meet_threads() {
+    emulator::wait(emulator::named_barrier, 0, [] { return threads; });
+}
+template <int count> static void pg_registers_less() {}
+template <int count> static void pg_registers_more() {}
+static inline void pg_products_begin() {}
+static inline void pg_products_end() {}
+
+// 16 bytes of a line of 128 change places with the number of the line modulo eight.
+static inline char* emulator_swizzled(uintptr_t address) {
+    return (char*)(address ^ (address >> 7 & 7) << 4);
+}
+static inline void pg_fetch_tile(void* to, const unsigned long long* words, int x, int y, int z,
+                                 unsigned long long* meet) {
+    const auto& map = *(const EmulatedMap*)words;
+    if ((uintptr_t)to % 1024) emulator::fail("a box does not begin where its swizzle does");
+    for (uint32_t line = 0; line < map.box[1]; line++)
+        for (uint32_t at = 0; at < map.box[0]; at++) {
+            const uint64_t place[3] = {(uint64_t)(x + (int)at), (uint64_t)(y + (int)line),
+                                       (uint64_t)z};
+            char* target = emulator_swizzled((uintptr_t)to + line * 128 + at * map.itemsize);
+            bool inside = true;
+            for (int axis = 0; axis < 3; axis++) inside &= place[axis] < map.sizes[axis];
+            const char* source = (const char*)map.address + place[0] * map.itemsize +
+                                 place[1] * map.strides[0] + place[2] * map.strides[1];
+            inside ? (void)std::memcpy(target, source, map.itemsize)
+                   : (void)std::memset(target, 0, map.itemsize);
+        }
+    auto& meeting = *(Meeting*)meet;
+    meeting.bytes -= map.box[0] * map.box[1] * map.itemsize;
+    meeting.settle();
+}
+
+template <int turned> static unsigned short emulator_element(const void* base, int line, int k) {
+    const uintptr_t start = (uintptr_t)base;
+    const uintptr_t place = turned ? line / 64 * 8192 + k / 8 * 1024 + k % 8 * 128 + line % 64 * 2
+                                   : line / 8 * 1024 + line % 8 * 128 + k * 2;
+    unsigned short bits;
+    std::memcpy(&bits, emulator_swizzled(start + place), 2);
+    return bits;
+}
+template <int wide, int turn_left, int turn_right, class Convert>
+static void emulator_multiply_group(float* sums, const void* left, const void* right,
+                                    Convert convert) {
+    const int warp = emulator::current->warp() % 4, lane = emulator::current->lane();
+    for (int half = 0; half < 2; half++) {
+        const int row = warp * 16 + half * 8 + lane / 4;
+        float x[16];
+        for (int k = 0; k < 16; k++) x[k] = convert(emulator_element<turn_left>(left, row, k));
+        for (int pair = 0; pair < wide / 4; pair++) {
+            const int column = pair / 2 * 8 + lane % 4 * 2 + pair % 2;
+            float& sum = sums[pair / 2 * 4 + half * 2 + pair % 2];
+            for (int k = 0; k < 16; k++)
+                sum += x[k] * convert(emulator_element<turn_right>(right, column, k));
+        }
+    }
+}
+#define EMULATOR_PRODUCT(wide, kind)                                                           \
+    template <int turn_left, int turn_right>                                                   \
+    static void pg_multiply_group##wide##_##kind(float* sums, const void* left,                \
+                                                 const void* right) {                          \
+        emulator_multiply_group<wide, turn_left, turn_right>(sums, left, right,                \
+                                                             emulator_##kind);                 \
+    }
+EMULATOR_PRODUCT(128, bfloat)
+EMULATOR_PRODUCT(256, bfloat)
+EMULATOR_PRODUCT(128, half)
+EMULATOR_PRODUCT(256, half)

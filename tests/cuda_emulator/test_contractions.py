@@ -99,6 +99,22 @@ def test_long_sums_are_shared_by_blocks(dtype: str) -> None:
     assert (exact(a @ b + bias) == exact(result)).all()
 
 
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(
+    "dtype, few",
+    [("float32", 1), ("float32", 15), ("bfloat16", 1), ("bfloat16", 3), ("float64", 2)],
+)
+def test_few_lines(dtype: str, turned: bool, few: int) -> None:
+    """Few rows, then few columns; a large factor along k and along lines; tails; a bias."""
+    for lines, depth in ((88, 136), (37, 203)):
+        x = factor((few, depth), dtype, 13)
+        w = factor((lines, depth) if turned else (depth, lines), dtype, 14)
+        w = w.T if turned else w
+        bias = factor((lines,), dtype, 15)
+        check(x @ w + bias, exact(x) @ exact(w) + exact(bias), dtype, 2)
+        check(w.T @ x.T, exact(w).T @ exact(x).T, dtype, 2)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("last", [False, True], ids=["channels first", "channels last"])
 def test_convolution(dtype: str, last: bool) -> None:

@@ -116,6 +116,7 @@ class Grid:
     """Builds the loops of one kernel: what kernels on threads and on tensor cores share."""
 
     threads: int
+    finishers: int  # of these, those that have results
     depth: int  # k of a depth tile
     stages: int  # depth tiles in shared memory
     sums: Memory  # of a thread, in registers
@@ -123,6 +124,8 @@ class Grid:
     results: Memory  # some rows of the tile, on their way out
     results_pitch: int
     rounds: int  # so many times until all were there
+    round_rows: int
+    round_columns: int
 
     def __init__(self, kernel: Kernel, found: Contraction, shape: Shape) -> None:
         self.kernel, self.found = kernel, found
@@ -176,7 +179,7 @@ class Grid:
         if self.parts > 1:
             partial = Memory("partial", self.dtype, size, Home.WORKSPACE, written=True)
             memories.append(partial)
-        phases = [_phase(self.block, self.thread, (*self._sums(), *self._write_back(partial)))]
+        phases = [phase_of(self.block, self.thread, (*self._sums(), *self.write_back(partial)))]
         if partial is not None:
             phases.append(self._add_parts(partial))
         workspace = 0 if partial is None else size * self.dtype.itemsize
@@ -203,6 +206,14 @@ class Grid:
     def staged_row(self, number: int, line: Index) -> Index:
         """The row of the tile that is line `line` of `results` in a round."""
         raise NotImplementedError
+
+    def staged_column(self, number: int, column: Index) -> Index:
+        """The column of the tile that is column `column` of `results` in a round."""
+        return column
+
+    def meet(self) -> Statement:
+        """The threads that finish meet."""
+        return Barrier()
 
     # --- sums ---------------------------------------------------------------------------------
 
@@ -292,24 +303,24 @@ class Grid:
 
     # --- results ------------------------------------------------------------------------------
 
-    def _write_back(self, partial: Memory | None) -> Statements:
+    def write_back(self, partial: Memory | None) -> Statements:
         """The results through shared memory, some rows of each thread at a time."""
         body: list[Statement] = []
         if self.left.copies or self.right.copies:
             body.append(Call("pg_copies_wait<0>"))
         for number in range(self.rounds):
-            body += [Barrier(), *self.staged(number), Barrier(), self._finish(number, partial)]
+            body += [self.meet(), *self.staged(number), self.meet(), self._finish(number, partial)]
         return tuple(body)
 
     def _finish(self, number: int, partial: Memory | None) -> For:
         """The stages that follow the sum, at the points that are in shared memory."""
         found = self.found
-        lines = self.rows // self.rounds
-        point = Var("point", 0, lines * self.columns - 1)
-        line, column = of(point) // self.columns, of(point) % self.columns
+        size = self.round_rows * self.round_columns
+        point = Var("point", 0, size - 1)
+        line, column = of(point) // self.round_columns, of(point) % self.round_columns
         total = Load(self.results, line * self.results_pitch + column)
         named, row = self._name("row", self.row + self.staged_row(number, line))
-        also, column = self._name("column", self.column + column)
+        also, column = self._name("column", self.column + self.staged_column(number, column))
         body: Statements
         if partial is None:
             body = self._stages(total, self.batch, row, column)
@@ -317,8 +328,7 @@ class Grid:
             body = body if edge.always else (If(edge, body),)
         else:
             body = (Store(partial, self._partial_at(self.part, self.batch, row, column), total),)
-        end = constant(lines * self.columns)
-        return For(point, of(self.thread), end, (named, also, *body), self.threads)
+        return For(point, of(self.thread), constant(size), (named, also, *body), self.finishers)
 
     def _partial_at(self, part: Index, batch: Index, row: Index, column: Index) -> Index:
         tall, wide = self.padded
@@ -343,7 +353,7 @@ class Grid:
         assert total is not None
         body += self._stages(total, batch, row, column)
         inner = tuple(body) if edge.always else (If(edge, tuple(body)),)
-        return _phase(block, thread, inner)
+        return phase_of(block, thread, inner)
 
     def _stages(self, total: Value, batch: Index, row: Index, column: Index) -> Statements:
         found = self.found
@@ -390,7 +400,7 @@ class Grid:
         return tuple(body.statements), value
 
 
-def _phase(block: Var, thread: Var, body: Statements) -> Phase:
+def phase_of(block: Var, thread: Var, body: Statements) -> Phase:
     """One phase over blocks of threads."""
     threads, blocks = constant(thread.high + 1), constant(block.high + 1)
     inner = For(thread, ZERO, threads, body, kind=Kind.THREAD)

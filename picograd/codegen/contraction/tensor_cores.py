@@ -100,7 +100,7 @@ def _narrow(factor: Expr) -> Expr | None:
 class _WarpTiles(Grid):
     """Builds the loops of one kernel."""
 
-    threads = THREADS
+    threads = finishers = THREADS
     stages = 3
 
     def __init__(
@@ -118,6 +118,7 @@ class _WarpTiles(Grid):
         self.rights = _registers("rights", uint32, self.wide * 2)
         self.registers = (self.sums, self.lefts, self.rights)
         self.rounds, self.results_pitch = self.high, self.columns + RESULT_PAD
+        self.round_rows, self.round_columns = WARPS * HIGH, self.columns
         self.results = self.share("results", float32, WARPS * HIGH * self.results_pitch, 0)
         warp, self.lane = of(self.thread) // 32, of(self.thread) % 32
         self.warp_row, self.warp_column = warp // WARPS, warp % WARPS

@@ -71,7 +71,7 @@ def own(thread: Index) -> tuple[Index, Index]:
 class ThreadTiles(Grid):
     """Builds the loops of one kernel."""
 
-    threads = THREADS
+    threads = finishers = THREADS
     depth = DEPTH
     stages = 2
 
@@ -85,6 +85,7 @@ class ThreadTiles(Grid):
         # How many of a thread's rows are put into shared memory at a time.
         each = max(1, min(self.high, STAGED // (ACROSS * self.columns)))
         self.rounds = self.high // each
+        self.round_rows, self.round_columns = each * ACROSS, self.columns
         width = min(BYTES, self.wide * self.dtype.itemsize)
         self.results_pitch = self.columns + RESULT_PAD[width] // self.dtype.itemsize
         self.results = self.share("results", self.dtype, each * ACROSS * self.results_pitch, 0)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from picograd import dtypes
+from picograd.codegen.cuda.groups import GROUPS
 from picograd.codegen.cuda.tiles import TILES
 from picograd.dtypes import DType
 from picograd.graph.ops import Op
@@ -175,7 +176,7 @@ template <typename To, typename From> __device__ inline To pg_bits(From from) {
     return both.to;
 }
 """
-PRELUDE += TILES
+PRELUDE += TILES + GROUPS
 
 
 def _infix(sign: str) -> Form:

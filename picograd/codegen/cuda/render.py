@@ -17,8 +17,10 @@ import hashlib
 from dataclasses import replace
 
 from picograd.codegen import lower
+from picograd.codegen.contraction.skinny import lower_skinny
 from picograd.codegen.contraction.tensor_cores import lower_to_tensor_cores
 from picograd.codegen.contraction.thread_tiles import lower_to_grid
+from picograd.codegen.contraction.warp_groups import lower_to_warp_groups
 from picograd.codegen.cuda.index import condition, identifier, index, integer_type
 from picograd.codegen.cuda.ops import (
     PRELUDE,
@@ -50,7 +52,9 @@ from picograd.codegen.passes.map_to_grid import map_to_grid
 from picograd.codegen.passes.split_complex import split_complex
 from picograd.codegen.pipeline import Observer
 from picograd.codegen.show import show
+from picograd.codegen.target import WARP_GROUPS
 from picograd.errors import InternalError
+from picograd.graph.ops import Combiner
 from picograd.schedule.kernel import Kernel, Pattern
 
 TENSOR_CORES = 80  # the compute capability, times ten, whose products of 16-bit floats are used
@@ -72,10 +76,15 @@ def grid_function(
     """A kernel as loops over blocks and threads, for GPUs of a compute capability (80: 8.0) and
     above; its name ends in a hash of its text. `observer` is told of what each pass makes."""
     function = None
-    if kernel.pattern is Pattern.CONTRACTION and architecture >= TENSOR_CORES:
+    if kernel.pattern is Pattern.CONTRACTION and architecture == WARP_GROUPS:
+        function = lower_to_warp_groups(kernel)
+    if kernel.pattern is Pattern.CONTRACTION and function is None and architecture >= TENSOR_CORES:
         function = lower_to_tensor_cores(kernel)
     if kernel.pattern is Pattern.CONTRACTION and function is None:
         function = lower_to_grid(kernel)
+    # A product with one line is a sum like others to the schedule.
+    if function is None and kernel.stages[0].combiner is Combiner.SUM:
+        function = lower_skinny(kernel)
     if kernel.pattern is Pattern.PANELS:
         function = lower_panels_to_grid(kernel, architecture >= TENSOR_CORES)
     passes = [] if function is not None else [split_complex, map_to_grid]
@@ -121,6 +130,7 @@ def kernel_head(function: Function, number: int) -> str:
             parameters.append(f"{kind}{memory_type(memory.dtype)}* __restrict__ {memory.name}")
     parameters += [f"{memory_type(dtype)} p{slot}" for slot, dtype in enumerate(function.scalars)]
     parameters += ["int* status", "char* workspace", "char* scratch"]
+    parameters += [f"const pg_map map{number}" for number in range(len(function.maps))]
     return f'extern "C" __global__ void {function.name}_{number}({", ".join(parameters)})'
 
 
@@ -157,7 +167,9 @@ class _Phase(Values):
             start = f"{thread} * {self.function.scratch}LL + {memory.offset}LL"
             self.line(f"{kind}* {memory.name} = ({kind}*)(scratch + {start});")
         elif memory.home is Home.SHARED and self.function.shared:
-            self.line(f"{kind}* {memory.name} = ({kind}*)((char*)pg_shared + {memory.offset});")
+            # A swizzle repeats after 1 KiB.
+            start = "pg_aligned(pg_shared)" if self.function.maps else "(char*)pg_shared"
+            self.line(f"{kind}* {memory.name} = ({kind}*)({start} + {memory.offset});")
         elif memory.home is Home.SHARED:
             # Aligned, so that the compiler may join neighbouring elements.
             self.line(f"__shared__ __align__(16) {kind} {memory.name}[{memory.size}];")

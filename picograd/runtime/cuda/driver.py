@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from picograd import env
+from picograd.codegen.target import WARP_GROUPS
 
 if TYPE_CHECKING:
     from picograd.schedule.kernel import Kernel
@@ -51,7 +52,10 @@ class Driver:
             self.stream: Any = cuda.Stream(NON_BLOCKING)
         major, minor = self.device.compute_capability()
         self.capability = 10 * major + minor
-        self.architecture = f"sm_{self.capability}"
+        # What is special to 9.0 (wgmma, setmaxnreg) has a name of its own.
+        self.architecture = f"sm_{self.capability}" + (
+            "a" if self.capability == WARP_GROUPS else ""
+        )
         atexit.register(self._end)
 
     def __enter__(self) -> Driver:

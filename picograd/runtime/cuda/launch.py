@@ -3,7 +3,8 @@
 In: a step, its compiled kernel, and where the kernel's memories are. Out: `Launch`, which gives
 the kernel to the stream. The parameters are one packed buffer: the addresses of the kernel's
 arguments, its run-time numbers, then the addresses of the status word, the workspace and the
-threads' scratch (see `codegen.cuda.render`). Called by `executable` and `replay`.
+threads' scratch, then descriptors of arguments (see `codegen.cuda.render`). Called by `executable`
+and `replay`.
 
 >>> at(Place(1, 64), (0, 4096)), at(NOWHERE, (0, 4096))
 (4160, 0)
@@ -16,6 +17,7 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from picograd.runtime.cuda import maps
 from picograd.runtime.cuda.driver import Driver, failed
 from picograd.runtime.cuda.modules import LaunchableKernel
 from picograd.schedule.kernel import Step
@@ -63,7 +65,12 @@ class Launch:
         self._layout = struct.Struct(f"@{len(arguments)}Q{numbers}3Q")
         masks = [(1 << 8 * size) - 1 for size in sizes]
         self._numbers = list(zip(step.scalars, masks, strict=True))
-        self.memory = ctypes.create_string_buffer(self._layout.size)
+        size = self._layout.size
+        self._maps = [
+            (tile, arguments[tile.argument], size + number * maps.SIZE)
+            for number, tile in enumerate(kernel.maps)
+        ]
+        self.memory = ctypes.create_string_buffer(size + len(self._maps) * maps.SIZE)
         self.reads = (
             frozenset(place.number for place in (*arguments, *private)) - {NOWHERE.number},
             frozenset(step.scalars),
@@ -79,6 +86,8 @@ class Launch:
             *[values[number] & mask for number, mask in self._numbers],
             *[addresses[number] + offset for number, offset in self._private],
         )
+        for tile, place, start in self._maps:
+            self.memory[start : start + maps.SIZE] = maps.encode(tile, at(place, addresses))
 
     def enqueue(self, opened: Driver, operands: Operands) -> None:
         """Give the kernel to the stream."""

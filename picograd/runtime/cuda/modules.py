@@ -16,7 +16,7 @@ from typing import Any
 
 from picograd.codegen.cuda.ops import PRELUDE
 from picograd.codegen.cuda.render import grid_function, grid_of, render_cuda, shared_of
-from picograd.codegen.loops import Call, Function, statements
+from picograd.codegen.loops import Call, Function, TileMap, statements
 from picograd.dtypes import DType
 from picograd.runtime.cuda import driver
 from picograd.runtime.cuda.compiler import compile_source, cubin_of
@@ -47,13 +47,15 @@ class LaunchablePhase:
 @dataclass(frozen=True, slots=True)
 class LaunchableKernel:
     """A kernel's phases, the types of its run-time numbers, the bytes of its private memories:
-    `workspace` of a launch, `scratch` of each thread; what does its arithmetic."""
+    `workspace` of a launch, `scratch` of each thread; what does its arithmetic; the
+    descriptors that it takes."""
 
     phases: tuple[LaunchablePhase, ...]
     scalars: tuple[DType, ...]
     workspace: int
     scratch: int
     unit: Unit
+    maps: tuple[TileMap, ...]
 
     @property
     def most_threads(self) -> int:
@@ -129,4 +131,4 @@ def _launchable(module: Any, function: Function) -> LaunchableKernel:
     )
     unit = Unit.TENSOR if on_tensor_cores else Unit.FMA
     private = function.workspace, function.scratch
-    return LaunchableKernel(tuple(phases), function.scalars, *private, unit)
+    return LaunchableKernel(tuple(phases), function.scalars, *private, unit, function.maps)

@@ -1,0 +1,83 @@
+"""Products on warp groups (wgmma), whose factors are fetched box by box (TMA).
+
+Runs where there is a GPU of compute capability 9.0, and under `python -m tests.cuda_emulator`.
+Tiles that only large products would take are given to small ones here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+import picograd as torch
+from picograd.codegen.contraction import warp_groups
+from picograd.codegen.cuda import render
+from picograd.codegen.loops import Function
+from picograd.schedule.kernel import Kernel
+from tests.cuda_emulator.test_contractions import check, exact, factor
+
+pytestmark = pytest.mark.skipif(
+    not torch.cuda.is_available() or torch.cuda.get_device_capability() != (9, 0),
+    reason="there is no GPU of compute capability 9.0",
+)
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Function]]:
+    """What was lowered to warp groups. Two blocks take all tiles in turn."""
+    found: list[Function] = []
+    lower = warp_groups.lower_to_warp_groups
+
+    def watched(kernel: Kernel) -> Function | None:
+        function = lower(kernel)
+        if function is not None:
+            found.append(function)
+        return function
+
+    monkeypatch.setattr(warp_groups, "LEAST_TILES", 1)
+    monkeypatch.setattr(warp_groups, "BLOCKS", 2)
+    monkeypatch.setattr(render, "lower_to_warp_groups", watched)
+    yield found
+    assert found
+
+
+@pytest.mark.parametrize("turned", ["", "left", "right", "both"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_layouts(dtype: str, turned: str, made: list[Function]) -> None:
+    """Tiles with tails in rows, columns and depth; each direction as it lies in memory."""
+    rows, columns, depth = 264, 200, 456
+    a = factor((depth, rows) if turned in ("left", "both") else (rows, depth), dtype, 1)
+    b = factor((columns, depth) if turned in ("right", "both") else (depth, columns), dtype, 2)
+    a = a.T if turned in ("left", "both") else a
+    b = b.T if turned in ("right", "both") else b
+    check(a @ b, exact(a) @ exact(b), dtype)
+    lines = [turned in ("left", "both"), turned in ("", "left")]  # contiguous along rows, columns
+    assert [tile.turned for tile in made[0].maps] == lines
+
+
+def test_a_batch_and_what_follows(made: list[Function]) -> None:
+    """A factor of each batch element, and a shared one, which join; bias and relu."""
+    a, b = factor((3, 140, 72), "bfloat16", 3), factor((72, 104), "bfloat16", 4)
+    bias = factor((104,), "bfloat16", 5)
+    result = torch.relu(a @ b + bias)
+    check(result, np.maximum(exact(a) @ exact(b) + exact(bias), 0), "bfloat16", 2)
+
+
+def test_a_batch_of_both(made: list[Function]) -> None:
+    a, b = factor((3, 72, 136), "bfloat16", 9), factor((3, 136, 88), "bfloat16", 2)
+    check(a @ b, exact(a) @ exact(b), "bfloat16")
+    assert all(tile.sizes[2] == 3 for tile in made[0].maps)
+
+
+def test_gradients(made: list[Function]) -> None:
+    a, b = factor((136, 80), "float16", 6), factor((80, 144), "float16", 7)
+    a.requires_grad_(), b.requires_grad_()
+    seed = factor((136, 144), "float16", 8)
+    product = a @ b
+    product.sum().item()
+    product.backward(seed)
+    check(a.grad, exact(seed) @ exact(b.detach()).T, "float16")
+    check(b.grad, exact(a.detach()).T @ exact(seed), "float16")
+    assert len(made) == 3
