@@ -176,7 +176,7 @@ class Values:
         if start is not None:
             assert isinstance(value, Load)
             self._load_together(value, name, start)
-        elif value.lanes == 1:
+        elif value.lanes == 1 or isinstance(value, Argument):  # one number for all lanes
             self.line(f"{kind} {name} = {self._expression(value, 0)};")
         else:
             for lane in range(value.lanes):
