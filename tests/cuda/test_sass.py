@@ -64,8 +64,10 @@ def test_the_tile_of_tensorfloat32(turned: tuple[bool, bool]) -> None:
     assert sass.count(code, "LDGSTS.E.BYPASS.128") == sass.count(code, "LDGSTS") == 3 * 8
 
 
-@pytest.mark.parametrize("turned", LAYOUTS)
-@pytest.mark.parametrize("dtype", HALVES, ids=str)
+@pytest.mark.parametrize(
+    "dtype, turned",
+    [(dtypes.float16, (False, False)), *[(dtypes.bfloat16, turned) for turned in LAYOUTS[1:]]],
+)
 def test_warp_groups_of_large_products(dtype: dtypes.DType, turned: tuple[bool, bool]) -> None:
     """For compute capability 9.0: wgmma on what TMA brought; the 128 sums of a thread stay in
     registers, of which those who multiply take more."""
