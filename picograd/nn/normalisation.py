@@ -15,13 +15,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from picograd.frontend import primitives
+from picograd.frontend.composite import with_rule
 from picograd.frontend.elementwise import add, div, mul, rsqrt, square, sub
 from picograd.frontend.naming import recorded_as
-from picograd.frontend.reductions import mean
+from picograd.frontend.reductions import fold, mean
 from picograd.frontend.selection import clamp
 from picograd.frontend.stamps import stamped
 from picograd.frontend.statistics import norm, var_mean
+from picograd.frontend.tape import Gradients
 from picograd.frontend.tensor import Tensor
+from picograd.graph.ops import Combiner
 
 
 def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
@@ -35,10 +38,16 @@ def _per_channel(x: Tensor, parameter: Tensor | None) -> Tensor | None:
     return parameter.reshape(tuple(-1 if n == 1 else 1 for n in range(x.ndim)))
 
 
+def _moments(x: Tensor, dims: tuple[int, ...], eps: float) -> tuple[Tensor, Tensor]:
+    """The mean over `dims`, and one over the (biased) standard deviation."""
+    variance, average = var_mean(x, dims, correction=0, keepdim=True)
+    return average, rsqrt(add(variance, eps))
+
+
 def _standardised(x: Tensor, dims: tuple[int, ...], eps: float) -> Tensor:
     """`x` less its mean over `dims`, divided by its (biased) standard deviation."""
-    variance, average = var_mean(x, dims, correction=0, keepdim=True)
-    return mul(sub(x, average), rsqrt(add(variance, eps)))
+    average, scale = _moments(x, dims, eps)
+    return mul(sub(x, average), scale)
 
 
 def _wide(x: Tensor) -> Tensor:
@@ -128,23 +137,51 @@ def batch_norm(
                 "Expected more than 1 value per channel when training, got input size "
                 f"{input.shape}"
             )
-        variance, average = var_mean(x, dims, correction=0, keepdim=True)
         if running_mean is not None and running_var is not None:
-            unbiased = mul(variance.detach(), number / (number - 1))
-            _blend(running_mean, average.detach(), momentum)
-            _blend(running_var, unbiased, momentum)
-        scale = rsqrt(add(variance, eps))
-    else:
-        if running_mean is None or running_var is None:
-            raise RuntimeError(
-                "Expected running_mean and running_var to be defined when training=False"
-            )
-        average = _per_channel(x, running_mean)
-        variance = _per_channel(x, running_var)
-        assert average is not None and variance is not None
-        scale = rsqrt(add(variance, eps))
-    result = _affine(mul(sub(x, average), scale), weight, bias)
+            variance, average = var_mean(x.detach(), dims, correction=0, keepdim=True)
+            _blend(running_mean, average, momentum)
+            _blend(running_var, mul(variance, number / (number - 1)), momentum)
+        return primitives.cast(_over_channels(x, weight, bias, dims, eps), input.dtype)
+    if running_mean is None or running_var is None:
+        raise RuntimeError(
+            "Expected running_mean and running_var to be defined when training=False"
+        )
+    average, variance = _per_channel(x, running_mean), _per_channel(x, running_var)
+    assert average is not None and variance is not None
+    result = _affine(mul(sub(x, average), rsqrt(add(variance, eps))), weight, bias)
     return primitives.cast(result, input.dtype)
+
+
+def _over_channels(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, dims: tuple[int, ...], eps: float
+) -> Tensor:
+    """Each channel standardised over `dims`, scaled and shifted; `weight` and `bias` have one
+    number for each channel.
+
+    Its gradient needs two sums over a channel, which are those of scale and shift, and then one
+    pass; through the steps of mean and variance it would take several.
+    """
+    given = tuple([one for one in (x, weight, bias) if one is not None])
+
+    def rule(gradient: Tensor, x: Tensor, *others: Tensor) -> Gradients:
+        average, scale = _moments(x, dims, eps)
+        even = mul(sub(x, average), scale)
+        shift = fold(Combiner.SUM, gradient, dims, keepdim=True)
+        spread = fold(Combiner.SUM, mul(gradient, even), dims, keepdim=True)
+        share = shift.numel() / x.numel()
+        rest = sub(sub(gradient, mul(shift, share)), mul(even, mul(spread, share)))
+        factor = scale if weight is None else mul(scale, others[0])
+        sums = [one for one, used in ((spread, weight), (shift, bias)) if used is not None]
+        found = [mul(rest, factor), *sums]
+        return [
+            primitives.cast(one.reshape(source._shape), source.dtype)
+            for one, source in zip(found, given, strict=True)
+        ]
+
+    def compute() -> Tensor:
+        return _affine(_standardised(x, dims, eps), weight, bias)
+
+    return with_rule("NativeBatchNormBackward0", compute, given, rule, given)
 
 
 def _blend(running: Tensor, fresh: Tensor, momentum: float) -> None:
