@@ -101,13 +101,16 @@ OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
     "momentum": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
     "adam": lambda p: torch.optim.Adam(p, lr=0.01, amsgrad=True),
     "adamw": lambda p: torch.optim.AdamW(p, lr=0.01),
+    "rmsprop": lambda p: torch.optim.RMSprop(p, centered=True, momentum=0.5, weight_decay=0.1),
+    "adagrad": lambda p: torch.optim.Adagrad(p, lr_decay=0.1),
     "nadam": lambda p: torch.optim.NAdam(p, lr=0.01),
 }
 # Not replayed: NAdam's updates are not made by `rewrite`, and zeros have no program.
 AS_IT_IS = {("usual", "nadam"), ("filled", "sgd")}
 PAIRS = [
     ("usual", "sgd"), ("usual", "momentum"), ("usual", "adam"), ("usual", "nadam"),
-    ("clipped", "adamw"), ("accumulated", "sgd"), ("filled", "sgd"),
+    ("usual", "rmsprop"), ("usual", "adagrad"), ("clipped", "adamw"), ("accumulated", "sgd"),
+    ("filled", "sgd"),
 ]  # fmt: skip
 
 

@@ -13,8 +13,10 @@ tensor([0.5000, 1.5000], requires_grad=True)
 
 from __future__ import annotations
 
+from typing import Any
+
 from picograd.frontend.creation import full_like, zeros_like
-from picograd.frontend.elementwise import add, addcdiv, addcmul, div, mul, sqrt
+from picograd.frontend.elementwise import add, addcmul, div, mul, sqrt, sub
 from picograd.frontend.hostdata import settle
 from picograd.frontend.tensor import Tensor
 from picograd.optim.optimizer import (
@@ -22,12 +24,12 @@ from picograd.optim.optimizer import (
     Optimizer,
     Parameters,
     State,
-    blend,
     check,
     check_usual,
     count_step,
     decayed,
     number,
+    rewrite,
 )
 
 
@@ -66,30 +68,51 @@ class RMSprop(Optimizer):
         }
         super().__init__(params, settings)
 
-    def update(self, parameter: Tensor, gradient: Tensor, state: State, group: Group) -> None:
-        alpha, rate = group["alpha"], number(group["lr"])
-        if not state:
-            state["step"] = 0
-            state["square_avg"] = settle(zeros_like(parameter))
-            if group["momentum"]:
-                state["momentum_buffer"] = settle(zeros_like(parameter))
-            if group["centered"]:
-                state["grad_avg"] = settle(zeros_like(parameter))
-        count_step(state)
-        gradient = decayed(parameter, gradient, group)
-        squares = addcmul(mul(state["square_avg"], alpha), gradient, gradient, value=1 - alpha)
-        state["square_avg"]._overwrite(squares)
+    def begin(self, parameter: Tensor, state: State, group: Group) -> None:
+        state["step"] = 0
+        state["square_avg"] = settle(zeros_like(parameter))
+        if group["momentum"]:
+            state["momentum_buffer"] = settle(zeros_like(parameter))
         if group["centered"]:
-            average = blend(state["grad_avg"], gradient, alpha)
-            state["grad_avg"]._overwrite(average)
-            squares = addcmul(squares, average, average, value=-1)
-        spread = add(sqrt(squares), group["eps"])
-        if not group["momentum"]:
-            parameter._overwrite(addcdiv(parameter, gradient, spread, value=-rate))
-            return
-        velocity = addcdiv(mul(state["momentum_buffer"], group["momentum"]), gradient, spread)
-        state["momentum_buffer"]._overwrite(velocity)
-        parameter._overwrite(add(parameter, mul(velocity, -rate)))
+            state["grad_avg"] = settle(zeros_like(parameter))
+
+    def update(self, parameter: Tensor, gradient: Tensor, state: State, group: Group) -> None:
+        alpha, decay, momentum = group["alpha"], group["weight_decay"], group["momentum"]
+        if not state:
+            self.begin(parameter, state, group)
+        count_step(state)
+        kept = [state["square_avg"]]
+        kept += [state["grad_avg"]] if group["centered"] else []
+        kept += [state["momentum_buffer"]] if momentum else []
+        numbers = [alpha, 1 - alpha, group["eps"], -number(group["lr"])]
+        numbers += [one for one in (momentum, decay) if one]
+        switches = bool(group["centered"]), bool(momentum), bool(decay)
+        sources = [parameter, gradient, *kept]
+        rewrite([*kept, parameter], _rmsprop, sources, numbers, *switches)
+
+
+def _rmsprop(parameter: Tensor, gradient: Tensor, squares: Tensor, *others: Any) -> list[Tensor]:
+    """The new averages (of squares; if centered, of gradients; with momentum, the velocity) and the
+    new parameter."""
+    *tensors, centered, moving, decays = others
+    rest = iter(tensors)
+    average = next(rest) if centered else None
+    velocity = next(rest) if moving else None
+    keep, share, eps, rate = (next(rest) for _ in range(4))
+    momentum = next(rest) if moving else None
+    if decays:
+        gradient = add(gradient, mul(parameter, next(rest)))
+    squares = add(mul(squares, keep), mul(mul(gradient, gradient), share))
+    made, size = [squares], squares
+    if average is not None:
+        average = add(average, mul(sub(gradient, average), share))
+        made.append(average)
+        size = sub(squares, mul(average, average))
+    step = div(gradient, add(sqrt(size), eps))
+    if velocity is not None and momentum is not None:
+        step = add(mul(velocity, momentum), step)
+        made.append(step)
+    return [*made, add(parameter, mul(step, rate))]
 
 
 class Adagrad(Optimizer):
@@ -136,13 +159,21 @@ class Adagrad(Optimizer):
         if not state:  # a parameter of a group that was added later
             state["step"] = 0
             state["sum"] = settle(full_like(parameter, group["initial_accumulator_value"]))
-        step = count_step(state)
-        gradient = decayed(parameter, gradient, group)
-        total = addcmul(state["sum"], gradient, gradient)
-        state["sum"]._overwrite(total)
+        step, decay = count_step(state), group["weight_decay"]
         rate = number(group["lr"]) / (1 + (step - 1) * group["lr_decay"])
-        spread = add(sqrt(total), group["eps"])
-        parameter._overwrite(addcdiv(parameter, gradient, spread, value=-rate))
+        numbers = [group["eps"], -rate, *([decay] if decay else [])]
+        sources = [parameter, gradient, state["sum"]]
+        rewrite([state["sum"], parameter], _adagrad, sources, numbers)
+
+
+def _adagrad(
+    parameter: Tensor, gradient: Tensor, total: Tensor, eps: Tensor, rate: Tensor, *decay: Tensor
+) -> list[Tensor]:
+    """The new sum of squares and the new parameter."""
+    if decay:
+        gradient = add(gradient, mul(parameter, decay[0]))
+    total = add(total, mul(gradient, gradient))
+    return [total, add(parameter, mul(div(gradient, add(sqrt(total), eps)), rate))]
 
 
 class Adadelta(Optimizer):
