@@ -345,6 +345,9 @@ def _apply(recording: Recording, program: _Program, scene: Scene, made: Sequence
 
 def _prepare(recording: Recording, scene: Scene, numbers: Sequence[Any]) -> _Program:
     """Find or compile the program, with the values of this run."""
+    for place, _, _ in recording.writes:  # new states may be one and the same zeros
+        if scene.storages[place].buffer is not None and not scene.storages[place].is_alone():
+            scene.storages[place].own_memory()
     memories = [one.buffer for one in scene.storages]
     script, seed, call = recording.script, default_generator._seed, default_generator._call
     given = [
