@@ -13,6 +13,7 @@ import pytest
 
 import picograd as torch
 from picograd import engine
+from picograd.frontend import storage
 from picograd.replay import Replayed
 
 nn, F = torch.nn, torch.nn.functional
@@ -193,6 +194,23 @@ def test_a_replayed_step_runs_one_program_and_compiles_none() -> None:
         one.step(x, y)
     found = engine.statistics
     assert (found.programs_run, found.programs_compiled) == (3, 0)
+
+
+def test_states_that_begin_as_the_same_zeros(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large zeros are one node until they are computed; each state is written in its own memory."""
+    monkeypatch.setattr(storage, "_SETTLED", 4)
+    found = []
+    for compiled in (False, True):
+        one, compiles = Learner("usual", OPTIMIZERS["momentum"], compiled), []
+        torch.manual_seed(0)
+        for x, y in batches(4):
+            engine.statistics.reset()
+            one.step(x, y)
+            compiles.append(engine.statistics.programs_compiled)
+        assert not compiled or compiles[1:] == [0, 0, 0]
+        found.append(one.state())
+    for mine, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-6)  # zeros simplify
 
 
 def test_the_result_has_been_walked() -> None:
