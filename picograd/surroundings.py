@@ -76,6 +76,8 @@ _STATEFUL = _words(
     retain_grad save seed
     """
 )
+# What tells the numbers among an optimiser's settings, which no guard compares.
+_SETTINGS = _words("add_param_group defaults param_groups state state_dict")
 _TRAINING = _words("backward grad step zero_grad")  # names that a training step has
 _SILENT = frozenset(dir(type)) - {"__call__", "__init__", "__eq__", "__hash__"} | _words(
     "__annotations__ __firstlineno__ __static_attributes__ __weakref__"
@@ -173,6 +175,8 @@ class _Look:
                 self._look_at(self._queue.pop())
         if self._containers and not self._names.isdisjoint(_CHANGES):
             raise Unclear("a list or dictionary from outside may be changed")
+        if self.found.optimizers and not self._names.isdisjoint(_SETTINGS):
+            raise Unclear("an optimizer's settings are read")
         for name in self._names:
             if name in _STATEFUL or name.startswith("set_"):
                 raise Unclear(f"the name {name}")

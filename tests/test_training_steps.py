@@ -96,7 +96,24 @@ def _filled(model: Any, optimizer: Any, settings: Settings) -> Any:
     return step
 
 
-STEPS = {"usual": _usual, "clipped": _clipped, "accumulated": _accumulated, "filled": _filled}
+def _scaled(model: Any, optimizer: Any, settings: Settings) -> Any:
+    def step(x: Any, y: Any) -> Any:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x), y) * optimizer.param_groups[0]["lr"]
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
+
+
+STEPS = {
+    "usual": _usual,
+    "clipped": _clipped,
+    "accumulated": _accumulated,
+    "filled": _filled,
+    "scaled": _scaled,
+}
 OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
     "sgd": lambda p: torch.optim.SGD(p, lr=0.1),
     "momentum": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
@@ -181,6 +198,14 @@ def test_what_a_step_depends_on_may_change() -> None:
         for again, (x, y) in enumerate(data):
             compare(plain, replayed, x, y, 10 * number + again)
     assert replayed.step.replays >= len(CHANGES)
+
+
+def test_settings_that_a_step_reads() -> None:
+    plain, replayed = (Learner("scaled", OPTIMIZERS["sgd"], c) for c in (False, True))
+    for number, (x, y) in enumerate(batches(5)):
+        for one in (plain, replayed):
+            one.optimizer.param_groups[0]["lr"] = 0.1 / (number + 1)
+        compare(plain, replayed, x, y, number)
 
 
 def test_a_replayed_step_runs_one_program_and_compiles_none() -> None:
