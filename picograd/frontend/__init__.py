@@ -39,6 +39,7 @@ MODULES = (
     "striding",
     "derived",
     "gpu_memory",
+    "pinning",
     "layouts",
     "copies",
     "numeric",

@@ -202,18 +202,6 @@ def as_subclass(self: Tensor, cls: type[Tensor]) -> Tensor:
     return self._as_class(cls)
 
 
-@operation(function=False)
-def pin_memory(self: Tensor, device: object = None) -> Tensor:
-    """The tensor itself: the host's memory needs no pinning here."""
-    return self
-
-
-@operation(function=False)
-def is_pinned(self: Tensor, device: object = None) -> bool:
-    """Whether the memory is pinned: never."""
-    return False
-
-
 @operation()
 def resolve_conj(input: Tensor) -> Tensor:
     """The tensor itself: conjugates are computed when they are asked for."""

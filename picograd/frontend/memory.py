@@ -19,7 +19,7 @@ import numpy as np
 
 from picograd import engine
 from picograd.dtypes import DType, as_dtype
-from picograd.frontend import primitives, tape, view
+from picograd.frontend import pinning, primitives, tape, view
 from picograd.frontend import storage as storages
 from picograd.frontend.device import Size, device_name
 from picograd.frontend.grad_mode import state
@@ -352,7 +352,7 @@ def copy_(self: Tensor, other: Tensor, non_blocking: bool = False) -> Tensor:
         )
     value = other
     if value._storage.node.device != self._storage.node.device:
-        value = value.to(self.device)
+        value = value.to(self.device, non_blocking=non_blocking)
     value = primitives.cast(value, self.dtype)
     if value._shape != self._shape:
         common = broadcast_pair(self._shape, value._shape)
@@ -423,7 +423,10 @@ def set_(
 @operation(function=False)
 def to(self: Tensor, *args: object, **kwargs: object) -> Tensor:
     """The tensor in another dtype or on another device; itself if it is so already."""
-    given, device, copy = kwargs.get("dtype"), kwargs.get("device"), bool(kwargs.get("copy"))
+    given, device = kwargs.get("dtype"), kwargs.get("device")
+    flags = [argument for argument in args if isinstance(argument, bool)]
+    non_blocking = bool(kwargs.get("non_blocking")) or flags[:1] == [True]
+    copy = bool(kwargs.get("copy")) or flags[1:2] == [True]
     dtype = None if given is None else as_dtype(given, "to")
     for argument in args:
         if isinstance(argument, (DType, type)):
@@ -438,7 +441,7 @@ def to(self: Tensor, *args: object, **kwargs: object) -> Tensor:
     if device is not None:
         place = device_name(f"cuda:{device}" if type(device) is int else cast("str", device))
         if place != self._storage.node.device:
-            result = _moved(self, place)
+            result = _moved(self, place, non_blocking)
     if dtype is not None:
         result = primitives.cast(result, dtype)
     form = kwargs.get("memory_format")
@@ -446,9 +449,10 @@ def to(self: Tensor, *args: object, **kwargs: object) -> Tensor:
     return clone(result, memory_format=form) if copy and result is self else result
 
 
-def _moved(x: Tensor, place: str) -> Tensor:
+def _moved(x: Tensor, place: str, non_blocking: bool) -> Tensor:
     """A copy on another device."""
-    result = wrap(storages.copied(host_array(x), place))
+    node = pinning.sent(x, place) if non_blocking else None
+    result = wrap(storages.copied(host_array(x), place) if node is None else node)
     edge = x._edge() if state.enabled else None
     if edge is not None:
         node = _MovedGrad((edge,), (result._signature(),))
@@ -481,7 +485,7 @@ def cpu(self: Tensor) -> Tensor:
 @operation(function=False)
 def cuda(self: Tensor, device: object = None, non_blocking: bool = False) -> Tensor:
     """The tensor on the GPU. Raises AssertionError, as torch does, where there is none."""
-    return to(self, "cuda" if device is None else device)
+    return to(self, "cuda" if device is None else device, non_blocking=non_blocking)
 
 
 @operation(function=False)

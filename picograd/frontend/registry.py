@@ -126,6 +126,8 @@ def taking_keywords(
             kwargs["dtype"] = as_dtype(dtype, name)
         target = kwargs.pop("out", None) if out else None
         result = implementation(*args, **kwargs)
+        if kwargs.get("pin_memory"):
+            result = _pinned(cast("Tensor", result))
         return result if target is None else _stored(result, target)
 
     wrapper.__dict__["other_names"] = (*others, *(("out",) if out else ()))
@@ -152,6 +154,10 @@ def _refusing_numbers(implementation: F, name: str) -> F:
 # How the parameters are called that torch has several names for.
 _FIRST = [("input",), ("A",), ("B",), ("L",), ("x",), ("a",), ("b",)]
 _SECOND = [("other",), ("B",), ("L",), ("tau",), ("b",)]
+
+
+def _pinned(result: Tensor) -> Tensor:
+    return result.pin_memory().requires_grad_(result.requires_grad)
 
 
 def _stored(result: object, out: object) -> object:

@@ -32,6 +32,7 @@ class Buffer:
 
     __slots__ = ("__weakref__", "_array", "address", "device", "dtype", "owner", "size")
 
+    pinned = False  # whether a GPU copies from and to it by itself
     dtype: DType
     size: int
     device: str

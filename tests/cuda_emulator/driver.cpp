@@ -517,6 +517,14 @@ EXPORT Result cuMemHostGetDevicePointer_v2(Pointer* pointer, void* host, unsigne
     *pointer = (Pointer)host;
     return SUCCESS;
 }
+EXPORT Result cuPointerGetAttribute(void* value, int attribute, Pointer pointer) {
+    READY;
+    constexpr int MEMORY_TYPE = 2, HOST = 1, DEVICE = 2;
+    if (attribute != MEMORY_TYPE) return NOT_SUPPORTED;
+    if (!is_pinned((void*)pointer, 1) && !inside(pointer, 1)) return INVALID_VALUE;
+    *(unsigned*)value = is_pinned((void*)pointer, 1) ? HOST : DEVICE;
+    return SUCCESS;
+}
 EXPORT Result cuMemFreeHost(void* pointer) {
     READY_NOT_RECORDING;
     if (!pinned.erase((char*)pointer)) return INVALID_VALUE;

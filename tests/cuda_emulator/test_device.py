@@ -186,6 +186,8 @@ class Node: pass
 node = Node(); node.me = node; node.x = torch.ones(3, device='cuda') * 2; node.x.tolist()
 """,
     "sys.exit": "x = torch.ones(3, device='cuda').exp(); x.tolist(); raise SystemExit(0)",
+    "pinned": "x = torch.ones(3, device='cpu').pin_memory(); y = x.cuda(non_blocking=True)",
+    "from the GPU": "x = torch.ones(3, device='cuda').to('cpu', non_blocking=True)",
     "an event": "e = torch.cuda.Event(); e.record(); e.synchronize()",
 }
 

@@ -18,6 +18,7 @@ from picograd.runtime.cuda import driver
 
 LEGACY, PER_THREAD = 1, 2  # names of two default streams, which are no handles
 _DISABLE_TIMING = 2
+_MEMORY_TYPE, _HOST = 2, 1  # CU_POINTER_ATTRIBUTE_MEMORY_TYPE, CU_MEMORYTYPE_HOST
 
 
 @lru_cache(maxsize=1)
@@ -34,6 +35,16 @@ def call(name: str, *arguments: Any) -> None:
         library().cuGetErrorString(code, ctypes.byref(text))
         said = text.value.decode() if text.value else f"error {code}"
         raise driver.failed(RuntimeError(f"{name} failed: {said}"))
+
+
+def is_pinned(address: int) -> bool:
+    """Whether host memory is pinned, by whomever: the driver copies from it later."""
+    kind = ctypes.c_uint()
+    with driver.get():
+        code = library().cuPointerGetAttribute(
+            ctypes.byref(kind), _MEMORY_TYPE, ctypes.c_uint64(address)
+        )
+    return not code and kind.value == _HOST
 
 
 def order(first: int, second: int) -> None:

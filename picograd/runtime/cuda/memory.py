@@ -21,7 +21,7 @@ from picograd.dtypes import DType
 from picograd.errors import OutOfMemoryError
 from picograd.runtime.allocator import Allocator, Block, Chunk, LowestFirst
 from picograd.runtime.buffer import Buffer
-from picograd.runtime.cuda import driver
+from picograd.runtime.cuda import driver, functions
 from picograd.runtime.cuda.corner import copy_corner
 from picograd.schedule.kernel import Slot
 
@@ -122,6 +122,8 @@ class DeviceBuffer(Buffer):
             with opened:
                 # From pageable memory: the driver has read it when the call returns.
                 opened.cuda.memcpy_htod_async(self.address, contents.view(np.uint8), opened.stream)
+                if functions.is_pinned(contents.ctypes.data):
+                    opened.synchronize()
 
     def copy_from(self, other: Buffer) -> None:
         if not isinstance(other, DeviceBuffer):

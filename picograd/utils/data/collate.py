@@ -146,3 +146,20 @@ def default_convert(data: Any) -> Any:
     if isinstance(data, Sequence) and not isinstance(data, (str, bytes)):
         return _like(data, [default_convert(one) for one in data])
     return data
+
+
+def pinned(data: Any) -> Any:
+    """A batch whose tensors of the CPU are in pinned memory."""
+    if isinstance(data, Tensor):
+        return data if data.is_cuda else data.pin_memory()
+    if isinstance(data, (str, bytes)):
+        return data
+    if isinstance(data, Mapping):
+        return _mapping(data, {key: pinned(data[key]) for key in data})
+    if isinstance(data, tuple) and hasattr(data, "_fields"):
+        return type(data)(*[pinned(one) for one in data])
+    if isinstance(data, tuple):
+        return tuple([pinned(one) for one in data])
+    if isinstance(data, Sequence):
+        return _like(data, [pinned(one) for one in data])
+    return data.pin_memory() if hasattr(data, "pin_memory") else data

@@ -22,7 +22,7 @@ from multiprocessing.context import BaseContext
 from typing import Any
 
 from picograd.frontend.random import Generator
-from picograd.utils.data.collate import default_collate, default_convert
+from picograd.utils.data.collate import default_collate, default_convert, pinned
 from picograd.utils.data.dataset import IterableDataset
 from picograd.utils.data.sampler import (
     BatchSampler,
@@ -163,6 +163,10 @@ class DataLoader:
 
     def __iter__(self) -> Iterator[Any]:
         indices = iter(self.sampler if self.batch_sampler is None else self.batch_sampler)
+        batches = self._batches(indices)
+        return map(pinned, batches) if self.pin_memory else batches
+
+    def _batches(self, indices: Iterator[Any]) -> Iterator[Any]:
         if not self.num_workers:
             return _alone(self._fetching(self.dataset), indices)
         if self.persistent_workers and self._kept is not None and self._kept._crew.processes:
