@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from picograd import engine
 from picograd.cuda import amp as amp
 from picograd.cuda import memory as memory
+from picograd.cuda import nvtx as nvtx
 from picograd.cuda import random as random
 from picograd.cuda.memory import (
     OutOfMemoryError,
@@ -94,6 +95,7 @@ __all__ = [
     "memory_reserved",
     "memory_stats",
     "memory_summary",
+    "nvtx",
     "random",
     "reset_accumulated_memory_stats",
     "reset_max_memory_allocated",
@@ -136,8 +138,8 @@ def _opened() -> driver.Driver:
 
 
 def is_bf16_supported(including_emulation: bool = True) -> bool:
-    """Whether the GPU computes in bfloat16: kernels convert it where the GPU has no such type."""
-    return is_available()
+    """Whether the GPU computes in bfloat16, or converts it where it has no such type."""
+    return is_available() and (including_emulation or get_device_capability() >= (8, 0))
 
 
 def device_count() -> int:
@@ -195,6 +197,13 @@ def get_device_properties(device: Any = None) -> SimpleNamespace:
         warp_size=found.get_attribute(kinds.WARP_SIZE),
         max_threads_per_multi_processor=found.get_attribute(kinds.MAX_THREADS_PER_MULTIPROCESSOR),
         shared_memory_per_block=found.get_attribute(kinds.MAX_SHARED_MEMORY_PER_BLOCK),
+        shared_memory_per_multiprocessor=found.get_attribute(
+            kinds.MAX_SHARED_MEMORY_PER_MULTIPROCESSOR
+        ),
+        regs_per_multiprocessor=found.get_attribute(kinds.MAX_REGISTERS_PER_MULTIPROCESSOR),
+        L2_cache_size=found.get_attribute(kinds.L2_CACHE_SIZE),
+        clock_rate=found.get_attribute(kinds.CLOCK_RATE),
+        is_integrated=found.get_attribute(kinds.INTEGRATED),
     )
 
 
@@ -234,16 +243,28 @@ class device:
 class Stream:
     """A queue of work: whatever its name, the one of this process."""
 
+    priority = 0
+
     def __init__(self, device: Any = None, priority: int = 0, **kwargs: Any) -> None:
         self.device = Device("cuda", 0)
         self.cuda_stream: int = _opened().stream.handle
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Stream) and other.cuda_stream == self.cuda_stream
+
+    def __hash__(self) -> int:
+        return hash(self.cuda_stream)
+
+    def __repr__(self) -> str:
+        return f"<torch.cuda.Stream device={self.device} cuda_stream={self.cuda_stream:#x}>"
 
     def synchronize(self) -> None:
         """Wait for all work."""
         synchronize()
 
     def query(self) -> bool:
-        """Whether all work is done."""
+        """Whether all work is done: what is pending is given to the GPU first."""
+        engine.realize_pending()
         with _opened() as opened:
             return opened.stream.is_done()
 
@@ -289,24 +310,37 @@ def stream(stream: Stream | None) -> Stream:
 
 
 class Event:
-    """A point in the GPU's time. `enable_timing` as torch has it; times are always taken."""
+    """A point in the GPU's time, whose time is taken with `enable_timing`."""
 
     def __init__(
-        self, enable_timing: bool = False, blocking: bool = False, interprocess: bool = False
+        self,
+        enable_timing: bool = False,
+        blocking: bool = False,
+        interprocess: bool = False,
+        external: bool = False,
     ) -> None:
+        if interprocess:
+            raise NotImplementedError("torch.cuda.Event: events of other processes")
         with _opened() as opened:
-            self._event = opened.cuda.Event()
+            kinds = opened.cuda.event_flags
+            flags = kinds.DEFAULT if enable_timing else kinds.DISABLE_TIMING
+            self._event = opened.cuda.Event(flags | (kinds.BLOCKING_SYNC if blocking else 0))
+        self._timed, self._recorded = enable_timing, False
 
     def record(self, stream: Stream | None = None) -> None:
         """Mark the point behind all work so far: what is pending is given to the GPU first."""
         engine.realize_pending()
         with _opened() as opened:
             self._event.record(opened.stream)
+        self._recorded = True
 
     def synchronize(self) -> None:
         """Wait until the point is reached."""
-        with _opened():
-            self._event.synchronize()
+        with _opened() as opened:
+            try:
+                self._event.synchronize()
+            except opened.cuda.Error as error:
+                raise driver.failed(error) from error
 
     def wait(self, stream: Stream | None = None) -> None:
         """Nothing: work is done in the order in which it was given."""
@@ -317,7 +351,18 @@ class Event:
             return self._event.query()
 
     def elapsed_time(self, end_event: Event) -> float:
-        """The milliseconds from this point to another."""
+        """The milliseconds from this point to another. Raises where one of them has no time."""
+        if not (self._timed and end_event._timed):
+            raise ValueError(
+                "Both events must be created with argument 'enable_timing=True' before time "
+                "can be taken"
+            )
+        if not (self._recorded and end_event._recorded):
+            raise ValueError("Both events must be recorded before calculating elapsed time.")
+        if not (self.query() and end_event.query()):
+            raise RuntimeError(
+                "Both events must be completed before calculating elapsed time: synchronize() them"
+            )
         with _opened():
             return end_event._event.time_since(self._event)
 

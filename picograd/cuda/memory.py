@@ -33,7 +33,12 @@ def memory_reserved(device: Any = None) -> int:
     return memory.allocator().reserved if _in_use() else 0
 
 
-max_memory_reserved = memory_cached = max_memory_cached = memory_reserved
+def max_memory_reserved(device: Any = None) -> int:
+    """The most bytes that picograd held."""
+    return memory.allocator().peak_reserved if _in_use() else 0
+
+
+memory_cached, max_memory_cached = memory_reserved, max_memory_reserved
 
 
 def reset_peak_memory_stats(device: Any = None) -> None:

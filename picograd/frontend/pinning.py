@@ -16,6 +16,7 @@ from picograd import engine
 from picograd.frontend.registry import operation
 from picograd.frontend.tensor import Tensor, wrap
 from picograd.graph.node import Node, leaf
+from picograd.graph.ops import Shape
 from picograd.runtime import cuda
 from picograd.runtime.buffer import Buffer
 
@@ -35,7 +36,7 @@ def pin_memory(self: Tensor, device: object = None) -> Tensor:
 
     memory = pinned.empty(self.dtype, self.numel())
     memory.array[:] = self.detach().contiguous()._array().reshape(-1)
-    return wrap(leaf(memory, self._shape))
+    return wrap(_leaf(memory, self._shape))
 
 
 @operation(function=False)
@@ -43,6 +44,10 @@ def is_pinned(self: Tensor, device: object = None) -> bool:
     """Whether a GPU copies the memory by itself."""
     buffer = self._storage.node.buffer
     return buffer is not None and cast("Buffer", buffer).pinned
+
+
+def _leaf(memory: Buffer, shape: Shape) -> Node:
+    return leaf(memory, shape)
 
 
 def sent(x: Tensor, place: str) -> Node | None:
@@ -54,7 +59,7 @@ def sent(x: Tensor, place: str) -> Node | None:
 
         memory = pinned.empty(node.dtype, node.size)
         memory.receive(cast("Buffer", node.buffer))
-        return leaf(memory, node.shape)
+        return _leaf(memory, node.shape)
     if place == "cuda" and is_pinned(x) and not x._steps:
         return leaf(cast("PinnedBuffer", x._storage.node.buffer).send(), x._shape)
     return None

@@ -117,6 +117,35 @@ def test_events_and_streams() -> None:
     assert end.query() and start.elapsed_time(end) >= 0 and x.sum().item() == 200
 
 
+def test_times_of_events_that_have_none() -> None:
+    silent, timed = torch.cuda.Event(), torch.cuda.Event(enable_timing=True)
+    timed.record()
+    with pytest.raises(ValueError, match="enable_timing=True"):
+        timed.elapsed_time(silent)
+    with pytest.raises(ValueError, match="must be recorded"):
+        timed.elapsed_time(torch.cuda.Event(enable_timing=True))
+    later = torch.cuda.Event(enable_timing=True)
+    later.record()
+    if not later.query():
+        with pytest.raises(RuntimeError, match="must be completed"):
+            timed.elapsed_time(later)
+    assert torch.cuda.Stream() == torch.cuda.current_stream()
+    assert torch.cuda.Stream().cuda_stream == torch.cuda.default_stream().cuda_stream
+
+
+def test_peaks_of_memory() -> None:
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    x = torch.ones(1 << 19, device="cuda") + 1
+    x.tolist()
+    del x
+    reserved = torch.cuda.memory_reserved()
+    torch.cuda.empty_cache()
+    assert torch.cuda.max_memory_reserved() >= reserved > torch.cuda.memory_reserved()
+    torch.cuda.reset_peak_memory_stats()
+    assert torch.cuda.max_memory_reserved() == torch.cuda.memory_reserved()
+
+
 def test_threads_compute() -> None:
     results: list[float] = []
 

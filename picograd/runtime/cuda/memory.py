@@ -37,16 +37,21 @@ class DeviceAllocator(Allocator):
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
         self.peak = 0  # the most bytes in live blocks
+        self.peak_reserved = 0  # the most bytes from the driver
 
     def allocate(self, size: int) -> Block:
         block = super().allocate(size)
-        self.peak = max(self.peak, self._allocated)
+        self._look_for_peaks()
         return block
 
     def allocate_all(self, sizes: Sequence[int]) -> list[Block]:
         blocks = super().allocate_all(sizes)
-        self.peak = max(self.peak, self._allocated)
+        self._look_for_peaks()
         return blocks
+
+    def _look_for_peaks(self) -> None:
+        self.peak = max(self.peak, self._allocated)
+        self.peak_reserved = max(self.peak_reserved, self._allocated + self._cached)
 
     def release(self, chunk: Chunk) -> None:
         self._returned.append(chunk)
@@ -54,6 +59,7 @@ class DeviceAllocator(Allocator):
     def reset_peak(self) -> None:
         """Begin to look for the peak anew."""
         self.peak = self.allocated
+        self.peak_reserved = self.reserved
 
     def obtain(self, capacity: int) -> Chunk:
         cuda = driver.get().cuda

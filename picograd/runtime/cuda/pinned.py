@@ -88,7 +88,7 @@ class PinnedBuffer(Buffer):
         return self._place
 
     @address.setter
-    def address(self, place: int) -> None:
+    def address(self, place: int) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         self._place = place
 
     @property
