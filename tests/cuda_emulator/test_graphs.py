@@ -64,6 +64,14 @@ def test_what_comes_again_is_not_updated(counts) -> None:
     assert all(one == {"launch": 1} for one in seen[9:])
 
 
+def test_an_older_driver_launches(counts, monkeypatch) -> None:
+    from picograd.runtime.cuda import graphs
+
+    monkeypatch.setattr(graphs, "available", lambda: False)
+    assert np.allclose(_train("cuda", "SGD", 5), _train("cpu", "SGD", 5), rtol=1e-5)
+    assert not counts
+
+
 def test_numbers_of_a_run_are_updated(counts) -> None:
     """Adam's corrections change with the step: they reach the graph."""
     losses = _train("cuda", "Adam", 9)
