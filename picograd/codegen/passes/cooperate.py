@@ -2,9 +2,10 @@
 
 In: a phase that is one nest of independent loops (the rows) around several loops, some of which
 reduce, from `map_to_grid`. Out: the same rows, each given to `height` threads, which take its
-points in turn and combine their partial results in shared memory, as a fixed tree. Rows that lie
-side by side in memory (the columns of a matrix, seen from a sum over its rows) go to a block 32 at
-a time, so that neighbouring threads read neighbouring elements.
+points in turn, several neighbours at once where memory allows it, and combine their partial
+results as a fixed tree: within a warp by exchanges, then through shared memory. Short rows go to a
+block several at a time. So do rows that lie side by side in memory (the columns of a matrix, seen
+from a sum over its rows), which then belong to neighbouring threads.
 
     for i0: acc = max over i1 of x[i0, i1]; for i1: y[i0, i1] = exp(x[i0, i1] - acc)
 
@@ -12,14 +13,15 @@ becomes, for 128 threads a row,
 
     block i0: thread t:
       part = max over i1 = t, t + 128, ... of x[i0, i1]
-      shared[t] = part; barrier; tree of 7 steps; acc = shared[0]
+      5 exchanges: the maximum of each warp; shared[warp] = that; barrier; acc = max of shared
       for i1 = t, t + 128, ...: y[i0, i1] = exp(x[i0, i1] - acc)
 
-What a loop leaves for a later one to read (a scratch row) moves to shared memory, or to the
-workspace where it is too long; a barrier stands between the two.
+What loops read again at the same points stays in registers (`passes/keep_rows.py`). Other rows that
+a loop leaves for a later one move to shared memory, or to the workspace where they are too long; a
+barrier stands between the two.
 
->>> _power(100), _power(4096)
-(64, 512)
+>>> _height(25, 100, 1 << 20), _height(1024, 4096, 4096), _height(1024, 4096, 8)
+(32, 256, 1024)
 """
 
 from __future__ import annotations
@@ -34,13 +36,15 @@ from picograd.codegen.dependence import (
     memories_written,
     stride,
 )
-from picograd.codegen.expressions import COMBINE, identity
+from picograd.codegen.expressions import COMBINE, combine, identity
 from picograd.codegen.homes import replace_memories
 from picograd.codegen.loops import (
     Alu,
     Barrier,
     Carried,
+    Exchange,
     Fail,
+    Fold,
     For,
     Function,
     Home,
@@ -59,15 +63,21 @@ from picograd.codegen.loops import (
     Value,
     statements,
 )
+from picograd.codegen.passes.keep_rows import RowPlan, plan_rows, row_width, turns
+from picograd.codegen.wide import best_width, widened
 from picograd.dtypes import DType, int64
 from picograd.graph.index import ZERO, Index, Var, constant, delinearize, of
 from picograd.graph.mask import Mask
 from picograd.graph.ops import Combiner, Op
 
 SHORTEST = 32  # rows of fewer points have one thread each
-MOST_THREADS = 512
-POINTS = 8  # that a thread should have at least, where rows are long
+WARP = 32
+MOST_THREADS = 1024
+BLOCK = 128  # threads of a block that has several rows
+POINTS = 16  # that a thread has, where rows are long and many
+FULL = 1 << 16  # threads that keep a GPU busy
 SIDE_BY_SIDE = 32  # rows of one block where neighbours in memory belong to different rows
+HIGHEST = 16  # threads of a row among neighbours
 SHARED_BYTES = 32 << 10  # of a block, for scratch rows
 ALIGNMENT = 256
 
@@ -76,10 +86,12 @@ _COMBINERS = {op: combiner for combiner, op in COMBINE.items()}
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """A block: `width` rows of `height` threads each."""
+    """A block: `width` rows of `height` threads each. `beside`: neighbouring threads have
+    neighbouring rows, else neighbouring points of one row."""
 
     width: int
     height: int
+    beside: bool = False
 
     @property
     def threads(self) -> int:
@@ -92,10 +104,20 @@ def cooperate(function: Function, phase: Phase, rows: list[For]) -> tuple[Functi
     body = rows[-1].body if rows else phase.body
     if not all(_can_share(statement) for statement in body):
         return None
-    shape = _shape(body, rows)
-    if shape is None:
-        return None
-    return _Sharing(function, rows, body, shape).result()
+    along, across = _directions(body, rows)
+    count = prod(_extents(rows))
+    points = max((prod(_extents(_flat(s) or [])) for s in body if isinstance(s, For)), default=0)
+    if points < SHORTEST or (across == along and count >= 1 << 14):
+        return None  # enough rows for one thread each, which reads as well
+    if across > along and rows and count >= SIDE_BY_SIDE:
+        rows, body, lanes = _neighbours(rows, body)
+        shape = _beside(points, SIDE_BY_SIDE // lanes)
+        plan = plan_rows(body, _flat, shape.height, wide=False)
+    else:
+        groups = points // row_width(body, _flat)
+        shape = _stacked(_height(groups, points, count), count)
+        plan = plan_rows(body, _flat, shape.height, wide=True)
+    return _Sharing(function, rows, body, shape, plan).result()
 
 
 # --- what can be shared ---------------------------------------------------------------------------
@@ -156,13 +178,16 @@ def _flat_carried(loop: For) -> tuple[Carried, ...]:
 
 def _combiner(carried: Carried) -> Combiner | None:
     """How a carried value grows, if it starts with nothing and combines with one value a point."""
-    value, own = carried.next, Ref(carried.name, carried.dtype)
+    value, own = carried.next, Ref(carried.name, carried.dtype, carried.lanes)
     combiner = None
     if isinstance(value, Alu) and value.op in _COMBINERS and value.args[0] == own:
         combiner = _COMBINERS[value.op]
     elif isinstance(value, MulAdd) and value.c == own:
         combiner = Combiner.SUM
-    if combiner is None or carried.init != identity(combiner, carried.dtype):
+    if combiner is None:
+        return None
+    start = replace(identity(combiner, carried.dtype), lanes=carried.lanes)
+    if carried.init != start:
         return None
     return combiner
 
@@ -170,26 +195,48 @@ def _combiner(carried: Carried) -> Combiner | None:
 # --- how many threads -----------------------------------------------------------------------------
 
 
-def _power(points: int) -> int:
-    """Threads for a row of so many points: a power of two."""
-    threads = 32
-    while threads * 2 <= min(points, MOST_THREADS) and threads * POINTS < max(points, 512):
-        threads *= 2
-    return threads
+def _height(groups: int, points: int, count: int) -> int:
+    """Threads of a row, a power of two: a warp, or as few as have something to do; more for a long
+    row, and where rows are few."""
+    height = 1
+    while height < min(groups, WARP):
+        height *= 2
+    while height < MOST_THREADS and points > height * POINTS:
+        height *= 2
+    while height < MOST_THREADS and 2 * height <= groups and count * height < FULL:
+        height *= 2
+    return height
 
 
-def _shape(body: Body, rows: list[For]) -> _Shape | None:
-    loops = [statement for statement in body if isinstance(statement, For)]
-    points = max((prod(_extents(_flat(loop) or [])) for loop in loops), default=0)
-    if points < SHORTEST:
-        return None
-    along, across = _directions(body, rows)
-    count = prod(_extents(rows))
-    if across > along and rows and count >= SIDE_BY_SIDE:
-        return _Shape(SIDE_BY_SIDE, min(16, _power(points) // 2))
-    if across == along and count >= 1 << 14:
-        return None  # enough rows for one thread each, which reads as well
-    return _Shape(1, _power(points))
+def _stacked(height: int, count: int) -> _Shape:
+    """Rows above each other, in whole warps."""
+    width = max(1, WARP // height)
+    while width * height < BLOCK and width < count:
+        width *= 2
+    return _Shape(width, height)
+
+
+def _beside(points: int, width: int) -> _Shape:
+    """Rows side by side: as many threads each as have eight points, or a few."""
+    height = WARP // width
+    while height < HIGHEST * SIDE_BY_SIDE // width // 2 and height * POINTS < points:
+        height *= 2
+    return _Shape(width, height, True)
+
+
+def _neighbours(rows: list[For], body: Body) -> tuple[list[For], Body, int]:
+    """Rows and their body with neighbouring rows as lanes of one thread, where memory allows it."""
+    last = rows[-1]
+    (size,) = _extents([last])
+    lanes = best_width(body, last.var)
+    while size % lanes or prod(_extents(rows)) < lanes * SIDE_BY_SIDE:
+        lanes //= 2
+    if lanes == 1:
+        return rows, body, 1
+    group = Var(f"{last.var.name}group", 0, size // lanes - 1)
+    body = widened(body, last.var, of(group) * lanes + last.begin, lanes)
+    outer = replace(last, var=group, begin=ZERO, end=constant(size // lanes), body=body)
+    return [*rows[:-1], outer], body, lanes
 
 
 def _extents(loops: list[For]) -> list[int]:
@@ -215,8 +262,11 @@ def _directions(body: Body, rows: list[For]) -> tuple[int, int]:
 
 
 class _Sharing:
-    def __init__(self, function: Function, rows: list[For], body: Body, shape: _Shape) -> None:
+    def __init__(
+        self, function: Function, rows: list[For], body: Body, shape: _Shape, plan: RowPlan
+    ) -> None:
         self.function, self.rows, self.body, self.shape = function, rows, body, shape
+        self.plan = plan
         self.count = prod(_extents(rows))
         blocks = -(-self.count // shape.width)
         self.block = Var("block_number", 0, blocks - 1)
@@ -224,7 +274,7 @@ class _Sharing:
         self.turn = Var("turn", 0, shape.height - 1)  # the thread's number within its row
         self.lane = Var("side", 0, shape.width - 1)  # the row's number within its block
         self.position = Var("position", 0, max(self.count - 1, 0))
-        self.memories: list[Memory] = []
+        self.memories: list[Memory] = list(plan.memories)
         self.names = 0
         self.workspace = function.workspace
 
@@ -239,9 +289,10 @@ class _Sharing:
     def _places(self) -> Body:
         """Which row a thread has, and which of the row's threads it is. Threads of a last block
         that is not full work on the last row too, and store nothing."""
-        wide = self.shape.width > 1
-        turn = of(self.thread) // self.shape.width
-        lane = of(self.thread) % self.shape.width if wide else ZERO
+        thread, shape = of(self.thread), self.shape
+        turn, lane = thread % shape.height, thread // shape.height
+        if shape.beside:
+            turn, lane = thread // shape.width, thread % shape.width
         found: list[Statement] = [
             Let(self.turn.name, IndexValue(turn, int64), self.turn),
             Let(self.lane.name, IndexValue(lane, int64), self.lane),
@@ -279,7 +330,7 @@ class _Sharing:
         starts: dict[Memory, Index] = {}
         space = SHARED_BYTES
         for memory in sorted(used, key=lambda memory: memory.name):
-            if memory.home is not Home.SCRATCH:
+            if memory.home is not Home.SCRATCH or self.plan.is_private(memory):
                 continue
             size = memory.size * self.shape.width
             space -= size * memory.dtype.itemsize
@@ -312,6 +363,8 @@ class _Sharing:
         written: set[Memory] = set()
         for statement in body:
             reads, writes = memories_read((statement,)), memories_written((statement,))
+            reads = {memory for memory in reads if not self.plan.is_private(memory)}
+            writes = {memory for memory in writes if not self.plan.is_private(memory)}
             if reads & written or writes & (read | written):
                 done.append(Barrier())
                 read, written = set(), set()
@@ -335,51 +388,93 @@ class _Sharing:
         """The points of a nest that are this thread's."""
         nest = _flat(loop)
         assert nest is not None
-        extents = _extents(nest)
-        size, height = prod(extents), self.shape.height
         self.names += 1
-        point = Var(f"point{self.names}", 0, max(size - 1, 0))
-        named = tuple(
-            Let(inner.var.name, IndexValue(place + inner.begin, int64), inner.var)
-            for inner, place in zip(nest, delinearize(of(point), extents), strict=True)
-        )
-        body = named + _masked(nest[-1].body, mask)
-        return For(point, of(self.turn), constant(size), body, height, carried=carried)
+        made = turns(self.plan, nest, carried, of(self.turn), self.names)
+        return replace(made, body=_masked(made.body, mask))
 
     def _reduce(self, loop: For) -> Body:
         """Partial results of each thread, then their combination."""
         parts = [replace(one, name=f"{one.name}.part") for one in _flat_carried(loop)]
         names = {one.name: f"{one.name}.part" for one in (_flat(loop) or [loop])[-1].carried}
         parts = [replace(one, next=_renamed(one.next, names)) for one in parts]
-        turns = self._in_turns(loop, tuple(parts), Mask())
-        turns = replace(turns, body=tuple(_renamed_statement(s, names) for s in turns.body))
-        body: list[Statement] = [turns]
+        nest = _flat(loop) or [loop]
+        inner = tuple(_renamed_statement(s, names) for s in nest[-1].body)
+        renamed = _with_innermost(nest, inner)
+        body: list[Statement] = [self._in_turns(renamed, tuple(parts), Mask())]
         for outer, part in zip(loop.carried, parts, strict=True):
             combiner = _combiner(part)
             assert combiner is not None
-            body += self._tree(combiner, part, outer.name)
+            width = self.plan.width_of(nest)
+            value: Value = Ref(part.name, part.dtype, part.lanes * width)
+            if width > 1:
+                value = Fold(combiner, value)
+            body += self._combine(combiner, value, outer.name)
         return tuple(body)
 
-    def _tree(self, combiner: Combiner, part: Carried, name: str) -> Body:
-        """The threads' parts combined: halves first, always in the same order."""
-        shape, here = self.shape, of(self.thread)
-        memory = self._partials(part.dtype)
-        body: list[Statement] = [Store(memory, here, Ref(part.name, part.dtype)), Barrier()]
-        step = shape.height // 2
-        while step:
-            other = Load(memory, here + step * shape.width)
-            total = Alu(COMBINE[combiner], (Load(memory, here), other), part.dtype)
-            mask = Mask().require(step - 1 - of(self.turn))
-            body += [If(mask, (Store(memory, here, total),)), Barrier()]
-            step //= 2
-        body += [Let(name, Load(memory, of(self.lane))), Barrier()]
-        return tuple(body)
+    def _combine(self, combiner: Combiner, value: Value, name: str) -> Body:
+        """The parts of a row's threads combined, always in the same order."""
+        if self.shape.beside:
+            return self._combine_neighbours(combiner, value, name)
+        body: list[Statement] = []
+        distance = min(self.shape.height, WARP) // 2
+        while distance:
+            body.append(Let(f"{name}.{distance}", value))
+            one = Ref(f"{name}.{distance}", value.dtype)
+            value = combine(combiner, one, Exchange(one, distance))
+            distance //= 2
+        warps = self.shape.height // WARP
+        if warps <= 1:
+            return (*body, Let(name, value))
+        memory = self._shared(
+            f"{name.replace('.', '_')}_parts", value.dtype, self.shape.threads // WARP
+        )
+        first = Mask().require(-(of(self.thread) % WARP))
+        body.append(Let(f"{name}.warp", value))
+        one = Ref(f"{name}.warp", value.dtype)
+        body += [Store(memory, of(self.thread) // WARP, one, first), Barrier()]
+        loads: list[Value] = [Load(memory, of(self.lane) * warps + n) for n in range(warps)]
+        return (*body, Let(name, _tree(combiner, loads)))
 
-    def _partials(self, dtype: DType) -> Memory:
+    def _combine_neighbours(self, combiner: Combiner, value: Value, name: str) -> Body:
+        shape, lanes = self.shape, value.lanes
+        memory = self._partials(value.dtype, lanes)
+        within = of(Var("lane", 0, lanes - 1, lanes)) if lanes > 1 else ZERO
+
+        def place(turn: Index) -> Index:
+            return (turn * shape.width + of(self.lane)) * lanes + within
+
+        loads: list[Value] = [
+            Load(memory, place(constant(turn)), lanes) for turn in range(shape.height)
+        ]
+        total = _tree(combiner, loads)
+        return (
+            Store(memory, place(of(self.turn)), value),
+            Barrier(),
+            Let(name, total),
+            Barrier(),
+        )
+
+    def _partials(self, dtype: DType, lanes: int) -> Memory:
         """One number a thread; a barrier stands behind each use, so that uses can share it."""
-        name = f"parts_{dtype.name}"
+        name = f"parts_{dtype.name}_{lanes}"
         known = [memory for memory in self.memories if memory.name == name]
-        return known[0] if known else self._shared(name, dtype, self.shape.threads)
+        return known[0] if known else self._shared(name, dtype, self.shape.threads * lanes)
+
+
+def _tree(combiner: Combiner, values: list[Value]) -> Value:
+    """Values combined, halves first; their count is a power of two."""
+    while len(values) > 1:
+        half = len(values) // 2
+        values = [combine(combiner, values[n], values[n + half]) for n in range(half)]
+    return values[0]
+
+
+def _with_innermost(nest: list[For], body: Body) -> For:
+    for loop in reversed(nest):
+        body = (replace(loop, body=body),)
+    (made,) = body
+    assert isinstance(made, For)
+    return made
 
 
 def _masked(body: Body, mask: Mask) -> Body:

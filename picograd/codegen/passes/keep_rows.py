@@ -1,0 +1,300 @@
+"""Which points of a row a GPU thread takes, and what of the row it keeps in registers.
+
+In: the loops over a row, of which each point is one thread's (`passes/cooperate.py`). Out: for each
+shape of loop how many neighbouring points a thread takes at once and how often it does; and what
+is kept between loops of one shape, in arrays that are registers once the loops are unrolled:
+
+* what several loops load from the same place, so that it is read from memory once;
+* rows that one loop leaves for others, where every loop touches a point's own element only.
+
+>>> _steps(1000, 256), _steps(1024, 256)
+(4, 4)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from math import prod
+
+from picograd.codegen.dependence import Body, dependent_names, roots, walk
+from picograd.codegen.loops import (
+    Alu,
+    Carried,
+    For,
+    Home,
+    IndexValue,
+    Kind,
+    Let,
+    Load,
+    Memory,
+    Predicate,
+    Ref,
+    Statement,
+    Store,
+    Value,
+    statements,
+)
+from picograd.codegen.replicate import Copy, Replicate
+from picograd.codegen.wide import best_width
+from picograd.dtypes import int64
+from picograd.graph.index import ZERO, Index, Param, Var, constant, delinearize, of
+from picograd.graph.mask import Mask
+from picograd.graph.ops import Op
+
+REGISTERS = 48  # that hold rows, of a thread
+
+Flat = Callable[[For], "list[For] | None"]
+Extents = tuple[int, ...]
+Place = tuple[Memory, Index, Mask]  # an element in terms of the row and the point's variables
+
+
+@dataclass(slots=True)
+class RowPlan:
+    """What is kept of each row: the register array of a place, and the scratch rows that none but
+    their thread sees. `widths` and `steps`: of the loops with certain extents."""
+
+    height: int
+    widths: dict[Extents, int] = field(default_factory=dict)
+    kept: dict[Place, Memory] = field(default_factory=dict)
+    private: dict[Memory, Memory] = field(default_factory=dict)
+    unrolled: set[Extents] = field(default_factory=set)
+    loaded: set[Place] = field(default_factory=set)  # by a loop that is written already
+
+    @property
+    def memories(self) -> tuple[Memory, ...]:
+        return (*self.kept.values(), *self.private.values())
+
+    def is_private(self, memory: Memory) -> bool:
+        return memory in self.private
+
+    def width_of(self, nest: list[For]) -> int:
+        return self.widths[_extents(nest)]
+
+    def steps_of(self, extents: Extents) -> int:
+        return _steps(prod(extents) // self.widths[extents], self.height)
+
+
+def _steps(groups: int, height: int) -> int:
+    return -(-groups // height)
+
+
+def row_width(body: Body, flat: Flat) -> int:
+    """The neighbouring points that a thread takes at once in the longest loops of a row."""
+    found = _by_extents(body, flat)
+    longest = max(found, key=prod, default=())
+    return _width(longest, found[longest]) if found else 1
+
+
+def plan_rows(body: Body, flat: Flat, height: int, wide: bool) -> RowPlan:
+    """What the threads of a row keep of it, when each row has `height` of them."""
+    plan = RowPlan(height)
+    found = _by_extents(body, flat)
+    for extents, nests in found.items():
+        plan.widths[extents] = _width(extents, nests) if wide else 1
+    left = REGISTERS
+    for extents in sorted(found, key=prod):
+        size = plan.steps_of(extents) * plan.widths[extents]
+        for memory, place in _private_rows(body, found[extents]):
+            left -= size * max(1, memory.dtype.itemsize // 4)
+            if left >= 0 and place not in plan.kept:
+                plan.private[memory] = replace(
+                    memory, name=f"{memory.name}_own", size=size, home=Home.REGISTER, offset=0
+                )
+                plan.unrolled.add(extents)
+        for place in _read_again(found[extents]):
+            left -= size * max(1, place[0].dtype.itemsize // 4)
+            if left >= 0:
+                name = f"{place[0].name}_kept{len(plan.kept)}"
+                plan.kept[place] = Memory(name, place[0].dtype, size, Home.REGISTER, written=True)
+                plan.unrolled.add(extents)
+    return plan
+
+
+def _extents(nest: list[For]) -> Extents:
+    return tuple(loop.end.constant - loop.begin.constant for loop in nest)
+
+
+def _by_extents(body: Body, flat: Flat) -> dict[Extents, list[list[For]]]:
+    """The nests of a row, by their extents."""
+    found: dict[Extents, list[list[For]]] = {}
+    for statement in body:
+        nest = flat(statement) if isinstance(statement, For) else None
+        if nest is not None:
+            found.setdefault(_extents(nest), []).append(nest)
+    return found
+
+
+def _width(extents: Extents, nests: list[list[For]]) -> int:
+    width = min(best_width(_with_next(nest[-1]), nest[-1].var) for nest in nests)
+    return width if extents and extents[-1] % width == 0 else 1
+
+
+def _with_next(loop: For) -> Body:
+    """A loop's body and, as statements, what it carries."""
+    return (*loop.body, *(Let(f"{c.name}.next", c.next) for c in loop.carried))
+
+
+# --- what is kept ---------------------------------------------------------------------------------
+
+
+def _place(load: Load | Store, nest: list[For]) -> Place:
+    """Where an access goes, with the same variables in every nest."""
+    values: dict[Var | Param, Index] = {
+        loop.var: of(Var(f"at{depth}", loop.var.low, loop.var.high))
+        for depth, loop in enumerate(nest)
+    }
+    return load.memory, load.index.substitute(values), load.mask.substitute(values)
+
+
+def _direct_loads(nest: list[For]) -> list[Load]:
+    """The loads of every point: not those of loops or conditions within."""
+    inner = nest[-1]
+    values = [root for s in inner.body if not isinstance(s, For) for root in roots(s)]
+    values += [carried.next for carried in inner.carried]
+    return [value for value in walk(values) if isinstance(value, Load)]
+
+
+def _defined(nest: list[For]) -> set[Var | Param]:
+    """The variables that the points themselves define."""
+    return {s.var for s in statements(nest[-1].body) if isinstance(s, Let | For) and s.var}
+
+
+def _read_again(nests: list[list[For]]) -> list[Place]:
+    """The places that several of the nests load, of memory that nothing changes."""
+    counts: dict[Place, int] = {}
+    for nest in nests:
+        inner, own = nest[-1].var, _defined(nest)
+        places = {
+            _place(load, nest)
+            for load in _direct_loads(nest)
+            if inner in load.index.atoms()
+            and not load.memory.written
+            and not own & (load.index.atoms() | load.mask.atoms())
+        }
+        for place in places:
+            counts[place] = counts.get(place, 0) + 1
+    return sorted((place for place, count in counts.items() if count > 1), key=str)
+
+
+def _private_rows(body: Body, nests: list[list[For]]) -> list[tuple[Memory, Place]]:
+    """Scratch rows of which every point touches its own element, in these nests and nowhere
+    else."""
+    places: dict[Memory, set[Place]] = {}
+    touched: dict[Memory, int] = {}
+    for nest in nests:
+        direct: list[Load | Store] = list(_direct_loads(nest))
+        direct += [s for s in nest[-1].body if isinstance(s, Store)]
+        for access in direct:
+            if access.memory.home is Home.SCRATCH:
+                places.setdefault(access.memory, set()).add(_place(access, nest))
+                touched[access.memory] = touched.get(access.memory, 0) + 1
+    everywhere: dict[Memory, int] = {}
+    for access in _all_accesses(body):
+        everywhere[access.memory] = everywhere.get(access.memory, 0) + 1
+    return [
+        (memory, next(iter(found)))
+        for memory, found in sorted(places.items(), key=lambda item: item[0].name)
+        if len(found) == 1
+        and touched[memory] == everywhere[memory]
+        and all(mask.always for _, _, mask in found)
+        and _own_element(nests[0], next(iter(found)))
+    ]
+
+
+def _own_element(nest: list[For], place: Place) -> bool:
+    """Whether different points have different elements."""
+    position = ZERO
+    for depth, loop in enumerate(nest):
+        low, high = loop.var.low, loop.var.high
+        position = position * (high - low + 1) + of(Var(f"at{depth}", low, high)) - low
+    return place[1].terms == position.terms
+
+
+def _all_accesses(body: Body) -> list[Load | Store]:
+    found: list[Load | Store] = [s for s in statements(body) if isinstance(s, Store)]
+    for statement in statements(body):
+        found += [value for value in walk(roots(statement)) if isinstance(value, Load)]
+    return found
+
+
+# --- the loops of a thread ------------------------------------------------------------------------
+
+
+class _Points(Replicate):
+    """Rewrites the body of a nest for a thread's points; what is kept comes from registers."""
+
+    def __init__(self, plan: RowPlan, nest: list[For], names: set[str], copy: Copy, step: Index):
+        self.plan, self.nest = plan, nest
+        self.width = plan.width_of(nest)
+        super().__init__(nest[-1].var, names, (copy,), self.width if self.width > 1 else None)
+        lane = of(Var("lane", 0, self.width - 1, self.width)) if self.width > 1 else ZERO
+        self.own = step * self.width + lane
+
+    def load(self, load: Load, copy: Copy) -> Value:
+        place = _place(load, self.nest)
+        if load.memory in self.plan.private:
+            return Load(self.plan.private[load.memory], self.own, self.width)
+        if place in self.plan.loaded:
+            return Load(self.plan.kept[place], self.own, self.width)
+        return super().load(load, copy)
+
+    def store(self, store: Store, copy: Copy) -> Store:
+        array = self.plan.private.get(store.memory)
+        if array is None:
+            return super().store(store, copy)
+        return Store(array, self.own, self.wide(store.value, copy))
+
+    def fetched(self, copy: Copy) -> Body:
+        """What this nest is the first to load of what is kept."""
+        body: list[Statement] = []
+        for load in _direct_loads(self.nest):
+            place = _place(load, self.nest)
+            if place in self.plan.kept and place not in self.plan.loaded:
+                self.plan.loaded.add(place)
+                value = super().load(load, copy)
+                body.append(Store(self.plan.kept[place], self.own, value))
+        return tuple(body)
+
+
+def turns(
+    plan: RowPlan, nest: list[For], carried: tuple[Carried, ...], turn: Index, number: int
+) -> For:
+    """The loop over the points of a nest that are a thread's, the `turn`-th of its row."""
+    extents, inner = _extents(nest), nest[-1]
+    width, height = plan.widths[extents], plan.height
+    groups = prod(extents) // width
+    steps, unrolled = plan.steps_of(extents), extents in plan.unrolled
+    step = Var(f"step{number}", 0, steps - 1)
+    point = Var(f"point{number}", 0, (steps * height if unrolled else groups) - 1)
+    inside = Mask().require(groups - 1 - of(point))
+    places = delinearize(of(point), [*extents[:-1], extents[-1] // width])
+    named: list[Statement] = []
+    if unrolled:
+        named.append(Let(point.name, IndexValue(of(step) * height + turn, int64), point))
+    for loop, place in zip(nest[:-1], places, strict=False):
+        named.append(Let(loop.var.name, IndexValue(place + loop.begin, int64), loop.var))
+    start = places[-1] * width + inner.begin
+    if width > 1:
+        copy = Copy(start + of(Var("lane", 0, width - 1, width)), "", inside)
+    else:
+        named.append(Let(inner.var.name, IndexValue(start, int64), inner.var))
+        copy = Copy(of(inner.var), "", inside)
+    names = dependent_names(inner.body, inner.var, (c.name for c in carried))
+    names |= {c.name for c in carried}
+    points = _Points(plan, nest, names, copy, of(step) if unrolled else ZERO)
+    body = (*named, *points.fetched(copy), *points.body(inner.body))
+    carried = tuple(_guarded(made, inside) for c in carried for made in points.carry(c))
+    if unrolled:
+        return For(step, ZERO, constant(steps), body, kind=Kind.UNROLL, carried=carried)
+    return For(point, turn, constant(groups), body, height, carried=carried)
+
+
+def _guarded(carried: Carried, inside: Mask) -> Carried:
+    """What a loop carries stays as it is where the point is outside."""
+    if inside.always:
+        return carried
+    own = Ref(carried.name, carried.dtype, carried.lanes)
+    condition = Predicate(inside, carried.lanes)
+    following = Alu(Op.WHERE, (condition, carried.next, own), carried.dtype, carried.lanes)
+    return replace(carried, next=following)
