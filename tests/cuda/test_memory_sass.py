@@ -6,9 +6,9 @@ import pytest
 
 from picograd import dtypes
 from picograd.graph.node import Node, make
-from picograd.graph.ops import AxesAttr, Op
+from picograd.graph.ops import AxesAttr, Combiner, Op, ReduceAttr
 from tests.cuda import sass
-from tests.cuda.test_compile import kernels_of
+from tests.cuda.test_compile import kernels_of, reduced
 from tests.graph.builders import expand, leaf
 
 pytestmark = sass.needs_disassembler
@@ -51,3 +51,30 @@ def test_threads_move_16_bytes(name: str, architecture: int) -> None:
     code = code_of(output, architecture)
     found = [sass.count(code, *starts) for starts in (WIDE_LOADS, LOADS, WIDE_STORES, STORES)]
     assert found == counts
+
+
+def softmax(rows: int, size: int) -> Node:
+    x = leaf(0, (rows, size))
+    e = make(Op.EXP, (make(Op.SUB, (x, reduced(x, Combiner.MAX))),))
+    return make(Op.DIV, (e, reduced(e, Combiner.SUM)))
+
+
+# A row's size: the wide loads and stores of a thread, exchanges, barriers.
+ROWS = {64: (1, 8, 0), 512: (4, 10, 0), 768: (3, 10, 2), 4096: (4, 10, 2), 32768: (8, 10, 2)}
+
+
+@pytest.mark.parametrize("size", ROWS)
+def test_a_softmax_reads_its_row_once(size: int) -> None:
+    """The row stays in registers; warps combine theirs by exchanges."""
+    accesses, exchanges, barriers = ROWS[size]
+    code = code_of(softmax(1 << 16, size))
+    found = [sass.count(code, start) for start in ("LDG.E.128", "STG.E.128", "SHFL", "BAR")]
+    assert found == [accesses, accesses, exchanges, barriers]
+    assert sass.count(code, "LDG") == accesses and sass.count(code, "LDL", "STL") == 0
+
+
+def test_columns_are_read_by_16_bytes() -> None:
+    columns = make(Op.REDUCE, (leaf(0, (512, 4096)),), ReduceAttr(Combiner.SUM, (0,)))
+    code = code_of(columns)
+    assert sass.count(code, "LDG") == sass.count(code, "LDG.E.128")
+    assert sass.count(code, "STG") == sass.count(code, "STG.E.128") == 1

@@ -53,6 +53,7 @@ from picograd.codegen.passes.split_complex import split_complex
 from picograd.codegen.pipeline import Observer
 from picograd.codegen.show import show
 from picograd.codegen.target import WARP_GROUPS
+from picograd.codegen.verify import verify
 from picograd.errors import InternalError
 from picograd.graph.ops import Combiner
 from picograd.schedule.kernel import Kernel, Pattern
@@ -95,6 +96,8 @@ def grid_function(
         function = transform(function)
         if observer is not None:
             observer(transform.__name__, function)
+    if passes:
+        verify(function)
     digest = hashlib.sha256(show(function).encode()).hexdigest()
     return replace(function, name=f"{kernel.name}_{digest[:12]}")
 

@@ -36,14 +36,13 @@ from picograd.codegen.dependence import (
     memories_written,
     stride,
 )
-from picograd.codegen.expressions import COMBINE, combine, identity
+from picograd.codegen.expressions import combine
 from picograd.codegen.homes import replace_memories
 from picograd.codegen.loops import (
     Alu,
     Barrier,
     Carried,
     Exchange,
-    Fail,
     Fold,
     For,
     Function,
@@ -64,6 +63,7 @@ from picograd.codegen.loops import (
     statements,
 )
 from picograd.codegen.passes.keep_rows import RowPlan, plan_rows, row_width, turns
+from picograd.codegen.passes.row_loops import can_share, combiner, extents, flat, flat_carried
 from picograd.codegen.wide import best_width, widened
 from picograd.dtypes import DType, int64
 from picograd.graph.index import ZERO, Index, Var, constant, delinearize, of
@@ -80,8 +80,6 @@ SIDE_BY_SIDE = 32  # rows of one block where neighbours in memory belong to diff
 HIGHEST = 16  # threads of a row among neighbours
 SHARED_BYTES = 32 << 10  # of a block, for scratch rows
 ALIGNMENT = 256
-
-_COMBINERS = {op: combiner for combiner, op in COMBINE.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,94 +100,22 @@ def cooperate(function: Function, phase: Phase, rows: list[For]) -> tuple[Functi
     """The function, with memories in other homes, and the phase over blocks; None where a row is
     too little work for several threads, or has a loop that they can't share."""
     body = rows[-1].body if rows else phase.body
-    if not all(_can_share(statement) for statement in body):
+    if not all(can_share(statement) for statement in body):
         return None
     along, across = _directions(body, rows)
-    count = prod(_extents(rows))
-    points = max((prod(_extents(_flat(s) or [])) for s in body if isinstance(s, For)), default=0)
+    count = prod(extents(rows))
+    points = max((prod(extents(flat(s) or [])) for s in body if isinstance(s, For)), default=0)
     if points < SHORTEST or (across == along and count >= 1 << 14):
         return None  # enough rows for one thread each, which reads as well
     if across > along and rows and count >= SIDE_BY_SIDE:
         rows, body, lanes = _neighbours(rows, body)
         shape = _beside(points, SIDE_BY_SIDE // lanes)
-        plan = plan_rows(body, _flat, shape.height, wide=False)
+        plan = plan_rows(body, shape.height, wide=False)
     else:
-        groups = points // row_width(body, _flat)
+        groups = points // row_width(body)
         shape = _stacked(_height(groups, points, count), count)
-        plan = plan_rows(body, _flat, shape.height, wide=True)
+        plan = plan_rows(body, shape.height, wide=True)
     return _Sharing(function, rows, body, shape, plan).result()
-
-
-# --- what can be shared ---------------------------------------------------------------------------
-
-
-def _can_share(statement: Statement) -> bool:
-    """Whether several threads can do a statement of a row together, or each for itself."""
-    match statement:
-        case For(carried=()):
-            return statement.independent and _flat(statement) is not None
-        case For():
-            return _flat(statement) is not None and all(
-                _combiner(carried) is not None for carried in _flat_carried(statement)
-            )
-        case Let() | Store() | Fail():
-            return True
-        case _:
-            return False
-
-
-def _flat(loop: For) -> list[For] | None:
-    """The loops of a nest whose points may be taken in any order, outermost first."""
-    found = [loop]
-    while True:
-        inner = found[-1]
-        if not (inner.begin.is_constant and inner.end.is_constant) or inner.step != 1:
-            return None
-        body = inner.body
-        if len(body) != 1 or not isinstance(body[0], For):
-            return found
-        if not _continues(inner, body[0]):
-            return found
-        found.append(body[0])
-
-
-def _continues(outer: For, inner: For) -> bool:
-    """Whether an inner loop goes on with what the outer one carries, or both carry nothing."""
-    if not outer.carried:
-        return not inner.carried and inner.independent
-    return len(outer.carried) == len(inner.carried) and all(
-        isinstance(below.init, Ref)
-        and below.init.name == above.name
-        and isinstance(above.next, Ref)
-        and above.next.name == below.name
-        for above, below in zip(outer.carried, inner.carried, strict=True)
-    )
-
-
-def _flat_carried(loop: For) -> tuple[Carried, ...]:
-    """What the innermost loop of the nest carries, from what the nest starts with."""
-    nest = _flat(loop)
-    assert nest is not None
-    return tuple(
-        replace(inner, init=outer.init)
-        for outer, inner in zip(loop.carried, nest[-1].carried, strict=True)
-    )
-
-
-def _combiner(carried: Carried) -> Combiner | None:
-    """How a carried value grows, if it starts with nothing and combines with one value a point."""
-    value, own = carried.next, Ref(carried.name, carried.dtype, carried.lanes)
-    combiner = None
-    if isinstance(value, Alu) and value.op in _COMBINERS and value.args[0] == own:
-        combiner = _COMBINERS[value.op]
-    elif isinstance(value, MulAdd) and value.c == own:
-        combiner = Combiner.SUM
-    if combiner is None:
-        return None
-    start = replace(identity(combiner, carried.dtype), lanes=carried.lanes)
-    if carried.init != start:
-        return None
-    return combiner
 
 
 # --- how many threads -----------------------------------------------------------------------------
@@ -227,9 +153,9 @@ def _beside(points: int, width: int) -> _Shape:
 def _neighbours(rows: list[For], body: Body) -> tuple[list[For], Body, int]:
     """Rows and their body with neighbouring rows as lanes of one thread, where memory allows it."""
     last = rows[-1]
-    (size,) = _extents([last])
+    (size,) = extents([last])
     lanes = best_width(body, last.var)
-    while size % lanes or prod(_extents(rows)) < lanes * SIDE_BY_SIDE:
+    while size % lanes or prod(extents(rows)) < lanes * SIDE_BY_SIDE:
         lanes //= 2
     if lanes == 1:
         return rows, body, 1
@@ -239,10 +165,6 @@ def _neighbours(rows: list[For], body: Body) -> tuple[list[For], Body, int]:
     return [*rows[:-1], outer], body, lanes
 
 
-def _extents(loops: list[For]) -> list[int]:
-    return [loop.end.constant - loop.begin.constant for loop in loops]
-
-
 def _directions(body: Body, rows: list[For]) -> tuple[int, int]:
     """How many loads and stores are contiguous along a row, and from row to row."""
     along = across = 0
@@ -250,7 +172,7 @@ def _directions(body: Body, rows: list[For]) -> tuple[int, int]:
     for statement in body:
         if not isinstance(statement, For):
             continue
-        inner = (_flat(statement) or [statement])[-1].var
+        inner = (flat(statement) or [statement])[-1].var
         indices = [v.index for v in all_values((statement,)) if isinstance(v, Load)]
         indices += [s.index for s in statements((statement,)) if isinstance(s, Store)]
         along += sum(stride(index, inner) == 1 for index in indices)
@@ -267,7 +189,7 @@ class _Sharing:
     ) -> None:
         self.function, self.rows, self.body, self.shape = function, rows, body, shape
         self.plan = plan
-        self.count = prod(_extents(rows))
+        self.count = prod(extents(rows))
         blocks = -(-self.count // shape.width)
         self.block = Var("block_number", 0, blocks - 1)
         self.thread = Var("thread_number", 0, shape.threads - 1)
@@ -302,7 +224,7 @@ class _Sharing:
             last = Literal.of(self.count - 1, int64)
             row = Alu(Op.MINIMUM, (row, last), int64)
         found.append(Let(self.position.name, row, self.position))
-        places = delinearize(of(self.position), _extents(self.rows))
+        places = delinearize(of(self.position), extents(self.rows))
         for loop, place in zip(self.rows, places, strict=True):
             found.append(Let(loop.var.name, IndexValue(place + loop.begin, int64), loop.var))
         return tuple(found)
@@ -386,7 +308,7 @@ class _Sharing:
 
     def _in_turns(self, loop: For, carried: tuple[Carried, ...], mask: Mask) -> For:
         """The points of a nest that are this thread's."""
-        nest = _flat(loop)
+        nest = flat(loop)
         assert nest is not None
         self.names += 1
         made = turns(self.plan, nest, carried, of(self.turn), self.names)
@@ -394,21 +316,21 @@ class _Sharing:
 
     def _reduce(self, loop: For) -> Body:
         """Partial results of each thread, then their combination."""
-        parts = [replace(one, name=f"{one.name}.part") for one in _flat_carried(loop)]
-        names = {one.name: f"{one.name}.part" for one in (_flat(loop) or [loop])[-1].carried}
+        parts = [replace(one, name=f"{one.name}.part") for one in flat_carried(loop)]
+        names = {one.name: f"{one.name}.part" for one in (flat(loop) or [loop])[-1].carried}
         parts = [replace(one, next=_renamed(one.next, names)) for one in parts]
-        nest = _flat(loop) or [loop]
+        nest = flat(loop) or [loop]
         inner = tuple(_renamed_statement(s, names) for s in nest[-1].body)
         renamed = _with_innermost(nest, inner)
         body: list[Statement] = [self._in_turns(renamed, tuple(parts), Mask())]
         for outer, part in zip(loop.carried, parts, strict=True):
-            combiner = _combiner(part)
-            assert combiner is not None
+            how = combiner(part)
+            assert how is not None
             width = self.plan.width_of(nest)
             value: Value = Ref(part.name, part.dtype, part.lanes * width)
             if width > 1:
-                value = Fold(combiner, value)
-            body += self._combine(combiner, value, outer.name)
+                value = Fold(how, value)
+            body += self._combine(how, value, outer.name)
         return tuple(body)
 
     def _combine(self, combiner: Combiner, value: Value, name: str) -> Body:
