@@ -28,6 +28,7 @@ from picograd.codegen.cuda.ops import (
     register_type,
 )
 from picograd.codegen.cuda.values import Values
+from picograd.codegen.dependence import memories_read, memories_written
 from picograd.codegen.loops import (
     Barrier,
     Call,
@@ -152,8 +153,11 @@ class _Phase(Values):
             )
         if self.function.shared:
             self.line("extern __shared__ uint4 pg_shared[];")
+        used = memories_read(phase.body) | memories_written(phase.body)
+        names = [memory.name for memory in self.function.memories]
         for memory in self.function.memories:
-            self._declare(memory)
+            if memory in used or names.count(memory.name) == 1:  # phases may use the same names
+                self._declare(memory)
         self._body(phase.body)
         head = kernel_head(self.function, self.number)
         _, threads = grid_of(phase)
