@@ -155,7 +155,7 @@ class _Phase(Values):
             self.line("extern __shared__ uint4 pg_shared[];")
         used = memories_read(phase.body) | memories_written(phase.body)
         names = [memory.name for memory in self.function.memories]
-        for memory in self.function.memories:
+        for memory in dict.fromkeys(self.function.memories):
             if memory in used or names.count(memory.name) == 1:  # phases may use the same names
                 self._declare(memory)
         self._body(phase.body)
