@@ -24,6 +24,7 @@ from picograd.graph.ops import Shape
 # Element types by NumPy's names; bfloat16, which NumPy lacks, has the one that torch gives it.
 ELEMENTS = {dtype.numpy.str: dtype for dtype in dtypes.ALL if dtype is not dtypes.bfloat16}
 ELEMENTS["<V2"] = dtypes.bfloat16
+BOUNDARY = 16  # bytes
 _NAMES = {dtype: name for name, dtype in ELEMENTS.items()}
 
 
@@ -38,6 +39,17 @@ def over(address: int, dtype: DType, shape: Shape, strides: Shape | None, owner:
     if 0 in shape:
         return wrap(leaf(memory.empty(dtype, 0), shape))
     last = sum((extent - 1) * step for extent, step in zip(shape, steps, strict=True))
+    # Kernels take 16 bytes at a time where indices say that they may: a memory begins on such a
+    # boundary, and a tensor within it where it does.
+    before, odd = divmod(address % BOUNDARY, dtype.itemsize)
+    if odd:
+        raise BufferError(f"an address that is no multiple of {dtype.itemsize}; copy the array")
+    if before:
+        start = address - before * dtype.itemsize
+        whole = memory.borrowed(dtype, before + last + 1, start, owner)
+        flat = wrap(leaf(whole, (before + last + 1,)))
+        flat._storage.pin()
+        return as_strided(flat, shape, steps, before)
     if steps == contiguous_strides(shape):
         result = wrap(leaf(memory.borrowed(dtype, last + 1, address, owner), shape))
         result._storage.pin()

@@ -254,3 +254,33 @@ assert (y + x).tolist() == [0, 2, 4, 6]
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("skipped", [1, 3, 4])
+def test_memory_that_begins_between_boundaries(skipped: int) -> None:
+    """Kernels move 16 bytes at a time; a tensor may begin elsewhere. What is before it stays."""
+    whole = Foreign(np.arange(4 * 40, dtype=np.float32))
+
+    class Part(Foreign):
+        def __init__(self) -> None:
+            self.gpu, self.stream, self.memory = whole.gpu, whole.stream, whole.memory
+            self.shape, self.typestr, self.strides = (32, 4), "<f4", None
+
+        def __del__(self) -> None:
+            pass
+
+        @property
+        def __cuda_array_interface__(self) -> dict[str, object]:
+            found = Foreign.__cuda_array_interface__.fget(self)  # type: ignore[attr-defined]
+            return {**found, "data": (int(self.memory) + 4 * skipped, False)}
+
+    x = torch.as_tensor(Part(), device="cuda")
+    expected = np.arange(skipped, skipped + 128, dtype=np.float32).reshape(32, 4)
+    assert (x.cpu().numpy() == expected).all()
+    assert ((x @ x.T).cpu().numpy() == expected @ expected.T).all()
+    assert ((x * 2).cpu().numpy() == 2 * expected).all()
+    x.zero_()
+    torch.cuda.synchronize()
+    after, end = whole.values(), skipped + 128
+    assert (after[:skipped] == np.arange(skipped)).all()
+    assert not after[skipped:end].any() and (after[end:] == np.arange(end, 160)).all()
