@@ -55,6 +55,16 @@ def machine(names: Sequence[str]) -> str:
     )
 
 
+def release() -> None:
+    """Give the memory that one framework keeps for reuse back to the others."""
+    import picograd
+
+    picograd.cuda.empty_cache()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
 @dataclass
 class _Runner:
     """One peer's steps, one for each copy of its inputs."""

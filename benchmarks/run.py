@@ -245,6 +245,8 @@ def main() -> None:
             found += rows
         del contest
         gc.collect()
+        if device:
+            gpu.release()
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in found], indent=1))
     if options.markdown:

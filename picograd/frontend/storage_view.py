@@ -15,6 +15,7 @@ from typing import cast
 import numpy as np
 
 from picograd.dtypes import DType
+from picograd.frontend.device import device, device_of
 from picograd.frontend.memory import Number
 from picograd.frontend.registry import operation
 from picograd.frontend.storage import Storage
@@ -29,9 +30,9 @@ class StorageView:
         self.dtype = dtype
 
     @property
-    def device(self) -> str:
-        """The name of the device."""
-        return self._storage.node.device
+    def device(self) -> device:
+        """Where the memory is."""
+        return device_of(self._storage.node.device)
 
     def __len__(self) -> int:
         return self._storage.node.size

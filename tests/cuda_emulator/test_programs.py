@@ -75,6 +75,7 @@ def answers() -> dict[str, tuple[object, object]]:
         "number": ((x.get_device(), here(1).get_device()), (0, -1)),
         "type": (x.long().type(), "torch.cuda.LongTensor"),
         "by type": (here(1).type("torch.cuda.HalfTensor").type(), "torch.cuda.HalfTensor"),
+        "storage": (x.untyped_storage().device, x.device),
         "device": (torch.device(0), torch.device("cuda:0")),
         "like": (torch.zeros_like(x, device="cpu").is_cuda, False),
         "new": (x.new_zeros(2).is_cuda, True),
