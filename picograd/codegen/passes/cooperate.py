@@ -266,8 +266,13 @@ class _Sharing:
         return replace_memories(body, mapping, starts)
 
     def _shared(self, name: str, dtype: DType, size: int) -> Memory:
+        """An array of a block; phases that want the same one declare it once."""
         made = Memory(name, dtype, size, Home.SHARED, written=True)
-        self.memories.append(made)
+        declared = (*self.function.memories, *self.memories)
+        while any(memory.name == made.name and memory != made for memory in declared):
+            made = replace(made, name=f"{made.name}_other")
+        if made not in declared:
+            self.memories.append(made)
         return made
 
     def _in_workspace(self, name: str, dtype: DType, size: int) -> Memory:
@@ -378,9 +383,7 @@ class _Sharing:
 
     def _partials(self, dtype: DType, lanes: int) -> Memory:
         """One number a thread; a barrier stands behind each use, so that uses can share it."""
-        name = f"parts_{dtype.name}_{lanes}"
-        known = [memory for memory in self.memories if memory.name == name]
-        return known[0] if known else self._shared(name, dtype, self.shape.threads * lanes)
+        return self._shared(f"parts_{dtype.name}_{lanes}", dtype, self.shape.threads * lanes)
 
 
 def _tree(combiner: Combiner, values: list[Value]) -> Value:
