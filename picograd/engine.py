@@ -65,6 +65,7 @@ class _State:
     kernel_watcher: KernelWatcher | None = None
     cut: bool = False  # whether a limit made a program end within this training step
     lock: threading.RLock = field(default_factory=threading.RLock)
+    threads: set[int] = field(default_factory=set)  # those that have asked for results
 
 
 class _Traces(threading.local):
@@ -208,6 +209,7 @@ def realize(nodes: Sequence[Node]) -> None:
     on it have no buffer, and holders that were to be written with them hold what they held.
     """
     with _state.lock:
+        _state.threads.add(threading.get_ident())
         while True:
             requested = list(dict.fromkeys([node for node in nodes if node.buffer is None]))
             if not requested:
@@ -234,6 +236,12 @@ def realize(nodes: Sequence[Node]) -> None:
 def locked() -> threading.RLock:
     """The lock of what the engine does to nodes, for `with`."""
     return _state.lock
+
+
+def is_shared() -> bool:
+    """Whether other threads that are alive have asked for results, too."""
+    here = threading.get_ident()
+    return any(one.ident != here and one.ident in _state.threads for one in threading.enumerate())
 
 
 def is_observed() -> bool:

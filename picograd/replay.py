@@ -20,7 +20,6 @@ surroundings are unclear.
 from __future__ import annotations
 
 import functools
-import threading
 import types
 import weakref
 from collections.abc import Callable, Sequence
@@ -206,8 +205,8 @@ class Replayed:
 
     def _record(self, args: Any, kwargs: Any, scene: Scene) -> Recording | Script | None:
         """Run the function on holes; None, and a failure counted, if that doesn't tell enough."""
-        if _are_others_at_work():
-            return None
+        if engine.is_shared():
+            return None  # other threads may read the tensors that stand as holes meanwhile
         recording = record(self._function, args, kwargs, scene)
         if not cast("Surroundings", self._around).unchanged():
             cast("Surroundings", self._around).restore()
@@ -221,12 +220,6 @@ def _is_quiet() -> bool:
     """Whether nothing is going on that looks at the single operations."""
     tells = autocasting.is_on() or ANOMALY.enabled or engine.is_observed()
     return not (tells or batching.TRACES)
-
-
-def _are_others_at_work() -> bool:
-    """Whether other threads may read the tensors that stand as holes during a recording."""
-    here = threading.current_thread()
-    return any(one is not here and not one.daemon for one in threading.enumerate())
 
 
 def _is_plain(x: Tensor) -> bool:

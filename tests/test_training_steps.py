@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -289,3 +290,25 @@ def test_a_loop_that_learns() -> None:
         losses.append(one.step(x, y).item())
         schedule.step()
     assert losses[-1] < losses[0] / 2 and one.step.replays == 28
+
+
+def test_threads_that_have_nothing_to_do_with_it() -> None:
+    """A pool of threads stays alive when its work is done."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(sum, [1, 2]).result()
+        one = Learner("usual", OPTIMIZERS["sgd"], True)
+        x, y = batches(1)[0]
+        for _ in range(4):
+            one.step(x, y).item()
+        assert one.step.replays >= 2
+
+
+def test_threads_that_ask_for_results() -> None:
+    """They may read the tensors of a step while it is recorded: it is not."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: torch.ones(2).sum().item()).result()
+        one = Learner("usual", OPTIMIZERS["sgd"], True)
+        x, y = batches(1)[0]
+        for _ in range(4):
+            one.step(x, y).item()
+        assert one.step.replays == 0
