@@ -116,7 +116,7 @@ def main() -> None:
     start = np.random.default_rng(0).standard_normal((len(x), 2)).astype(np.float32)
     started = time.perf_counter()
     y, _ = lay_out(likeness(x), torch.tensor(1e-2 * start), options.steps)
-    print(f"{time.perf_counter() - started:.1f} s\n\n{drawing(y.numpy(), names)}\n")
+    print(f"{time.perf_counter() - started:.1f} s\n\n{drawing(y.cpu().numpy(), names)}\n")
     print(
         f"nearest neighbour is the same digit: {same_neighbour(x, labels):.1%} in 64 dimensions, "
         f"{same_neighbour(y, labels):.1%} in the plane"
