@@ -22,6 +22,7 @@ from picograd.frontend import precision, storage, tape
 from picograd.frontend.grad_mode import state
 from picograd.frontend.tensor import Tensor, wrap
 from picograd.frontend.view import shape_attr
+from picograd.graph.build import uniform_constant
 from picograd.graph.node import Node, const, convert, make
 from picograd.graph.ops import (
     NO_ATTR,
@@ -205,7 +206,9 @@ def constant_node(
     """The node of a constant of any shape."""
     key = (value.__class__, value or repr(value), dtype, device, shape)
     node = _constants.get(key)
-    if node is not None and node.buffer is None:
+    # Somebody may have asked for the memory of a tensor of one number: then what repeats it would
+    # read that, and be no constant any more.
+    if node is not None and node.buffer is None and (not shape or uniform_constant(node)):
         return node
     node = const(value, dtype, device)
     if shape:

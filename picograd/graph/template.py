@@ -51,7 +51,7 @@ class Template:
         `line` is what the steps that remember their caller's line remember.
         """
         for n, node in enumerate(self.constants):
-            if node.buffer is not None:  # somebody asked for its memory: it is no constant any more
+            if not _is_constant(node):  # somebody asked for its memory, or what it repeats
                 self.constants[n] = _constant(*self.recipes[n])
         values = [*sources, *self.constants]
         add = values.append

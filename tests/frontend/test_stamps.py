@@ -9,6 +9,7 @@ import pytest
 
 import picograd as torch
 from picograd import engine
+from picograd.frontend.primitives import constant_node
 from picograd.frontend.stamps import stamped
 from picograd.frontend.tensor import Tensor, wrap
 from picograd.graph.build import full, uniform_constant
@@ -103,6 +104,19 @@ def test_a_number_that_became_memory_is_made_again() -> None:
     (result,) = shifted.build([full(const(1.0, torch.float32, "cpu"), (5,))])
     assert result.srcs[1] is not number and uniform_constant(result.srcs[1]) is not None
     assert wrap(result).tolist() == [8.25] * 5
+
+
+@pytest.mark.parametrize("shape", [(), (1,)])
+def test_a_number_that_others_repeat_may_become_memory(shape: tuple[int, ...]) -> None:
+    """Steps of (4,) and templates repeat the node of a tensor of one number, which is computed."""
+    source = hole((4,), torch.float32, "cpu")
+    kept = torch.full(shape, 7.5)
+    long = constant_node(7.5, torch.float32, "cpu", (4,))
+    shifted = template([make(Op.ADD, (source, long))], [source])
+    assert shifted is not None and kept.numpy() == 7.5
+    (result,) = shifted.build([full(const(1.0, torch.float32, "cpu"), (4,))])
+    assert uniform_constant(result.srcs[1]) is not None
+    assert uniform_constant(constant_node(7.5, torch.float32, "cpu", (4,))) is not None
 
 
 def test_what_is_read_from_shared_memory_is_read_at_once() -> None:
