@@ -124,7 +124,10 @@ class Replicate:
             case For():
                 return (self.loop(statement),)
             case If():
-                return (replace(statement, body=self.body(statement.body)),)
+                mask = statement.mask
+                if len(self.copies) == 1 and self.lanes is None:
+                    mask = mask.substitute(self.place(self.copies[0]))
+                return (replace(statement, mask=mask, body=self.body(statement.body)),)
             case _:
                 raise InternalError(f"{type(statement).__name__} cannot be copied")
 
@@ -133,7 +136,12 @@ class Replicate:
         carried: list[Carried] = []
         for value in loop.carried:
             carried.extend(self.carry(value))
-        return replace(loop, body=self.body(loop.body), carried=tuple(carried))
+        made = replace(loop, body=self.body(loop.body), carried=tuple(carried))
+        if len(self.copies) != 1 or self.lanes is not None:
+            return made
+        (copy,) = self.copies
+        values = self.place(copy)
+        return replace(made, begin=loop.begin.substitute(values), end=loop.end.substitute(values))
 
     def carry(self, carried: Carried) -> tuple[Carried, ...]:
         """The copies of a carried value."""

@@ -4,8 +4,9 @@ In: a plain nest. Out: the same phases; where a phase is one nest of independent
 BLOCK loop around a THREAD loop. Where an iteration of the joined loops is long, several threads
 share it (`passes/cooperate.py`); else each has one thread, or a few that are neighbours in memory
 have one together, which moves them by 16 bytes. The last block's threads are guarded where it is
-not full. A phase of several parts, which may depend on each other, stays serial: one thread runs
-it. Used by the CUDA backend in place of the CPU's passes.
+not full. Big reductions of few results are cut into blocks before, whose partial results a second
+phase combines in order. A phase of several parts, which may depend on each other, stays serial: one
+thread runs it. Used by the CUDA backend in place of the CPU's passes.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import prod
 
-from picograd.codegen.dependence import memories_read, memories_written
+from picograd.codegen.dependence import dependent_names, memories_read, memories_written
 from picograd.codegen.loops import (
     For,
     Function,
@@ -27,9 +28,11 @@ from picograd.codegen.loops import (
     Statement,
 )
 from picograd.codegen.passes.cooperate import cooperate
+from picograd.codegen.passes.split_reduction import GRID, split_few
+from picograd.codegen.replicate import Copy, Replicate
 from picograd.codegen.wide import best_width, widened
 from picograd.dtypes import int64
-from picograd.graph.index import Index, Var, constant, delinearize, of
+from picograd.graph.index import ZERO, Index, Var, constant, delinearize, of
 from picograd.graph.mask import Mask
 
 THREADS = 128
@@ -37,8 +40,9 @@ THREADS = 128
 
 def map_to_grid(function: Function) -> Function:
     """Every phase over blocks of threads, where its loops are independent."""
+    function = split_few(function, GRID)
     phases: list[Phase] = []
-    for phase in function.phases:
+    for phase in (part for whole in function.phases for part in _parts(whole)):
         shared = cooperate(function, phase, _independent(phase.body))
         if shared is not None:
             function, phase = shared
@@ -46,6 +50,37 @@ def map_to_grid(function: Function) -> Function:
             phase = _map_phase(phase)
         phases.append(phase)
     return _without_idle_memories(replace(function, phases=tuple(phases)))
+
+
+def _parts(phase: Phase) -> list[Phase]:
+    """A phase as several: independent loops that it begins with leave nothing but memory."""
+    parts: list[Phase] = []
+    body = tuple(_from_zero(statement) for statement in phase.body)
+    while len(body) > 1 and isinstance(body[0], For) and body[0].independent:
+        rows = memories_written(body[:1]) & memories_read(body[1:])
+        if body[0].carried or any(memory.home is Home.SCRATCH for memory in rows):
+            break
+        parts.append(replace(phase, body=body[:1]))
+        body = body[1:]
+    return [*parts, replace(phase, body=body)]
+
+
+def _from_zero(statement: Statement) -> Statement:
+    """A loop and those within it with constant bounds, where only the beginning varies: a block's
+    share of a reduction."""
+    if not isinstance(statement, For):
+        return statement
+    loop = replace(statement, body=tuple(_from_zero(inner) for inner in statement.body))
+    span = loop.end - loop.begin
+    if loop.begin.is_constant or not span.is_constant or loop.step != 1:
+        return loop
+    var = Var(f"{loop.var.name}from", 0, span.constant - 1)
+    names = dependent_names(loop.body, loop.var, (carried.name for carried in loop.carried))
+    names |= {carried.name for carried in loop.carried}
+    moved = Replicate(loop.var, names, (Copy(loop.begin + of(var), ""),))
+    carried = tuple(one for each in loop.carried for one in moved.carry(each))
+    body = moved.body(loop.body)
+    return replace(loop, var=var, begin=ZERO, end=span, body=body, carried=carried)
 
 
 def _without_idle_memories(function: Function) -> Function:

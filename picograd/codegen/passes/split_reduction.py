@@ -1,7 +1,8 @@
 """Split big reductions over few points, so that all cores can work on them.
 
 In: plain nests. Out: phases that leave one partial result for each block in the workspace, and
-phases that combine them in order. Called by `codegen.pipeline` before `choose_axes`.
+phases that combine them in order. Called by `codegen.pipeline` before `choose_axes`, and by
+`passes.map_to_grid` for a GPU, whose blocks of threads are more than a CPU's cores.
 
 The sum of 16 million numbers is one loop over one point; the sums of the columns of a tall matrix
 are a few. Blocks depend on the extents alone, so results do not depend on the number of cores.
@@ -48,16 +49,34 @@ PART = 1 << 14  # points of one block, at least
 COLUMN_BLOCKS = 64  # at most this many blocks where a block leaves a whole row of results
 COMBINED = ".all"  # ends the names of accumulators of partial results
 BLOCK_NAMES = ("block", "blocks")
-FEW_ROWS = 16  # fewer rows than this are split
-FEW_COLUMNS = 2048  # fewer columns (along memory) than this are split
+
+
+@dataclass(frozen=True, slots=True)
+class Few:
+    """Fewer `rows` than this are split, and fewer `columns` (along memory), in parts that are so
+    much `finer`."""
+
+    rows: int
+    columns: int
+    finer: int
+
+
+ALIGNED = 32
+CORES = Few(16, 2048, 1)
+GRID = Few(64, 8192, 4)
 
 
 def split_reduction(function: Function, target: Target) -> Function:
+    """Every big reduction over few points in blocks, for a CPU."""
+    return split_few(function, CORES)
+
+
+def split_few(function: Function, few: Few) -> Function:
     """Every big reduction over few points in blocks."""
     if function.scratch:
         shared = _share_scratch(function)
-        return function if shared is None else split_reduction(shared, target)
-    splitter = _Splitter(function)
+        return function if shared is None else split_few(shared, few)
+    splitter = _Splitter(function, few)
     phases: list[Phase] = []
     for phase in function.phases:
         phases.extend(splitter.phase(phase))
@@ -117,14 +136,14 @@ class _Domain:
 
 
 class _Splitter:
-    def __init__(self, function: Function) -> None:
-        self.function, self.workspace = function, function.workspace
+    def __init__(self, function: Function, few: Few) -> None:
+        self.function, self.workspace, self.limit = function, function.workspace, few
         self.made: list[Memory] = []
 
     def phase(self, phase: Phase) -> list[Phase]:
         """The phases that take one phase's place."""
         domain, body = _peel(phase.body)
-        if phase.var is not None or domain.points >= FEW_COLUMNS:
+        if phase.var is not None or domain.points >= self.limit.columns:
             return [phase]
         done: list[Phase] = []
         prologue: Body = ()
@@ -174,7 +193,7 @@ class _Splitter:
         return None
 
     def splits_maps(self, domain: _Domain) -> bool:
-        return domain.points < FEW_ROWS and not self.function.scratch
+        return domain.points < self.limit.rows and not self.function.scratch
 
     def few(self, domain: _Domain, reduction: For) -> bool:
         """Whether the points around a reduction are too few to be shared out. Rows are worth
@@ -195,7 +214,7 @@ class _Splitter:
             stride(load.index, inner) == 1 and not any(stride(load.index, v) == 1 for v in chain)
             for load in loads
         )
-        return domain.points < (FEW_COLUMNS if columns else FEW_ROWS)
+        return domain.points < (self.limit.columns if columns else self.limit.rows)
 
     # --- one reduction ----------------------------------------------------------------------------
 
@@ -206,9 +225,15 @@ class _Splitter:
         (carried,) = reduction.carried
         combiner = combiner_of(carried, reduction)
         others = max(1, _points(reduction) // count) * domain.points
-        least = max(1, PART // others, count // COLUMN_BLOCKS if domain.points > 1 else 1)
+        least = max(
+            1,
+            PART // self.limit.finer // others,
+            count // COLUMN_BLOCKS if domain.points > 1 else 1,
+        )
         blocks = block_count(count, least)
         size = count // blocks
+        if self.limit is GRID and size > ALIGNED:
+            size -= size % ALIGNED  # blocks begin where threads can move 16 bytes
         rest = count - size * blocks
         total = blocks + (rest > 0)
         memory = self.memory(carried, total * domain.points)
