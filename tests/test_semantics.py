@@ -28,10 +28,9 @@ DTYPES = (*INTEGERS, "bool", "float16", "bfloat16", "float32", "float64", "compl
 
 @pytest.fixture
 def interpreted():
-    before = picograd.get_default_device()
     picograd.set_default_device(os.environ.get("DEVICE", "numpy"))
     yield
-    picograd.set_default_device(before)
+    picograd.set_default_device(None)
 
 
 def check(expression: str, tolerance: float = 2e-5, **arrays: object) -> None:

@@ -115,7 +115,6 @@ def check(
     """Assert that `function(module, *tensors)` does the same in picograd and torch."""
     rng = np.random.default_rng(SEED)
     arrays = [sample(spec, rng) for spec in specs]
-    before = picograd.get_default_device()
     picograd.set_default_device(os.environ.get("DEVICE", "numpy"))
     try:
         tensors = _tensors(picograd, arrays, grad), _tensors(torch, arrays, grad)
@@ -143,4 +142,4 @@ def check(
                 mine = picograd.zeros_like(a)
             compare(mine, other, rtol * 5, atol * 5, f"gradient {number}")
     finally:
-        picograd.set_default_device(before)
+        picograd.set_default_device(None)

@@ -105,10 +105,9 @@ def test_helpers_are_where_the_arguments_are(name: str) -> None:
     def make(*shape: int) -> Any:
         return torch.tensor(rng.random(shape, np.float32), device="numpy")
 
-    before = torch.get_default_device()
     torch.set_default_device("cpu")
     try:
         result = CASES[name](make)
         assert result.device.type == "numpy" and bool(result.isfinite().all())
     finally:
-        torch.set_default_device(before)
+        torch.set_default_device(None)
