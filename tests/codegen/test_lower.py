@@ -9,6 +9,7 @@ from picograd.codegen import pipeline
 from picograd.codegen.evaluate import evaluate
 from picograd.codegen.loops import Function
 from picograd.codegen.lower import lower
+from picograd.codegen.passes.split_reduction import Few
 from picograd.codegen.show import show
 from picograd.codegen.target import AVX2, AVX512, SCALAR, Target
 from picograd.codegen.verify import verify
@@ -49,7 +50,7 @@ def test_every_pass_keeps_the_meaning(
     monkeypatch.setattr("picograd.codegen.passes.parallelise.PIECE", 10.0)
     monkeypatch.setattr("picograd.codegen.passes.split_reduction.BIG", 200)
     monkeypatch.setattr("picograd.codegen.passes.split_reduction.PART", 50)
-    monkeypatch.setattr("picograd.codegen.passes.split_reduction.FEW_COLUMNS", 64)
+    monkeypatch.setattr("picograd.codegen.passes.split_reduction.CORES", Few(16, 64, 1))
     seen: list[tuple[str, Function]] = []
     pipeline.compile_function(kernel, target, lambda name, made: seen.append((name, made)))
     previous = None
