@@ -7,7 +7,8 @@ elementwise meanings are the graph interpreter's. It checks every access it make
 >>> import numpy as np
 >>> from picograd.codegen.loops import Literal, Memory
 >>> from picograd.dtypes import float32
->>> from picograd.graph.index import constant
+>>> from picograd.errors import InternalError
+from picograd.graph.index import constant
 >>> y = Memory("y", float32, 2, Home.ARGUMENT, written=True)
 >>> body = (Store(y, constant(1), Literal.of(3.0, float32)),)
 >>> array = np.zeros(2, np.float32)
@@ -27,9 +28,11 @@ import numpy as np
 
 from picograd.codegen.expressions import COMBINE
 from picograd.codegen.loops import (
+    Address,
     Alu,
     Argument,
     Broadcast,
+    Exchange,
     Fail,
     Fold,
     For,
@@ -55,6 +58,7 @@ from picograd.codegen.loops import (
     children,
 )
 from picograd.dtypes import DType
+from picograd.errors import InternalError
 from picograd.graph.index import FloorDiv, Index, Mod, Param, Var
 from picograd.graph.interpret import MEANING
 from picograd.graph.mask import Mask
@@ -201,6 +205,8 @@ class _State:
                 return both[list(value.order)]
             case Fold():
                 return self.fold(value)
+            case Address() | Exchange():
+                raise InternalError(f"only threads of a GPU do this: {value}")
 
     def fold(self, fold: Fold) -> np.ndarray:
         value, op = self.value(fold.value), COMBINE[fold.combiner]

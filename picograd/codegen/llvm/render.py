@@ -29,10 +29,12 @@ from picograd.codegen.llvm.ops import compute, fold, multiply_add, multiply_add_
 from picograd.codegen.llvm.random import Words, philox
 from picograd.codegen.llvm.types import literal, register, vector
 from picograd.codegen.loops import (
+    Address,
     Alu,
     Argument,
     Barrier,
     Broadcast,
+    Exchange,
     Fail,
     Fold,
     For,
@@ -59,6 +61,7 @@ from picograd.codegen.loops import (
 from picograd.codegen.passes.split_complex import split_complex
 from picograd.codegen.target import Target
 from picograd.dtypes import DType, int32, int64
+from picograd.errors import InternalError
 from picograd.graph.index import Index, Var
 
 _SIGNATURE = (
@@ -353,6 +356,8 @@ class PhaseRenderer:
                 zero = isinstance(high, Literal) and not high.value
                 upper = None if zero else self._widened(high, lanes)
                 return philox(builder, words, self._widened(low, lanes), upper, word)
+            case Address() | Exchange():
+                raise InternalError(f"only threads of a GPU do this: {value}")
 
     def _argument(self, slot: int, dtype: DType) -> str:
         """A number from its 8-byte cell."""
