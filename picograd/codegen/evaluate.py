@@ -7,8 +7,7 @@ elementwise meanings are the graph interpreter's. It checks every access it make
 >>> import numpy as np
 >>> from picograd.codegen.loops import Literal, Memory
 >>> from picograd.dtypes import float32
->>> from picograd.errors import InternalError
-from picograd.graph.index import constant
+>>> from picograd.graph.index import constant
 >>> y = Memory("y", float32, 2, Home.ARGUMENT, written=True)
 >>> body = (Store(y, constant(1), Literal.of(3.0, float32)),)
 >>> array = np.zeros(2, np.float32)
