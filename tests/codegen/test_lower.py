@@ -50,7 +50,7 @@ def test_every_pass_keeps_the_meaning(
     monkeypatch.setattr("picograd.codegen.passes.parallelise.PIECE", 10.0)
     monkeypatch.setattr("picograd.codegen.passes.split_reduction.BIG", 200)
     monkeypatch.setattr("picograd.codegen.passes.split_reduction.PART", 50)
-    monkeypatch.setattr("picograd.codegen.passes.split_reduction.CORES", Few(16, 64, 1))
+    monkeypatch.setattr("picograd.codegen.passes.split_reduction.CORES", Few(16, 64, 1, 1))
     seen: list[tuple[str, Function]] = []
     pipeline.compile_function(kernel, target, lambda name, made: seen.append((name, made)))
     previous = None

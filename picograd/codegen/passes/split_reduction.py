@@ -54,16 +54,16 @@ BLOCK_NAMES = ("block", "blocks")
 @dataclass(frozen=True, slots=True)
 class Few:
     """Fewer `rows` than this are split, and fewer `columns` (along memory), in parts that are so
-    much `finer`."""
+    much `finer`, and whose lengths are multiples of `aligned` where they are longer."""
 
     rows: int
     columns: int
     finer: int
+    aligned: int
 
 
-ALIGNED = 32
-CORES = Few(16, 2048, 1)
-GRID = Few(64, 8192, 4)
+CORES = Few(16, 2048, 1, 1)
+GRID = Few(64, 8192, 4, 32)  # parts begin where threads can move 16 bytes
 
 
 def split_reduction(function: Function, target: Target) -> Function:
@@ -232,8 +232,8 @@ class _Splitter:
         )
         blocks = block_count(count, least)
         size = count // blocks
-        if self.limit is GRID and size > ALIGNED:
-            size -= size % ALIGNED  # blocks begin where threads can move 16 bytes
+        if size > self.limit.aligned:
+            size -= size % self.limit.aligned
         rest = count - size * blocks
         total = blocks + (rest > 0)
         memory = self.memory(carried, total * domain.points)
