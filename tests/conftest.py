@@ -1,7 +1,10 @@
 """Options and marks that all tests share.
 
 `--fuzz N --seed S` runs N random graphs from a seed (`tests/fuzz`). Tests whose module imports
-PyTorch are marked `parity`: they are skipped where PyTorch is not installed.
+PyTorch are marked `parity`: they are skipped where PyTorch is not installed. Tests of what only
+the CPU's tensors have (memory that NumPy shares, the text of their device) are marked
+`host("why")`, and skipped where DEVICE=cuda puts tensors on a GPU; so are single cases:
+`pytest.param(..., marks=pytest.mark.host("why"))`.
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ import random
 from pathlib import Path
 
 import pytest
+
+ON_GPU = os.environ.get("DEVICE", "").startswith("cuda")
 
 # What is tested is compiled, not found on the disk.
 os.environ.setdefault("PICOGRAD_CACHE", "0")
@@ -29,12 +34,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         module = getattr(item, "module", None)
         if module is not None and getattr(module, "torch", None).__class__.__name__ == "module":
             item.add_marker(pytest.mark.parity)
+        host = item.get_closest_marker("host")
+        if host is not None:
+            (why,) = host.args  # without a reason it is an error, on all devices
+            if ON_GPU:
+                item.add_marker(pytest.mark.skip(reason=why))
 
 
 def pytest_configure() -> None:
     """With DEVICE=cuda tensors are on the GPU, whose memory NumPy does not see: the tests, which
     were written for the CPU, look at copies."""
-    if os.environ.get("DEVICE", "").startswith("cuda"):
+    if ON_GPU:
         from picograd.frontend import memory
         from picograd.frontend.tensor import Tensor
 

@@ -36,8 +36,6 @@ PART = [
     "tests/test_elastic.py",
 ]
 QUICK = PART[:2]
-# What is about memory that NumPy shares, or prints the device.
-NOT_FOR_GPU = "not printing and not both_ways and not shares"
 SANITIZERS = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -g"
 
 
@@ -83,7 +81,7 @@ def main() -> int:
     if options.command:
         return subprocess.run(options.command, env=found, check=False).returncode
     tests = ["tests"] if options.all else QUICK if options.quick else PART
-    command = [sys.executable, "-m", "pytest", "-n", "2", "-k", NOT_FOR_GPU]
+    command = [sys.executable, "-m", "pytest", "-n", "2"]
     command += ["--ignore", "tests/cuda"]  # loads NVIDIA's compiler, where the emulator's should be
     command += ["--fuzz", "40" if options.quick else "100", *tests]
     orders = [os.environ["EMULATOR_ORDER"]] if "EMULATOR_ORDER" in os.environ else ["0", "1"]
