@@ -19,7 +19,7 @@ x = torch.arange(24.).reshape(2, 3, 4)
 assert rearrange(x, 'b c d -> b (c d)').tolist() == x.reshape(2, 12).tolist()
 assert rearrange(x, 'b c (k l) -> k b (c l)', k=2)[1, 0].tolist() == [2, 3, 6, 7, 10, 11]
 for name in ('mean', 'sum', 'max', 'min', 'prod'):
-    wanted = getattr(x.numpy(), name)((1, 2)).tolist()
+    wanted = getattr(x.cpu().numpy(), name)((1, 2)).tolist()
     assert torch.allclose(reduce(x, 'b c d -> b', name), torch.tensor(wanted)), name
 assert repeat(x, 'b c d -> b (c k) d', k=2).tolist() == x.repeat_interleave(2, 1).tolist()
 assert torch.equal(einsum(x, x, 'b c d, b e d -> b c e'), x @ x.mT)
@@ -53,7 +53,7 @@ save_file(state, path, metadata={'k': 'v'})
 for found in (load_file(path), load(save(state))):
     assert sorted(found) == sorted(state)
     for name, tensor in found.items():
-        assert tensor.dtype is state[name].dtype and torch.equal(tensor, state[name]), name
+        assert tensor.dtype is state[name].dtype and torch.equal(tensor, state[name].cpu()), name
 with safe_open(path, framework='pt', device='cpu') as file:
     assert file.metadata() == {'k': 'v'} and 'number' in file.keys()
     assert file.get_slice('torch.float32')[1:, 0].tolist() == [2.0]

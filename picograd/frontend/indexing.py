@@ -6,7 +6,8 @@ in `gathering.py`. Core's `Tensor.__getitem__` calls `advanced_getitem` and `adv
 an index is more than integers, slices, None and Ellipsis.
 
 Indices that are known when the call is made are checked there and then; others when the program
-runs. Masks are realised, except where one number is written (`x[x < 0] = 0` stays lazy).
+runs. Those that lie in the host's memory go to the device of what they index when they have been
+checked. Masks are realised, except where one number is written (`x[x < 0] = 0` stays lazy).
 
 >>> import picograd
 >>> x = picograd.arange(6).reshape(2, 3)
@@ -52,13 +53,20 @@ def known_range(index: Tensor) -> tuple[int, int] | None:
     return int(np.minimum.reduce(array, axis=None)), int(np.maximum.reduce(array, axis=None))
 
 
-def prepared(index: Tensor, extent: int, dim: int, wrapping: bool = True) -> tuple[Tensor, bool]:
-    """An index tensor as int64, negative ones wrapped, and whether it is known to be inside.
+def prepared(
+    index: Tensor, extent: int, dim: int, wrapping: bool = True, device: str | None = None
+) -> tuple[Tensor, bool]:
+    """An index tensor as int64, negative ones wrapped, and whether it is known to be inside; on the
+    device that is named.
 
     Raises torch's IndexError for known indices outside.
     """
-    index = primitives.cast(index.detach() if index.dtype.is_inexact else index, int64)
+    if index.dtype.is_inexact:
+        index = primitives.cast(index.detach(), int64)
     bounds = known_range(index)
+    if device is not None and index._storage.node.device != device:
+        index = index.to(device)
+    index = primitives.cast(index, int64)
     lowest = -extent if wrapping else 0
     if bounds is not None:
         for found in bounds if bounds[1] >= bounds[0] else ():
@@ -75,10 +83,10 @@ def prepared(index: Tensor, extent: int, dim: int, wrapping: bool = True) -> tup
     return primitives.elementwise(Op.WHERE, negative, moved, index), bounds is not None
 
 
-def _as_index(item: Index, device: str) -> Index:
-    """Lists, ranges and arrays as tensors; anything else as it is."""
+def _as_index(item: Index) -> Index:
+    """Lists, ranges and arrays as tensors of the CPU; anything else as it is."""
     if isinstance(item, np.ndarray) or (isinstance(item, np.generic) and item.dtype == bool):
-        return from_array(np.array(item), device)
+        return from_array(np.array(item), "cpu")
     if isinstance(item, (list, tuple, range)):
         items = [one.item() if isinstance(one, Tensor) else one for one in item]
         array = np.array(items)
@@ -89,22 +97,17 @@ def _as_index(item: Index, device: str) -> Index:
                 "only integers, slices (`:`), ellipsis (`...`), None and long, int, byte or bool "
                 f"tensors are valid indices, not a list of {array.dtype}"
             )
-        return from_array(array, device)
+        return from_array(array, "cpu")
     return item
 
 
-def _beside(index: Tensor, device: str) -> Tensor:
-    """An index on the device of what it indexes. Raises RuntimeError for one on another, unless
-    that is the CPU."""
-    place = index._storage.node.device
-    if place == device:
-        return index
-    if place != "cpu":
+def _check_place(index: Tensor, device: str) -> None:
+    """Raise RuntimeError for an index that is neither beside what it indexes nor on the CPU."""
+    if index._storage.node.device not in (device, "cpu"):
         raise RuntimeError(
             "indices should be either on cpu or on the same device as the indexed tensor "
             f"({numbered(device)})"
         )
-    return index.to(device)
 
 
 def _is_mask(item: Index) -> bool:
@@ -124,7 +127,7 @@ def _complete(x: Tensor, index: Index) -> list[Index]:
     """The index as one item per dimension and new dimension: Ellipsis and the rest spelled out."""
     device = x._storage.node.device
     items = list(index) if isinstance(index, tuple) else [index]
-    items = [_as_index(item, device) for item in items]
+    items = [_as_index(item) for item in items]
     items = [
         int(item.item())
         if isinstance(item, Tensor)
@@ -141,9 +144,11 @@ def _complete(x: Tensor, index: Index) -> list[Index]:
         else item
         for item in items
     ]
-    items = [_beside(item, device) if isinstance(item, Tensor) else item for item in items]
     for item in items:
-        if isinstance(item, Tensor) and not (item.dtype.is_integer or item.dtype is bool_):
+        if not isinstance(item, Tensor):
+            continue
+        _check_place(item, device)
+        if not (item.dtype.is_integer or item.dtype is bool_):
             raise IndexError(
                 "tensors used as indices must be long, int, byte or bool tensors, not "
                 + type_name(item.dtype)
@@ -170,8 +175,7 @@ def _mask_indices(x: Tensor, mask: Tensor, dim: int) -> list[Tensor]:
                 f"The shape of the mask {list(mask._shape)} at index {n} does not match the shape "
                 f"of the indexed tensor {list(x._shape)} at index {dim + n}"
             )
-    device = x._storage.node.device
-    return [from_array(np.ascontiguousarray(one), device) for one in np.nonzero(values(mask))]
+    return [from_array(np.ascontiguousarray(one), "cpu") for one in np.nonzero(values(mask))]
 
 
 class Selection:
@@ -193,13 +197,13 @@ class Selection:
         source = target = 0
         for item in items:
             if isinstance(item, bool):
-                item = from_array(np.array(item), x._storage.node.device)
+                item = from_array(np.array(item), "cpu")
             if isinstance(item, Tensor):
                 if _is_mask(item) and not item.ndim:
                     # A single truth value: a new dim of extent 1 or 0.
                     basic.append(None)
                     found = np.flatnonzero(values(item))
-                    advanced.append((target, from_array(found, x._storage.node.device)))
+                    advanced.append((target, from_array(found, "cpu")))
                     target += 1
                     continue
                 single = [item] if not _is_mask(item) else _mask_indices(x, item, source)
@@ -233,8 +237,9 @@ class Selection:
         self.axes = tuple(axis for axis, _ in advanced)
         self.checked = True
         indices = []
+        device = self.view._storage.node.device
         for axis, one in advanced:
-            wrapped, inside = prepared(one, self.view._shape[axis], axis)
+            wrapped, inside = prepared(one, self.view._shape[axis], axis, device=device)
             indices.append(broadcast_to(wrapped, shape))
             self.checked = self.checked and inside
         self.indices = tuple(indices)
@@ -374,13 +379,15 @@ def _lone_mask(x: Tensor, index: Index) -> Tensor | None:
         if len(index) != 1:
             return None
         index = index[0]
-    item = _as_index(index, x._storage.node.device)
+    item = _as_index(index)
     if not isinstance(item, Tensor) or not _is_mask(item):
         return None
     if item._shape != x._shape[: item.ndim]:
         _mask_indices(x, item, 0)
         return None
-    return primitives.cast(item, bool_)
+    device = x._storage.node.device
+    _check_place(item, device)
+    return primitives.cast(item if item._storage.node.device == device else item.to(device), bool_)
 
 
 # --- index_put and what masks select -------------------------------------------------------------

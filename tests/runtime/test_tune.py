@@ -55,7 +55,7 @@ def test_every_candidate_is_right(equation: str, machine: Target, rows: int) -> 
 
 
 def test_what_is_found_is_written_and_read_again(quick: Path) -> None:
-    x = torch.randn(50, 300), torch.randn(300, 130)
+    x = torch.randn(50, 300, device="cpu"), torch.randn(300, 130, device="cpu")
     want = (x[0] @ x[1]).numpy()
     engine.clear_cache()
     kernels.CACHE.clear()
