@@ -9,6 +9,7 @@ import pytest
 import picograd as torch
 
 
+@pytest.mark.host("what programs find where there is no GPU")
 def test_there_is_no_gpu() -> None:
     assert not torch.cuda.is_available() and torch.cuda.device_count() == 0
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -202,7 +202,9 @@ RANGES = {
     "arange step 0": Case(lambda m: m.arange(0, 3, 0), RuntimeError, ()),
     "arange backwards": Case(lambda m: m.arange(3, 0), RuntimeError, ()),
     "one_hot": Case(
-        lambda m: m.nn.functional.one_hot(m.tensor([5]), 3), RuntimeError, ("num_classes",)
+        lambda m: m.nn.functional.one_hot(m.tensor([5], device="cpu"), 3),
+        RuntimeError,
+        ("num_classes",),
     ),
     "multinomial": Case(lambda m: m.multinomial(m.tensor([-1.0, 2.0]), 1), RuntimeError, ()),
 }

@@ -163,5 +163,6 @@ def test_hostile_safetensors(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.host("forked processes share the CPU's memory; of a GPU they may use nothing")
 def test_processes_share_memory(tmp_path: Path) -> None:
     run(SHARED, tmp_path)

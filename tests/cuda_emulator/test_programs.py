@@ -11,10 +11,13 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 import picograd as torch
 from picograd import nn
+from picograd.graph.node import Node, topological
+from picograd.graph.ops import Op
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
@@ -92,6 +95,26 @@ def answers() -> dict[str, tuple[object, object]]:
 def test_what_programs_hear() -> None:
     for name, (heard, wanted) in answers().items():
         assert heard == wanted, name
+
+
+def test_indices_of_the_host_are_checked_at_the_call() -> None:
+    """And not again on the GPU, for which somebody would wait."""
+    with torch.device("cpu"):
+        outside, turned = torch.tensor([3, 0]), torch.tensor([2, 0], dtype=torch.int32)
+    x = there(3)
+    for index in ([0, 3], np.array([-4]), outside, (3,), 3):
+        with pytest.raises(IndexError, match="size 3"):
+            x[index]
+    x[[0, -1]] = torch.tensor([5.0, 7.0], device="cpu")
+    x[torch.tensor([False, True, False], device="cpu")] = 6
+    assert x[turned].tolist() == [7, 5] and x[x > 5].tolist() == [6, 7]
+    assert not checks(x[turned]) and checks(x[turned.to("cuda")])
+
+
+def checks(x: Any) -> list[Node]:
+    """The parts of a computation whose indices are checked when it runs."""
+    parts = topological([x.node])
+    return [part for part in parts if part.op is Op.GATHER and not part.attr.checked]
 
 
 def test_state_of_random_numbers_is_kept() -> None:

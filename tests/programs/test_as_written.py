@@ -41,6 +41,7 @@ def cells(m) -> list[str]:
     return shown
 
 
+@pytest.mark.host("it displays devices and what fails without a GPU, and gives tensors to NumPy")
 def test_notebook_displays_the_same() -> None:
     number = re.compile(r"-?\d+\.\d+")
     expected, found = cells(torch), cells(picograd)
