@@ -67,10 +67,11 @@ def literal(value: int | float | bool, dtype: DType) -> str:
 
 
 def _real(value: float, suffix: str) -> str:
+    kind = "" if suffix else "(double)"
     if value != value:
-        return "PG_NAN"
+        return f"{kind}PG_NAN"
     if value in (float("inf"), float("-inf")):
-        return "PG_INFINITY" if value > 0 else "(-PG_INFINITY)"
+        return f"{kind}PG_INFINITY" if value > 0 else f"({kind}-PG_INFINITY)"
     text = f"{value!r}{suffix}"
     return f"({text})" if text.startswith("-") else text
 

@@ -64,6 +64,7 @@ from picograd.codegen.loops import (
 )
 from picograd.codegen.passes.keep_rows import RowPlan, plan_rows, row_width, turns
 from picograd.codegen.passes.row_loops import can_share, combiner, extents, flat, flat_carried
+from picograd.codegen.passes.share_scans import Scan, Team, items, scan_of, shared_scan
 from picograd.codegen.wide import best_width, widened
 from picograd.dtypes import DType, int64
 from picograd.graph.index import ZERO, Index, Var, constant, delinearize, of
@@ -100,19 +101,22 @@ def cooperate(function: Function, phase: Phase, rows: list[For]) -> tuple[Functi
     """The function, with memories in other homes, and the phase over blocks; None where a row is
     too little work for several threads, or has a loop that they can't share."""
     body = rows[-1].body if rows else phase.body
-    if not all(can_share(statement) for statement in body):
+    scans = [scan for scan in map(scan_of, body) if scan is not None]
+    if not all(can_share(statement) or scan_of(statement) for statement in body):
         return None
     along, across = _directions(body, rows)
     count = prod(extents(rows))
     points = max((prod(extents(flat(s) or [])) for s in body if isinstance(s, For)), default=0)
     if points < SHORTEST or (across == along and count >= 1 << 14):
         return None  # enough rows for one thread each, which reads as well
+    if scans and across > along and count >= FULL:
+        return None
     if across > along and rows and count >= SIDE_BY_SIDE:
-        rows, body, lanes = _neighbours(rows, body)
+        rows, body, lanes = (rows, body, 1) if scans else _neighbours(rows, body)
         shape = _beside(points, SIDE_BY_SIDE // lanes)
         plan = plan_rows(body, shape.height, wide=False)
     else:
-        groups = points // row_width(body)
+        groups = points // max([row_width(body), *(items(s.extent, s.width) for s in scans)])
         shape = _stacked(_height(groups, points, count), count)
         plan = plan_rows(body, shape.height, wide=True)
     return _Sharing(function, rows, body, shape, plan).result()
@@ -304,6 +308,8 @@ class _Sharing:
         match statement:
             case For(carried=()):
                 return (self._in_turns(statement, (), self._inside()),)
+            case For() if (scan := scan_of(statement)) is not None:
+                return self._run(scan)
             case For():
                 return self._reduce(statement)
             case Store():
@@ -318,6 +324,19 @@ class _Sharing:
         self.names += 1
         made = turns(self.plan, nest, carried, of(self.turn), self.names)
         return replace(made, body=_masked(made.body, mask))
+
+    def _run(self, scan: Scan) -> Body:
+        """A running combination."""
+        self.names += 1
+        shape = self.shape
+        parts = self._partials(scan.dtype, 1)
+        team = Team(
+            *(of(self.turn), shape.height, of(self.thread), of(self.lane)),
+            *(shape.width, shape.beside, parts),
+        )
+        body, kept = shared_scan(scan, team, self._inside(), self.names)
+        self.memories.append(kept)
+        return body
 
     def _reduce(self, loop: For) -> Body:
         """Partial results of each thread, then their combination."""

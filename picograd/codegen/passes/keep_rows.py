@@ -36,6 +36,7 @@ from picograd.codegen.loops import (
     statements,
 )
 from picograd.codegen.passes.row_loops import extents, flat
+from picograd.codegen.passes.share_scans import scan_of
 from picograd.codegen.replicate import Copy, Replicate
 from picograd.codegen.wide import best_width, lane_variable
 from picograd.dtypes import int64
@@ -132,7 +133,7 @@ def _by_extents(body: Body) -> dict[Extents, list[list[For]]]:
     found: dict[Extents, list[list[For]]] = {}
     for statement in body:
         nest = flat(statement) if isinstance(statement, For) else None
-        if nest is not None:
+        if nest is not None and scan_of(statement) is None:
             found.setdefault(tuple(extents(nest)), []).append(nest)
     return found
 
