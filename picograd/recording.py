@@ -222,7 +222,10 @@ def _made(
         return script
     if any(not node.srcs or uniform_constant(node) is not None for node in nodes):
         return None
-    random = [node for node in topological(nodes) if node.op is Op.RANDOM]
+    order = topological(nodes)
+    if len({node.device for node in order}) > 1:
+        return None  # a program is of one device
+    random = [node for node in order if node.op is Op.RANDOM]
     recording.draws = default_generator._call - before.call
     if default_generator._seed != before.seed or recording.draws < 0:
         return None

@@ -27,7 +27,8 @@ from typing import Any, cast
 
 from picograd import engine
 from picograd.dtypes import DType
-from picograd.frontend import autocasting, batching
+from picograd.frontend import autocasting, batching, precision
+from picograd.frontend.device import device_name
 from picograd.frontend.grad_mode import state
 from picograd.frontend.promotion import get_default_dtype
 from picograd.frontend.pytree import tree_flatten
@@ -45,6 +46,7 @@ from picograd.surroundings import CONSTANTS, Surroundings, Unclear, look
 
 _FAILURES = 3  # kinds of calls that can't be replayed before the function is left alone
 _KINDS = 64  # kinds of calls that are kept
+_DEVICES = ("cpu", "cuda")
 
 
 _SIMPLE = (Tensor, *CONSTANTS)
@@ -132,7 +134,8 @@ class Replayed:
         if not self._leaves and state.enabled and any(x.requires_grad for x, *_ in self._known):
             return None
         numbers: dict[int, int] = {}
-        parts: list[object] = [repr(spec), get_default_dtype(), state.enabled]
+        modes = get_default_dtype(), device_name(None), precision.coarse(), state.enabled
+        parts: list[object] = [repr(spec), *modes]
         for x in self._leaves:
             kind = self._leaf_kind(x, numbers)
             if kind is None:
@@ -156,7 +159,7 @@ class Replayed:
         """What calls of one kind share about a tensor around and its gradient; None if replaying
         doesn't do justice to it."""
         meta = x._meta
-        if x._storage.node.device != "cpu":
+        if x._storage.node.device not in _DEVICES:
             return None
         if meta is None:
             return (None,) if x._base is None or x._edge() is None else None
@@ -223,13 +226,14 @@ def _is_quiet() -> bool:
 
 
 def _is_plain(x: Tensor) -> bool:
-    """Whether a tensor is one that replaying does justice to: no gradients, on the CPU."""
-    return x._storage.node.device == "cpu" and not (state.enabled and x.requires_grad)
+    """Whether a tensor is one that replaying does justice to: no gradients, in real memory."""
+    return x._storage.node.device in _DEVICES and not (state.enabled and x.requires_grad)
 
 
 def _kind(x: Tensor) -> tuple[object, ...]:
     whole = x._storage.node
-    return (type(x), x.dtype, x._shape, x._strides, x._offset, x._steps, whole.shape, whole.dtype)
+    inside = whole.shape, whole.dtype, whole.device
+    return (type(x), x.dtype, x._shape, x._strides, x._offset, x._steps, *inside)
 
 
 def _distinct(tensors: Sequence[Tensor]) -> list[Storage]:

@@ -33,7 +33,9 @@ PART = [
     "tests/frontend/test_random.py",
     "tests/nn/test_attention.py",
     "tests/optim/test_optimizers.py",
+    "tests/test_compile.py",
     "tests/test_elastic.py",
+    "tests/test_training_steps.py",
 ]
 QUICK = PART[:2]
 SANITIZERS = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -g"
