@@ -32,7 +32,7 @@ from picograd.frontend.scans import cummax
 from picograd.frontend.selection import choose
 from picograd.frontend.tensor import Tensor, wrap
 from picograd.graph.node import leaf
-from picograd.runtime.buffer import Buffer, handed_to, on_host
+from picograd.runtime.buffer import Buffer
 
 
 def _device(x: Tensor) -> str:
@@ -47,12 +47,12 @@ def _rows(x: Tensor, axis: int) -> tuple[Buffer, int, int]:
     if axis != x.ndim - 1:
         whole = primitives.permute(whole, (*[n for n in range(x.ndim) if n != axis], axis))
     n = x._shape[axis]
-    return on_host(memory(whole)), x.numel() // n if n else 0, n
+    return memory(whole), x.numel() // n if n else 0, n
 
 
 def _in_place(found: Buffer, x: Tensor, axis: int, extent: int) -> Tensor:
     """Results whose axis is last in memory, as a tensor like `x` but for that axis' extent."""
-    found = handed_to(found, _device(x))
+    found.device = _device(x)
     result = wrap(leaf(found, (*x._shape[:axis], *x._shape[axis + 1 :], extent)))
     if axis == x.ndim - 1:
         return result

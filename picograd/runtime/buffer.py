@@ -105,25 +105,6 @@ def empty(dtype: DType, size: int, device: str = "cpu") -> Buffer:
     return Buffer(dtype, size, device, block.address, block)
 
 
-def on_host(buffer: Buffer) -> Buffer:
-    """The buffer itself, or a copy of it in host memory if it lies in a GPU's."""
-    if buffer.device != "cuda":
-        return buffer
-    copied = empty(buffer.dtype, buffer.size)
-    copied.copy_from(buffer)
-    return copied
-
-
-def handed_to(buffer: Buffer, device: str) -> Buffer:
-    """A buffer in host memory that nobody else holds, as one of a device: a GPU gets a copy."""
-    if device != "cuda":
-        buffer.device = device
-        return buffer
-    copied = empty(buffer.dtype, buffer.size, device)
-    copied.copy_from(buffer)
-    return copied
-
-
 def from_array(array: np.ndarray, device: str = "cpu") -> Buffer:
     """A buffer over the memory of a C-contiguous array; nothing is copied but to a GPU.
 

@@ -1,4 +1,4 @@
-"""The order of rows, computed by generated code on all threads.
+"""The order of rows, computed by generated code on all threads, or on the GPU where the rows are.
 
 In: a buffer of rows. Out: the first k elements of each row in order and where they were (`order`),
 or where the element of a rank is (`position`). Stable; NaN counts as the greatest number, and -0
@@ -56,6 +56,10 @@ def order(
     """
     if n >= 1 << 32:
         raise RuntimeError(f"rows of 2**32 or more elements can't be sorted, and this has {n}")
+    if x.device == "cuda":
+        from picograd.runtime.cuda import sorting
+
+        return sorting.order(x, rows, n, k, descending, with_values)
     values = empty(x.dtype, rows * k if with_values else 0)
     indices = empty(int64, rows * k)
     if not rows * k:
@@ -93,6 +97,10 @@ def _keys(x: Buffer, descending: bool) -> tuple[int, int]:
 def position(x: Buffer, rows: int, n: int, rank: int, meaning: str = "given") -> Buffer:
     """Where each row's element of a rank (from 0) is; or its median's, or that of what is not NaN,
     whatever the rank."""
+    if x.device == "cuda":
+        from picograd.runtime.cuda import sorting
+
+        return sorting.position(x, rows, n, rank, MEANINGS[meaning])
     indices = empty(int64, rows)
     if rows:
         address = _address("rank", x.dtype, "sort_rank")

@@ -403,6 +403,7 @@ static inline long long __double_as_longlong(double value) {
 static inline unsigned __umulhi(unsigned x, unsigned y) {
     return (unsigned)((unsigned long long)x * y >> 32);
 }
+static inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
 static inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 
 // What generated code says in PTX where a CUDA compiler reads it.

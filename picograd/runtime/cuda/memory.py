@@ -100,6 +100,12 @@ def allocate(size: int) -> Block:
         return allocator().allocate(size)
 
 
+def clear(address: int, words: int) -> None:
+    """Enqueue zeros for 4-byte words."""
+    with driver.get() as opened:
+        opened.cuda.memset_d32_async(address, 0, words, opened.stream)
+
+
 class DeviceBuffer(Buffer):
     """A buffer in device memory. `array` is a copy of its contents, which nobody can write to."""
 
