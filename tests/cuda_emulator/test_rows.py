@@ -90,3 +90,14 @@ def test_tall_and_wide(shape: tuple[int, int]) -> None:
     x = torch.tensor(values, device="cuda", dtype=torch.float32)
     for axis in (0, 1):
         assert np.allclose(x.sum(axis).cpu().numpy(), values.sum(axis), rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize("width", [1, 60])
+def test_a_row_and_a_matrix_of_as_many_lines(width: int) -> None:
+    """What threads keep of a row is not what they need where each of them has a line."""
+    lines, values = given(60), given(60, width)
+    x, matrix = (torch.tensor(v, dtype=torch.float32, device="cuda") for v in (lines, values))
+    share = (x - x.max()).exp().sum()
+    found = (matrix * x.unsqueeze(1) / share).sum().item()
+    wanted = (values * lines[:, None]).sum() / np.exp(lines - lines.max()).sum()
+    assert np.isclose(found, wanted, rtol=1e-3, atol=1e-4)

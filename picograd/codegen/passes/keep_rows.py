@@ -52,16 +52,17 @@ Place = tuple[Memory, Index, Mask]  # an element in terms of the row and the poi
 
 @dataclass(slots=True)
 class RowPlan:
-    """What is kept of each row: the register array of a place, and the scratch rows that none but
-    their thread sees. `widths` and `steps`: of the loops with certain extents."""
+    """What is kept of each row: the register array of a place, in loops of one shape, and the
+    scratch rows that none but their thread sees. `widths`: of the loops with certain extents."""
 
     height: int
     widths: dict[Extents, int] = field(default_factory=dict)
-    kept: dict[Place, Memory] = field(default_factory=dict)
+    kept: dict[tuple[Extents, Place], Memory] = field(default_factory=dict)
     private: dict[Memory, Memory] = field(default_factory=dict)
     stores: dict[Memory, int] = field(default_factory=dict)  # to such rows, not yet written
     unrolled: set[Extents] = field(default_factory=set)
-    loaded: set[Place] = field(default_factory=set)  # by a loop that is written already
+    # Of `kept`, what a loop that is written already has loaded.
+    loaded: set[tuple[Extents, Place]] = field(default_factory=set)
 
     @property
     def memories(self) -> tuple[Memory, ...]:
@@ -109,7 +110,7 @@ def plan_rows(body: Body, height: int, wide: bool) -> RowPlan:
                 plan.private[place[0]] = made
                 plan.stores[place[0]] = sum(_stores(nest, place[0]) for nest in nests)
             else:
-                plan.kept[place] = made
+                plan.kept[shape, place] = made
             plan.unrolled.add(shape)
     return plan
 
@@ -271,7 +272,7 @@ class _Points(Replicate):
     """Rewrites the body of a nest for a thread's points; what is kept comes from registers."""
 
     def __init__(self, plan: RowPlan, nest: list[For], names: set[str], copy: Copy, step: Index):
-        self.plan, self.nest = plan, nest
+        self.plan, self.nest, self.shape = plan, nest, tuple(extents(nest))
         self.width = plan.width_of(nest)
         super().__init__(nest[-1].var, names, (copy,), self.width if self.width > 1 else None)
         self.step = step
@@ -285,8 +286,8 @@ class _Points(Replicate):
         place = _place(load, self.nest)
         if load.memory in self.plan.private:
             return self.own(self.plan.private[load.memory], max(self.width, load.lanes))
-        if place in self.plan.loaded:
-            return self.own(self.plan.kept[place], max(self.width, load.lanes))
+        if (self.shape, place) in self.plan.loaded:
+            return self.own(self.plan.kept[self.shape, place], max(self.width, load.lanes))
         return super().load(load, copy)
 
     def statement(self, statement: Statement) -> Body:
@@ -307,11 +308,11 @@ class _Points(Replicate):
         """What this nest is the first to load of what is kept."""
         body: list[Statement] = []
         for load in _direct_loads(self.nest):
-            place = _place(load, self.nest)
-            if place in self.plan.kept and place not in self.plan.loaded:
-                self.plan.loaded.add(place)
+            kept = self.shape, _place(load, self.nest)
+            if kept in self.plan.kept and kept not in self.plan.loaded:
+                self.plan.loaded.add(kept)
                 value = super().load(load, copy)
-                array = self.plan.kept[place]
+                array = self.plan.kept[kept]
                 body.append(Store(array, self.own(array, value.lanes).index, value))
         return tuple(body)
 
