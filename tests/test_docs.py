@@ -94,6 +94,7 @@ def test_the_check_of_names_sees_what_is_wrong() -> None:
     assert not names_nothing("x.sum", here), "not ours"
 
 
+@pytest.mark.host("documents display the CPU's tensors, and what its code generator makes")
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_examples_in_documents(path: Path) -> None:
     text = re.sub(r"^```.*$", "", path.read_text(), flags=re.MULTILINE)

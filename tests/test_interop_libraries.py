@@ -53,7 +53,7 @@ save_file(state, path, metadata={'k': 'v'})
 for found in (load_file(path), load(save(state))):
     assert sorted(found) == sorted(state)
     for name, tensor in found.items():
-        assert tensor.dtype is state[name].dtype and torch.equal(tensor, state[name].cpu()), name
+        assert tensor.dtype is state[name].dtype and torch.equal(tensor.cpu(), state[name].cpu())
 with safe_open(path, framework='pt', device='cpu') as file:
     assert file.metadata() == {'k': 'v'} and 'number' in file.keys()
     assert file.get_slice('torch.float32')[1:, 0].tolist() == [2.0]

@@ -284,6 +284,7 @@ PRINTED = [
 ]
 
 
+@pytest.mark.host("torch prints no device where tensors are on the CPU")
 @pytest.mark.parametrize("expression", PRINTED)
 def test_printing(expression):
     same(lambda m: [f(eval(expression, {"m": m, **NAMES})) for f in (repr, str, "{}".format)])
@@ -365,7 +366,13 @@ def accumulates_and_detaches(m):
 
 @pytest.mark.parametrize(
     "program",
-    [both_ways, copies, hooks, higher_order, accumulates_and_detaches],
+    [
+        pytest.param(both_ways, marks=pytest.mark.host("NumPy shares the CPU's memory")),
+        copies,
+        hooks,
+        higher_order,
+        accumulates_and_detaches,
+    ],
     ids=lambda program: program.__name__,
 )
 def test_programs(program):

@@ -175,6 +175,17 @@ def test_batches_of_workers_move_to_the_gpu() -> None:
     assert all(batch.is_cuda for batch in batches)
 
 
+def test_batches_of_workers_arrive_where_tensors_are_made() -> None:
+    with torch.device("cuda"):
+        loader = torch.utils.data.DataLoader([{"a": n, "b": "c"} for n in range(5)], 2)
+        alone = list(loader)
+        loader = torch.utils.data.DataLoader(loader.dataset, 2, num_workers=1)
+        apart = list(loader)
+    for wanted, found in zip(alone, apart, strict=True):
+        assert found["a"].is_cuda and wanted["a"].is_cuda and found["b"] == wanted["b"]
+        assert found["a"].tolist() == wanted["a"].tolist()
+
+
 def test_scaled_and_compiled_steps() -> None:
     model, optimizer = trained()
     compiled, scaler = torch.compile(model), torch.amp.GradScaler("cuda", init_scale=1024.0)

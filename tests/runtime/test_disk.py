@@ -30,7 +30,8 @@ print([round(p.grad.sum().item(), 4) for p in net.parameters()], loss.item())
 
 
 def _run(folder: Path | str) -> tuple[str, str]:
-    environment = {**os.environ, "PICOGRAD_CACHE": str(folder), "DEBUG": "1"}
+    """The program on the CPU; of GPUs the disk keeps machine code only."""
+    environment = {**os.environ, "PICOGRAD_CACHE": str(folder), "DEBUG": "1", "DEVICE": "cpu"}
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], capture_output=True, text=True, env=environment, check=True
     )

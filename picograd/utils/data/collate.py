@@ -150,16 +150,30 @@ def default_convert(data: Any) -> Any:
 
 def pinned(data: Any) -> Any:
     """A batch whose tensors of the CPU are in pinned memory."""
+    return _changed(data, _pinned)
+
+
+def _pinned(data: Any) -> Any:
     if isinstance(data, Tensor):
         return data if data.is_cuda else data.pin_memory()
+    return data.pin_memory() if hasattr(data, "pin_memory") else data
+
+
+def on_gpu(data: Any) -> Any:
+    """A batch with its tensors on the GPU."""
+    return _changed(data, lambda one: one.cuda() if isinstance(one, Tensor) else one)
+
+
+def _changed(data: Any, change: Callable[[Any], Any]) -> Any:
+    """A batch, what is neither text nor a container of others changed."""
     if isinstance(data, (str, bytes)):
         return data
     if isinstance(data, Mapping):
-        return _mapping(data, {key: pinned(data[key]) for key in data})
+        return _mapping(data, {key: _changed(data[key], change) for key in data})
     if isinstance(data, tuple) and hasattr(data, "_fields"):
-        return type(data)(*[pinned(one) for one in data])
+        return type(data)(*[_changed(one, change) for one in data])
     if isinstance(data, tuple):
-        return tuple([pinned(one) for one in data])
+        return tuple([_changed(one, change) for one in data])
     if isinstance(data, Sequence):
-        return _like(data, [pinned(one) for one in data])
-    return data.pin_memory() if hasattr(data, "pin_memory") else data
+        return _like(data, [_changed(one, change) for one in data])
+    return change(data)

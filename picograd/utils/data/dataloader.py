@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from multiprocessing.context import BaseContext
 from typing import Any
 
+from picograd.frontend.device import get_default_device
 from picograd.frontend.random import Generator
 from picograd.utils.data.collate import default_collate, default_convert, pinned
 from picograd.utils.data.dataset import IterableDataset
@@ -171,7 +172,8 @@ class DataLoader:
             return _alone(self._fetching(self.dataset), indices)
         if self.persistent_workers and self._kept is not None and self._kept._crew.processes:
             return self._kept.begin(indices)
-        iterator = ParallelIterator(self._crew(), self.prefetch_factor or 1, self.timeout)
+        on_gpu = not self.pin_memory and get_default_device().type == "cuda"
+        iterator = ParallelIterator(self._crew(), self.prefetch_factor or 1, self.timeout, on_gpu)
         if self.persistent_workers:
             self._kept = iterator
         return iterator.begin(indices)

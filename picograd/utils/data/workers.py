@@ -4,7 +4,8 @@ In: a dataset and how its samples become batches. Out: batches in order. Each wo
 of its own, one for requests and one for results: no lock and no queue is shared, so a worker that
 dies can't leave one taken. The parent waits for results and for the death of workers at once.
 A worker reads its requests in a thread, so that a parent that sends never waits for a worker
-that sends.
+that sends. Where the program makes its tensors on a GPU, the workers make theirs on the CPU (a
+forked process may not use a GPU), and batches move to the GPU as they arrive.
 
 >>> get_worker_info() is None
 True
@@ -29,6 +30,8 @@ from multiprocessing.context import BaseContext
 from typing import Any, cast
 
 import numpy as np
+
+from picograd.utils.data.collate import on_gpu
 
 Fetch = Callable[[Any], Any]
 STOPPED, FAILED, DONE = "stopped", "failed", "done"
@@ -104,6 +107,8 @@ def _prepare(job: Job) -> None:
     seed = job.info.seed
     random.seed(seed)
     np.random.seed(seed % 2**32)
+    if picograd.get_default_device().type == "cuda":
+        picograd.set_default_device("cpu")
     picograd.manual_seed(seed)
     picograd.set_num_threads(1)
     if job.initialise is not None:
@@ -240,8 +245,9 @@ class Crew:
 class ParallelIterator:
     """Batches in order, a few of which are being made ahead."""
 
-    def __init__(self, crew: Crew, prefetch: int, timeout: float) -> None:
+    def __init__(self, crew: Crew, prefetch: int, timeout: float, on_gpu: bool) -> None:
         self._crew = crew
+        self._on_gpu = on_gpu
         self._ahead = prefetch * len(crew.processes)
         self._timeout = timeout
         self._epoch = -1
@@ -299,7 +305,8 @@ class ParallelIterator:
                 self._fill()
                 if what == FAILED:
                     raise_described(payload)
-                return pickle.loads(payload)
+                batch = pickle.loads(payload)
+                return on_gpu(batch) if self._on_gpu else batch
             worker, (epoch, number, what, payload) = self._crew.receive(self._timeout)
             if epoch != self._epoch or number not in self._owner:
                 continue
