@@ -26,7 +26,7 @@ from typing import Protocol, cast
 import numpy as np
 
 from picograd import blame, env, portion, programs, reporter
-from picograd.errors import InternalError
+from picograd.errors import InternalError, OutOfMemoryError
 from picograd.graph.build import uniform_constant
 from picograd.graph.canonical import Structure, analyse
 from picograd.graph.node import Node
@@ -210,6 +210,7 @@ def realize(nodes: Sequence[Node]) -> None:
     """
     with _state.lock:
         _state.threads.add(threading.get_ident())
+        alone = False
         while True:
             requested = list(dict.fromkeys([node for node in nodes if node.buffer is None]))
             if not requested:
@@ -220,17 +221,29 @@ def realize(nodes: Sequence[Node]) -> None:
             others = [holder.node for holder in waiting if holder.node.device == device]
             if _state.spoilt:
                 others = [node for node in others if node not in _state.spoilt]
+            if alone:
+                others = []
             roots, order = portion.connected(same_device, others)
             del others
             _state.pace.ran(asked=True)
             try:
                 _run(roots, order, waiting)
+            except OutOfMemoryError as error:
+                if len(roots) == len(same_device):
+                    raise _without_frames(error) from None
+                alone = True  # there may be room for what was asked for
             except IndexError:
                 reasons = _salvage(roots)
                 bad = [reasons[node] for node in same_device if node in reasons]
                 if bad:
                     _roll_back(reasons)
                     raise IndexError(bad[0]) from None
+
+
+def _without_frames(error: OutOfMemoryError) -> OutOfMemoryError:
+    """The error without its way here: what the functions on that way hold is memory."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 def locked() -> threading.RLock:

@@ -336,11 +336,8 @@ class Event:
 
     def synchronize(self) -> None:
         """Wait until the point is reached."""
-        with _opened() as opened:
-            try:
-                self._event.synchronize()
-            except opened.cuda.Error as error:
-                raise driver.failed(error) from error
+        with _opened():
+            self._event.synchronize()
 
     def wait(self, stream: Stream | None = None) -> None:
         """Nothing: work is done in the order in which it was given."""

@@ -96,7 +96,7 @@ class Convertible:
 
     def cuda(self: M, device: int | str | None = None) -> M:
         """Move to a GPU."""
-        return self.to("cuda" if device is None or isinstance(device, int) else device)
+        return self.to("cuda" if device is None else Device(device))
 
     def to_empty(self: M, *, device: str | Device | None, recurse: bool = True) -> M:
         """Move to a device without the contents."""

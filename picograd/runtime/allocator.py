@@ -156,7 +156,9 @@ class Allocator:
                 self._cached -= capacity
                 self._free.move_to_end(capacity)
                 blocks.append(Block(chunks.pop(), size, self))
-        return blocks + [self.allocate(size) for size in sizes[len(blocks) :]]
+        for size in sizes[len(blocks) :]:
+            blocks.append(self.allocate(size))
+        return blocks
 
     def release(self, chunk: Chunk) -> None:
         """Take a chunk back: called by dying blocks, on any thread, even inside `allocate`."""

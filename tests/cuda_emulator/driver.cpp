@@ -7,8 +7,9 @@
 // - Fresh memory is poison (0xff: NaN, -1) and ends at an unmapped page: reading or writing beyond
 //   it ends the process with the name of the kernel.
 // - Copies must lie within one allocation; launches within the device's limits.
-// EMULATOR_FAIL=cuInit=100 makes a call of this name fail with this code (cuInit, cuLaunchKernel),
-// EMULATOR_FAULT=name the kernels with this name in theirs. EMULATOR_MEMORY is the size of the device's memory in bytes (2 GiB).
+// EMULATOR_FAIL=cuInit=100 makes the calls of this name fail with this code, EMULATOR_FAULT=name
+// the kernels with this name in theirs. EMULATOR_MEMORY is the size of the device's memory in bytes
+// (2 GiB), EMULATOR_DEVICES the number of devices (1).
 #include <dlfcn.h>
 #include <elf.h>
 #include <signal.h>
@@ -153,10 +154,15 @@ double now() {
 }
 
 Result provoked(const char* call) {
-    const char* text = std::getenv("EMULATOR_FAIL");
+    static const char* text = std::getenv("EMULATOR_FAIL");
     const size_t length = std::strlen(call);
     if (!text || std::strncmp(text, call, length) || text[length] != '=') return SUCCESS;
     return std::atoi(text + length + 1);
+}
+
+int devices() {
+    const char* text = std::getenv("EMULATOR_DEVICES");
+    return text ? std::atoi(text) : 1;
 }
 
 size_t capacity() {
@@ -228,7 +234,8 @@ bool recording(bool unsafe_only) {
     LOCKED;                                                       \
     if (!initialized) return NOT_INITIALIZED;                     \
     if (contexts.empty()) return INVALID_CONTEXT;                 \
-    if (sticky) return sticky
+    if (sticky) return sticky;                                    \
+    if (Result wanted = provoked(__func__)) return wanted
 
 #define READY_NOT_RECORDING                                       \
     READY;                                                        \
@@ -370,12 +377,12 @@ EXPORT Result cuGetErrorName(Result code, const char** text) {
     return SUCCESS;
 }
 EXPORT Result cuDeviceGetCount(int* count) {
-    *count = 1;
+    *count = devices();
     return initialized ? SUCCESS : NOT_INITIALIZED;
 }
 EXPORT Result cuDeviceGet(int* device, int ordinal) {
     *device = ordinal;
-    return ordinal ? INVALID_DEVICE : initialized ? SUCCESS : NOT_INITIALIZED;
+    return ordinal < 0 || ordinal >= devices() ? INVALID_DEVICE : initialized ? SUCCESS : NOT_INITIALIZED;
 }
 EXPORT Result cuDeviceGetName(char* name, int length, int) {
     std::snprintf(name, length, "CPU emulating CUDA");
@@ -409,6 +416,7 @@ EXPORT Result cuDeviceGetAttribute(int* value, int attribute, int) {
 EXPORT Result cuDevicePrimaryCtxRetain(Context** context, int) {
     LOCKED;
     if (!initialized) return NOT_INITIALIZED;
+    if (Result wanted = provoked(__func__)) return wanted;
     primary.references++;
     *context = &primary;
     return SUCCESS;
@@ -703,7 +711,6 @@ EXPORT Result cuLaunchKernel(Function* function, unsigned gx, unsigned gy, unsig
                              unsigned by, unsigned bz, unsigned dynamic, void* stream,
                              void** pointers, void** extra) {
     READY;
-    if (Result wanted = provoked("cuLaunchKernel")) return wanted;
     Launch made = {function, {gx, gy, gz}, {bx, by, bz}, dynamic, nullptr};
     Result result = check(made);
     if (!result) result = unpack(made, pointers, extra);

@@ -59,7 +59,7 @@ def cubin_of(source: str, architecture: str) -> bytes:
     """The cubin of a source, of an earlier process if the disk has it."""
     if not disk.enabled():
         return compile_source(source, architecture).cubin
-    text = "\n".join([_version(), architecture, *OPTIONS, source])
+    text = "\n".join([compiler(), architecture, *OPTIONS, source])
     name = hashlib.sha256(text.encode()).hexdigest()[:40] + ".cubin"
     cubin = disk.read(name)
     if cubin is None:
@@ -69,8 +69,8 @@ def cubin_of(source: str, architecture: str) -> bytes:
 
 
 @lru_cache(maxsize=1)
-def _version() -> str:
-    """The compiler's."""
+def compiler() -> str:
+    """The compiler that is found, and its version."""
     nvrtc = find_nvrtc()
     if nvrtc is None:
         nvcc = shutil.which("nvcc")
@@ -141,5 +141,11 @@ def _with_nvcc(nvcc: str, source: str, architecture: str, more: Sequence[str]) -
         return Compiled(cubin.read_bytes(), cubin.with_suffix(".ptx").read_text(), done.stderr)
 
 
-def _refused(log: str, source: str) -> InternalError:
+def _refused(log: str, source: str) -> Exception:
+    if "gpu-architecture" in log or "gpu-code" in log:
+        return RuntimeError(
+            f"{compiler()} does not compile for this GPU ({log.strip()}). Install another one: "
+            "a newer nvidia-cuda-nvrtc for a new GPU, nvidia-cuda-nvrtc-cu12 for one older than "
+            "compute capability 7.5."
+        )
     return InternalError(f"generated CUDA C does not compile:\n{log}\n{source}")

@@ -14,6 +14,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from picograd.schedule.kernel import Kernel
 
 NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING, which pycuda takes but has no name for
+MOST_SECONDS = 10.0  # that the end of the process waits for daemon threads
 
 
 class Unavailable(RuntimeError):
@@ -46,6 +48,8 @@ class Driver:
         self.blocking = os.environ.get("CUDA_LAUNCH_BLOCKING", "0") not in ("", "0")
         self.enqueued: deque[Sequence[str]] = deque(maxlen=16)  # kernels since the last wait
         self.lock = threading.RLock()  # held while a program is enqueued: two must not mix
+        self.ended = False
+        self._inside: set[int] = set()  # the threads that use the driver at this moment
         self._context: Any = self.device.retain_primary_context()
         self._local = threading.local()
         with self:
@@ -67,32 +71,57 @@ class Driver:
             )
         depth = getattr(self._local, "depth", 0)
         if depth == 0:
+            self._inside.add(threading.get_ident())
+            if self.ended:
+                self._refuse()
             self._context.push()
         self._local.depth = depth + 1
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, *trace: object) -> None:
+        """Go back to the context from before. An error of pycuda's becomes PyTorch's."""
         self._local.depth -= 1
         if self._local.depth == 0:
             self._context.pop()
+            self._inside.discard(threading.get_ident())
+            if error is not None and isinstance(error, self.cuda.Error):
+                raise failed(error) from error
+
+    def _refuse(self) -> None:
+        """What a thread gets when the process is ending: a daemon stays here, since Python ends
+        it at its next step anyway, which must not be inside of pycuda."""
+        self._inside.discard(threading.get_ident())
+        if threading.current_thread().daemon:
+            threading.Event().wait()
+        raise RuntimeError(
+            "CUDA error: driver shutting down. The process is ending; functions that atexit "
+            "calls may use the GPU if they were registered behind its first use."
+        )
 
     def synchronize(self) -> None:
         """Wait for all work on the stream. Raises RuntimeError when a kernel failed."""
         with self:
-            try:
-                self.stream.synchronize()
-            except self.cuda.Error as error:
-                raise failed(error) from error
+            self.stream.synchronize()
             self.enqueued.clear()
 
     def _end(self) -> None:
-        """Let go of everything in CUDA while its context still lives: pycuda aborts otherwise."""
+        """Let go of everything in CUDA while its context still lives: pycuda aborts otherwise.
+        Daemon threads leave it before: Python would end them there, and the process with them."""
         if os.getpid() != self.process:
             return
         with self:
+            self.ended = True
+            given_up = time.monotonic() + MOST_SECONDS
+            while self._inside - {threading.get_ident()} and time.monotonic() < given_up:
+                time.sleep(0.001)
             for action in self.at_end:
                 action()
             self.stream = None
+
+
+def words(error: Exception) -> str:
+    """What an error of pycuda's says; a log may follow that is empty as a rule."""
+    return str(error).removesuffix(" - ")
 
 
 def failed(error: Exception, kernel: Kernel | None = None) -> RuntimeError:
@@ -104,12 +133,13 @@ def failed(error: Exception, kernel: Kernel | None = None) -> RuntimeError:
             from picograd.codegen.cuda.render import cuda_kernel
 
             source = "\n" + cuda_kernel(kernel, get().capability)
-        return RuntimeError(f"CUDA error: {error} (in kernel {kernel.name}){source}")
+        return RuntimeError(f"CUDA error: {words(error)} (in kernel {kernel.name}){source}")
     names = list(dict.fromkeys(name for program in get().enqueued for name in program))
     which = f" One of these kernels failed: {', '.join(names[-20:])}." if names else ""
     return RuntimeError(
-        f"CUDA error: {error}.{which} Kernels run after the call that launched them; to see which "
-        "one failed, run again with CUDA_LAUNCH_BLOCKING=1, and for its source with DEBUG=2 too."
+        f"CUDA error: {words(error)}.{which} Kernels run after the call that launched them; to see "
+        "which one failed, run again with CUDA_LAUNCH_BLOCKING=1, and for its source with DEBUG=2 "
+        "too."
     )
 
 
@@ -122,15 +152,14 @@ def get() -> Driver:
         raise Unavailable(_explain_import(error)) from None
     try:
         cuda.init()
-        count = cuda.Device.count()
+        if cuda.Device.count():
+            return Driver(cuda)
     except cuda.Error as error:
         raise Unavailable(
-            f"CUDA could not be started ({error}): is an NVIDIA GPU present, and its driver loaded "
-            "and new enough (nvidia-smi says)?"
+            f"CUDA could not be started ({error}): is an NVIDIA GPU present and free, and its "
+            "driver loaded and new enough (nvidia-smi says)?"
         ) from None
-    if not count:
-        raise Unavailable("the CUDA driver sees no GPU (is CUDA_VISIBLE_DEVICES empty?)")
-    return Driver(cuda)
+    raise Unavailable("the CUDA driver sees no GPU (is CUDA_VISIBLE_DEVICES empty?)")
 
 
 def _explain_import(error: ImportError) -> str:

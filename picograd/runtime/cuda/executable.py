@@ -142,7 +142,7 @@ class CudaExecutable:
                 f"{len(inputs)} and {len(values)}"
             )
         opened = driver.get()
-        with opened.lock, opened:
+        with opened, opened.lock:  # in this order: a forked child has to fail, not to wait
             made = memory.empty_all(self._outputs, self._output_bytes)
             if self.kernel_count:
                 opened.enqueued.append(self._names)
@@ -151,15 +151,12 @@ class CudaExecutable:
                 addresses += [buffer.address for buffer in made]
                 addresses.append(block.address)
                 operands = Operands(tuple(addresses), tuple(values[: self._values]))
-                try:
-                    if timings is None:
-                        self._run_parts(opened, self._way(opened, operands))
-                    else:
-                        stopwatch = Stopwatch(opened, timings)
-                        self._run_parts(opened, lambda part: _time(part, operands, stopwatch))
-                        stopwatch.finish()
-                except opened.cuda.Error as error:
-                    raise driver.failed(error) from error
+                if timings is None:
+                    self._run_parts(opened, self._way(opened, operands))
+                else:
+                    stopwatch = Stopwatch(opened, timings)
+                    self._run_parts(opened, lambda part: _time(part, operands, stopwatch))
+                    stopwatch.finish()
         return [made[n] if fresh else inputs[n] for fresh, n in self._result_plan]
 
     def _way(self, opened: driver.Driver, operands: Operands) -> Callable[[Part], None]:

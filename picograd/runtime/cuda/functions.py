@@ -27,9 +27,22 @@ def library() -> ctypes.CDLL:
     return ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
 
 
+def version() -> str:
+    """The newest version of CUDA that the driver knows."""
+    found = ctypes.c_int()
+    library().cuDriverGetVersion(ctypes.byref(found))
+    return f"{found.value // 1000}.{found.value % 1000 // 10}"
+
+
 def call(name: str, *arguments: Any) -> None:
     """Call a function of the driver. Raises RuntimeError with the driver's words."""
-    code = getattr(library(), name)(*arguments)
+    function = getattr(library(), name, None)
+    if function is None:
+        raise RuntimeError(
+            f"CUDA error: this driver has no {name}, it is too old (CUDA {version()}). "
+            "Upgrade NVIDIA's driver."
+        )
+    code = function(*arguments)
     if code:
         text = ctypes.c_char_p()
         library().cuGetErrorString(code, ctypes.byref(text))

@@ -67,8 +67,6 @@ class DeviceAllocator(Allocator):
             memory = cuda.mem_alloc(capacity)
         except cuda.MemoryError as error:
             raise MemoryError(str(error)) from None
-        except cuda.Error as error:
-            raise driver.failed(error) from error
         return Chunk(int(memory), capacity, memory)
 
     def kept(self) -> LowestFirst:
@@ -117,11 +115,8 @@ class DeviceBuffer(Buffer):
         contents = np.empty(self.size, self.dtype.numpy)
         if self.size:
             with opened:
-                try:
-                    raw = contents.view(np.uint8)
-                    opened.cuda.memcpy_dtoh_async(raw, self.address, opened.stream)
-                except opened.cuda.Error as error:
-                    raise driver.failed(error) from error
+                raw = contents.view(np.uint8)
+                opened.cuda.memcpy_dtoh_async(raw, self.address, opened.stream)
                 opened.synchronize()
         contents.flags.writeable = False
         return contents

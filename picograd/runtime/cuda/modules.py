@@ -19,8 +19,9 @@ from picograd.codegen.cuda.render import grid_function, grid_of, render_cuda, sh
 from picograd.codegen.loops import Call, Function, TileMap, statements
 from picograd.dtypes import DType
 from picograd.runtime.cuda import driver
-from picograd.runtime.cuda.compiler import compile_source, cubin_of
+from picograd.runtime.cuda.compiler import compile_source, compiler, cubin_of
 from picograd.runtime.cuda.disassembly import disassemble
+from picograd.runtime.cuda.functions import version
 from picograd.runtime.cuda.resources import Resources
 from picograd.runtime.observe import Language, Observer, Unit
 from picograd.schedule.kernel import Kernel
@@ -88,13 +89,24 @@ def _compile(kernels: list[Kernel], observer: Observer | None) -> None:
             observer.saw_source(kernel, Language.CUDA_C, distinct[function.name])
     cubin = cubin_of("\n".join([PRELUDE, *distinct.values()]), opened.architecture)
     with opened:
-        module = opened.cuda.module_from_buffer(cubin)
+        module = _loaded(opened, cubin)
         for kernel, function in zip(kernels, functions, strict=True):
             _known[kernel] = _launchable(module, function)
             if observer is not None and observer.wants_assembly(kernel):
                 _show(observer, opened, kernel, distinct[function.name])
     if _known.clear not in opened.at_end:
         opened.at_end.append(_known.clear)
+
+
+def _loaded(opened: driver.Driver, cubin: bytes) -> Any:
+    try:
+        return opened.cuda.module_from_buffer(cubin)
+    except opened.cuda.Error as error:
+        raise RuntimeError(
+            f"CUDA error: {driver.words(error)}. The driver (CUDA {version()}) does not take what "
+            f"{compiler()} made for {opened.architecture}: upgrade NVIDIA's driver, or install a "
+            "compiler that is not newer than it (pip install nvidia-cuda-nvrtc-cu12)."
+        ) from error
 
 
 def _function(kernel: Kernel, capability: int, observer: Observer | None) -> Function:

@@ -134,11 +134,8 @@ class PinnedBuffer(Buffer):
 
 def _wait_for(event: Any) -> None:
     if event is not None:
-        with driver.get() as opened:
-            try:
-                event.synchronize()
-            except opened.cuda.Error as error:
-                raise driver.failed(error) from error
+        with driver.get():
+            event.synchronize()
 
 
 def empty(dtype: DType, size: int) -> PinnedBuffer:
