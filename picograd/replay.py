@@ -90,16 +90,19 @@ class Replayed:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._failures >= _FAILURES or not _is_quiet():
             return self._function(*args, **kwargs)
-        if kwargs or not all(isinstance(one, _SIMPLE) for one in args):
-            flat, spec = tree_flatten((args, kwargs))
-        else:
-            flat, spec = args, len(args)
+        flat, spec = args, len(args)
+        for one in (kwargs,) if kwargs else args:
+            if not isinstance(one, _SIMPLE):
+                flat, spec = tree_flatten((args, kwargs))
+                break
         key = self._key(flat, spec)
         if key is None:
             return self._function(*args, **kwargs)
         tensors = [one for one in flat if isinstance(one, Tensor)]
-        gradients = [x._meta.grad for x in self._leaves if x._meta and x._meta.grad is not None]
-        storages = [*self._storages, *_distinct([*gradients, *tensors])]
+        if self._leaves:
+            gradients = [x._meta.grad for x in self._leaves if x._meta and x._meta.grad is not None]
+            tensors = [*gradients, *tensors]
+        storages = [*self._storages, *_distinct(tensors)]
         scene = Scene(storages, self._leaves, self._optimizers)
         recording = self._recordings.get(key)
         if recording is not None:
@@ -131,8 +134,6 @@ class Replayed:
         """What calls of one kind share; None if the call can't be replayed."""
         if not self._is_unchanged() and not self._look():
             return None
-        if not self._leaves and state.enabled and any(x.requires_grad for x, *_ in self._known):
-            return None
         numbers: dict[int, int] = {}
         modes = get_default_dtype(), device_name(None), precision.coarse(), state.enabled
         parts: list[object] = [repr(spec), *modes]
@@ -141,8 +142,10 @@ class Replayed:
             if kind is None:
                 return None
             parts += kind
-        if not self._leaves and not all(_is_plain(x) for x, *_ in self._known):
-            return None
+        if not self._leaves:
+            for x, *_ in self._known:
+                if not _is_plain(x):
+                    return None
         for one in flat:
             if isinstance(one, Tensor):
                 if one._storage in self._storages or not _is_plain(one):
@@ -237,4 +240,6 @@ def _kind(x: Tensor) -> tuple[object, ...]:
 
 
 def _distinct(tensors: Sequence[Tensor]) -> list[Storage]:
+    if len(tensors) == 1:
+        return [tensors[0]._storage]
     return list({id(x._storage): x._storage for x in tensors}.values())

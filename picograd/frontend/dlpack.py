@@ -111,7 +111,7 @@ def export(
     if here[0] == GPU:
         return _of_gpu(source, stream, versioned)
     narrow = self.dtype.name == "bfloat16"
-    array = source._storage.export(source._shape, source.stride(), source._offset)
+    array = source._storage.export(source._shape, source._strides, source._offset)
     array = array.view(np.uint16 if narrow else self.dtype.numpy)
     options: dict[str, Any] = {"max_version": (1, 0)} if versioned else {}
     capsule: Any = array.__dlpack__(**options)

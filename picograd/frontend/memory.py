@@ -239,7 +239,7 @@ def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
                 "copy the tensor to host memory first."
             )
         return host_array(self).copy()
-    array = self._storage.export(self._shape, self.stride(), self._offset)
+    array = self._storage.export(self._shape, self._strides, self._offset)
     return array.view(self.dtype.numpy) if array.dtype != self.dtype.numpy else array
 
 

@@ -145,7 +145,7 @@ class Storage:
             if shared or _references(self) > _ALONE or not memory.exclusive():
                 memory = buffers.empty(memory.dtype, memory.size, memory.device)
                 memory.copy_from(cast("Buffer", self.node.buffer))
-            self.node = leaf(memory, self.node.shape)
+                self.node = leaf(memory, self.node.shape)
             self._exports = None
         return memory
 
@@ -156,45 +156,38 @@ class Storage:
             self._address = self.own_memory().address
         return self._address
 
-    def export(self, shape: Shape, strides: tuple[int, ...], offset: int) -> np.ndarray:
-        """A NumPy array over the memory; the storage is pinned while the array lives."""
+    def export(self, shape: Shape, strides: tuple[int, ...] | None, offset: int) -> np.ndarray:
+        """A NumPy array over the memory, row-major without `strides`; the storage is pinned while
+        the array lives."""
         exported = self.exported()
-        flat = np.asarray(exported).view(exported.buffer.array.dtype)
-        return strided(flat, shape, strides, offset)
+        dtype = exported.buffer.dtype
+        item = dtype.itemsize
+        if 0 in shape:
+            offset, strides = 0, None
+        if strides is not None:
+            strides = tuple([item * stride for stride in strides])
+        # An array over an array holds on to the first one's memory alone, but not over a view.
+        return np.ndarray(shape, dtype.numpy, memoryview(exported), item * offset, strides)
 
     def exported(self) -> Export:
         """What holds on to the memory; the storage is pinned while it lives."""
         memory = self.own_memory()
         export = self._exports() if isinstance(self._exports, weakref.ref) else None
         if export is None:
-            export = Export(memory)
+            # Of a GPU's memory there is no array; what holds on to it is an empty one.
+            seen = np.empty(0, np.uint8) if memory.device == "cuda" else memory.bytes()
+            export = seen.view(Export)
+            export.buffer = memory
             if self._exports is None:
                 self._exports = weakref.ref(export)
                 _remember(self)
         return export
 
 
-class Export:
+class Export(np.ndarray):
     """What everybody who sees a storage's memory holds on to; as long as it lives, so do we."""
 
-    __slots__ = ("__weakref__", "buffer")
-
-    def __init__(self, buffer: Buffer) -> None:
-        self.buffer = buffer
-
-    @property
-    def __array_interface__(self) -> dict[str, Any]:
-        return self.buffer.array.view(np.uint8).__array_interface__
-
-
-def strided(flat: np.ndarray, shape: Shape, strides: tuple[int, ...], offset: int) -> np.ndarray:
-    """A view of flat memory by shape, strides and offset in elements."""
-    if 0 in shape:
-        return flat[:0].reshape(shape)
-    item = flat.dtype.itemsize
-    return np.lib.stride_tricks.as_strided(
-        flat[offset:], shape, tuple([item * stride for stride in strides])
-    )
+    buffer: Buffer
 
 
 def _references(storage: Storage) -> int:

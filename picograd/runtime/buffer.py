@@ -59,6 +59,12 @@ class Buffer:
             self._array = memory.view(self.dtype.numpy)
         return self._array
 
+    def bytes(self) -> np.ndarray:
+        """A NumPy view of all bytes, at least `nbytes`, that keeps the memory alive on its own."""
+        if self._array is None and isinstance(self.owner, Block):
+            return np.asarray(self.owner)
+        return self.array.view(np.uint8)
+
     def write(self, array: np.ndarray) -> None:
         """Replace the contents by those of an array with as many elements."""
         np.copyto(self.array, array.reshape(-1))
