@@ -28,7 +28,7 @@ from picograd import engine
 from picograd.dtypes import BY_NAME, from_numpy
 from picograd.graph.build import uniform_constant
 from picograd.graph.node import Node, leaf
-from picograd.graph.ops import Shape
+from picograd.graph.ops import Op, Shape
 from picograd.runtime import buffer as buffers
 from picograd.runtime.buffer import Buffer
 
@@ -145,6 +145,8 @@ class Storage:
             if shared or _references(self) > _ALONE or not memory.exclusive():
                 memory = buffers.empty(memory.dtype, memory.size, memory.device)
                 memory.copy_from(cast("Buffer", self.node.buffer))
+            if memory is not self.node.buffer or self.node.op is not Op.BUFFER:
+                # How the contents came about tells nothing once the outside writes them.
                 self.node = leaf(memory, self.node.shape)
             self._exports = None
         return memory
@@ -166,8 +168,7 @@ class Storage:
             offset, strides = 0, None
         if strides is not None:
             strides = tuple([item * stride for stride in strides])
-        # An array over an array holds on to the first one's memory alone, but not over a view.
-        return np.ndarray(shape, dtype.numpy, memoryview(exported), item * offset, strides)
+        return np.ndarray(shape, dtype.numpy, cast("Any", exported), item * offset, strides)
 
     def exported(self) -> Export:
         """What holds on to the memory; the storage is pinned while it lives."""
@@ -176,7 +177,7 @@ class Storage:
         if export is None:
             # Of a GPU's memory there is no array; what holds on to it is an empty one.
             seen = np.empty(0, np.uint8) if memory.device == "cuda" else memory.bytes()
-            export = seen.view(Export)
+            export = seen.view(_Opaque).view(Export)
             export.buffer = memory
             if self._exports is None:
                 self._exports = weakref.ref(export)
@@ -184,10 +185,25 @@ class Storage:
         return export
 
 
+class _Opaque(np.ndarray):
+    """Memory that an export is over: an array over the export would else hold on to this alone,
+    because NumPy leaves out what stands between two arrays of the same type."""
+
+
 class Export(np.ndarray):
     """What everybody who sees a storage's memory holds on to; as long as it lives, so do we."""
 
     buffer: Buffer
+
+
+def strided(flat: np.ndarray, shape: Shape, strides: tuple[int, ...], offset: int) -> np.ndarray:
+    """A view of flat memory by shape, strides and offset in elements."""
+    if 0 in shape:
+        return flat[:0].reshape(shape)
+    item = flat.dtype.itemsize
+    return np.lib.stride_tricks.as_strided(
+        flat[offset:], shape, tuple([item * stride for stride in strides])
+    )
 
 
 def _references(storage: Storage) -> int:
