@@ -127,11 +127,13 @@ class Surroundings:
             for now, value in zip(sequence, items, strict=True):
                 if now is not value and not _same(now, value):
                     return False
-        if hooks.GLOBAL or not all(
-            module._hooks.empty and type(module) is kind for module, kind in self._modules
-        ):
-            return False
-        return all(f.__code__ is code and f.__defaults__ is d for f, code, d in self._methods)
+        for module, kind in self._modules:
+            if not module._hooks.empty or type(module) is not kind:
+                return False
+        for function, code, defaults in self._methods:
+            if function.__code__ is not code or function.__defaults__ is not defaults:
+                return False
+        return not hooks.GLOBAL
 
     def trains(self) -> bool:
         """Whether the function may compute gradients, or change them."""
