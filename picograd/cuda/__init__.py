@@ -12,7 +12,7 @@ True
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import Any
 
 from picograd import engine
 from picograd.cuda import amp as amp
@@ -47,6 +47,7 @@ from picograd.cuda.random import (
     set_rng_state_all,
 )
 from picograd.frontend.device import device as Device
+from picograd.frontend.legacy import CUDA_TYPES
 from picograd.runtime import cuda as runtime
 from picograd.runtime.cuda import driver
 
@@ -364,21 +365,8 @@ class Event:
             return end_event._event.time_since(self._event)
 
 
-class _Unavailable(type):
-    """The type of `FloatTensor` and its like: nothing is one, and none can be made."""
-
-    def __call__(cls, *args: Any, **kwargs: Any) -> NoReturn:
-        raise TypeError(
-            f"type torch.cuda.{cls.__name__} not available. Torch not compiled with CUDA enabled."
-        )
-
-
-def _type(name: str) -> _Unavailable:
-    return _Unavailable(name, (), {"__module__": "torch.cuda", "__doc__": "Tensors on a GPU."})
-
-
-HalfTensor, BFloat16Tensor = _type("HalfTensor"), _type("BFloat16Tensor")
-FloatTensor, DoubleTensor = _type("FloatTensor"), _type("DoubleTensor")
-BoolTensor, ByteTensor = _type("BoolTensor"), _type("ByteTensor")
-CharTensor, ShortTensor = _type("CharTensor"), _type("ShortTensor")
-IntTensor, LongTensor = _type("IntTensor"), _type("LongTensor")
+HalfTensor, BFloat16Tensor = CUDA_TYPES["HalfTensor"], CUDA_TYPES["BFloat16Tensor"]
+FloatTensor, DoubleTensor = CUDA_TYPES["FloatTensor"], CUDA_TYPES["DoubleTensor"]
+BoolTensor, ByteTensor = CUDA_TYPES["BoolTensor"], CUDA_TYPES["ByteTensor"]
+CharTensor, ShortTensor = CUDA_TYPES["CharTensor"], CUDA_TYPES["ShortTensor"]
+IntTensor, LongTensor = CUDA_TYPES["IntTensor"], CUDA_TYPES["LongTensor"]

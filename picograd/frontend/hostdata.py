@@ -15,7 +15,8 @@ from typing import cast
 import numpy as np
 
 from picograd import engine
-from picograd.frontend import batching
+from picograd.frontend import batching, known
+from picograd.frontend.storage import strided
 from picograd.frontend.tensor import Tensor, wrap
 from picograd.graph.node import leaf
 from picograd.graph.ops import ConstAttr, Op
@@ -40,10 +41,14 @@ def memory(x: Tensor) -> Buffer:
 
 
 def known_values(x: Tensor) -> np.ndarray | None:
-    """The contents, if they lie in the host's memory already or are one number; else None."""
+    """The contents, if the host has them already or they are one number; else None."""
     node = x._storage.node
     if node.buffer is not None:
-        return None if node.device == "cuda" else x._array()
+        flat = known.contents(node)
+        if flat is None:
+            return None
+        flat = flat if flat.dtype == x.dtype.numpy else flat.view(x.dtype.numpy)
+        return strided(flat, x._shape, x.stride(), x._offset)
     while node.op in (Op.EXPAND, Op.RESHAPE) and node.srcs:  # computed nodes have none
         node = node.srcs[0]
     return np.array(cast("ConstAttr", node.attr).value) if node.op is Op.CONST else None
@@ -54,7 +59,7 @@ def from_array(array: np.ndarray, device: str) -> Tensor:
     fresh = np.array(array, order="C", copy=None)
     if not fresh.flags.writeable or not fresh.flags.c_contiguous:
         fresh = fresh.copy()
-    return wrap(leaf(buffer.from_array(fresh, device), fresh.shape))
+    return wrap(known.remember(leaf(buffer.from_array(fresh, device), fresh.shape), fresh))
 
 
 def settle(x: Tensor) -> Tensor:

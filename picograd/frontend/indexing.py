@@ -24,7 +24,7 @@ from typing import SupportsIndex, cast
 import numpy as np
 
 from picograd.dtypes import bool_, int64, uint8
-from picograd.frontend import batching, primitives
+from picograd.frontend import batching, known, primitives
 from picograd.frontend.elementwise import filled_like
 from picograd.frontend.hostdata import from_array, values
 from picograd.frontend.naming import recorded_as
@@ -47,9 +47,11 @@ def known_range(index: Tensor) -> tuple[int, int] | None:
     node = index.node
     if isinstance(node.attr, IotaAttr):
         return (0, node.attr.extent - 1)
-    if node.buffer is None or node.size > SMALL or not node.size or node.device == "cuda":
-        return (0, -1) if not node.size else None
-    array = node.buffer.array if node.device == "cpu" else values(index)
+    if not node.size:
+        return (0, -1)
+    array = known.contents(node) if node.size <= SMALL else None
+    if array is None:
+        return None
     return int(np.minimum.reduce(array, axis=None)), int(np.maximum.reduce(array, axis=None))
 
 

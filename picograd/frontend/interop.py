@@ -22,6 +22,7 @@ import numpy as np
 from picograd import dtypes
 from picograd.dtypes import DType, bool_, int64
 from picograd.frontend.device import device, device_name
+from picograd.frontend.known import remember
 from picograd.frontend.promotion import default_complex, get_default_dtype, type_name
 from picograd.frontend.registry import operation
 from picograd.frontend.storage import copied
@@ -34,7 +35,7 @@ def shared_node(array: np.ndarray, place: str, dtype: DType | None = None) -> No
     """The node of a contiguous array's memory; nothing is copied."""
     if dtype is not None and array.dtype != dtype.numpy:
         array = array.view(dtype.numpy)
-    return leaf(buffers.from_array(array, place), array.shape)
+    return remember(leaf(buffers.from_array(array, place), array.shape), array)
 
 
 def owned(array: np.ndarray, place: str) -> Tensor:

@@ -13,17 +13,18 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from typing import cast
 
 from picograd.dtypes import BY_NAME, DType
 from picograd.frontend import primitives
 from picograd.frontend.creation import Device, arange, as_shape, finish
+from picograd.frontend.device import device_name, set_default_device
 from picograd.frontend.interop import legacy_tensor, tensor
 from picograd.frontend.movement import cat
 from picograd.frontend.promotion import set_default_dtype
 from picograd.frontend.registry import operation
 from picograd.frontend.slicing import tensor_split
 from picograd.frontend.tensor import Tensor
+from picograd.runtime import cuda
 
 LEGACY = {
     "float16": "Half",
@@ -42,33 +43,60 @@ LEGACY = {
 
 
 class LegacyType(type):
-    """The type of `FloatTensor` and its like: makes tensors of one dtype, and recognises them."""
+    """The type of `FloatTensor` and its like: makes tensors of one dtype, and recognises them.
+
+    Those of `torch.cuda` are tensors on the GPU, the others tensors on the default device.
+    """
 
     dtype: DType
 
     def __call__(cls, *args: object) -> Tensor:
-        return legacy_tensor(*args, dtype=cls.dtype)
+        if cls.__module__ == "torch.cuda" and cuda.why_not() is not None:
+            raise TypeError(
+                f"type {cls.__module__}.{cls.__name__} not available. "
+                f"Torch not compiled with CUDA enabled: {cuda.why_not()}"
+            )
+        return legacy_tensor(*args, dtype=cls.dtype).to(cls.place)
 
     def __instancecheck__(cls, instance: object) -> bool:
-        return isinstance(instance, Tensor) and instance.dtype is cls.dtype
+        if not isinstance(instance, Tensor) or instance.dtype is not cls.dtype:
+            return False
+        places = {instance._storage.node.device, cls.place}
+        return len(places) == 1 or "cuda" not in places
+
+    @property
+    def place(cls) -> str:
+        """The device of these tensors."""
+        return "cuda" if cls.__module__ == "torch.cuda" else device_name(None)
 
 
-def _legacy_type(name: str, dtype: DType) -> LegacyType:
-    members = {"dtype": dtype, "__module__": "torch", "__doc__": f"Tensors of {dtype}."}
-    return LegacyType(name, (), members)
+def _legacy_types(module: str) -> dict[str, LegacyType]:
+    made = {}
+    for key, kind in LEGACY.items():
+        dtype, name = BY_NAME[key], f"{kind}Tensor"
+        members = {"dtype": dtype, "__module__": module, "__doc__": f"Tensors of {dtype}."}
+        made[name] = LegacyType(name, (), members)
+    return made
 
 
-EXPORTS = {
-    f"{name}Tensor": _legacy_type(f"{name}Tensor", BY_NAME[key]) for key, name in LEGACY.items()
-}
+EXPORTS = _legacy_types("torch")
+CUDA_TYPES = _legacy_types("torch.cuda")
+
+
+def _legacy_type(name: str) -> LegacyType | None:
+    """The type that a program spells `torch.FloatTensor` or `torch.cuda.FloatTensor`."""
+    short = name.removeprefix("torch.").removeprefix("cuda.")
+    return (CUDA_TYPES if "cuda." in name else EXPORTS).get(short)
 
 
 @operation(method=False)
 def set_default_tensor_type(t: str | LegacyType) -> None:
-    """`set_default_dtype` of a class such as `DoubleTensor` or of its name."""
-    found = EXPORTS.get(t.removeprefix("torch.")) if isinstance(t, str) else t
+    """`set_default_dtype` of a class such as `DoubleTensor` or of its name; one of `torch.cuda`
+    makes the GPU the default device."""
+    found = _legacy_type(t) if isinstance(t, str) else t
     if not isinstance(found, LegacyType):
         raise TypeError(f"invalid type object: {t!r}")
+    set_default_device("cuda" if found.__module__ == "torch.cuda" else None)
     set_default_dtype(found.dtype)
 
 
@@ -108,16 +136,10 @@ def type_(
         return f"torch.{place}{LEGACY.get(self.dtype.name, self.dtype.name)}Tensor"
     if isinstance(dtype, DType):
         return primitives.cast(self, dtype)
-    if str(getattr(dtype, "__module__", dtype)).startswith("torch.cuda"):
-        kind = f"torch.{dtype.__name__}" if isinstance(dtype, type) else str(dtype)
-        return cast("Tensor", type_(self.to("cuda"), kind.replace("torch.cuda.", "torch.")))
-    if isinstance(dtype, type) and isinstance(getattr(dtype, "dtype", None), DType):
-        return primitives.cast(self, cast("DType", dtype.dtype))  # FloatTensor and its like
-    wanted = str(dtype).removeprefix("torch.").removesuffix("Tensor")
-    for name, legacy in LEGACY.items():
-        if legacy == wanted:
-            return primitives.cast(self, BY_NAME[name])
-    raise ValueError(f"invalid type: '{dtype}'")
+    found = _legacy_type(dtype) if isinstance(dtype, str) else dtype
+    if not isinstance(found, LegacyType):
+        raise ValueError(f"invalid type: '{dtype}'")
+    return primitives.cast(self.to(found.place, non_blocking=non_blocking), found.dtype)
 
 
 @operation(function=False)

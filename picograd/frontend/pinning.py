@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from picograd import engine
+from picograd.frontend.known import remember
 from picograd.frontend.registry import operation
 from picograd.frontend.tensor import Tensor, wrap
 from picograd.graph.node import Node, leaf
@@ -61,5 +62,6 @@ def sent(x: Tensor, place: str) -> Node | None:
         memory.receive(cast("Buffer", node.buffer))
         return _leaf(memory, node.shape)
     if place == "cuda" and is_pinned(x) and not x._steps:
-        return leaf(cast("PinnedBuffer", x._storage.node.buffer).send(), x._shape)
+        memory = cast("PinnedBuffer", x._storage.node.buffer)
+        return remember(leaf(memory.send(), x._shape), memory.array)
     return None

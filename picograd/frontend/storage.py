@@ -26,6 +26,7 @@ import numpy as np
 
 from picograd import engine
 from picograd.dtypes import BY_NAME, from_numpy
+from picograd.frontend import known
 from picograd.graph.build import uniform_constant
 from picograd.graph.node import Node, leaf
 from picograd.graph.ops import Op, Shape
@@ -91,7 +92,8 @@ class Storage:
         number = uniform_constant(node) if node.buffer is None else None
         if number is not None and node.size <= _SETTLED:
             memory = np.full(node.shape, number.value, dtype=node.dtype.numpy)
-            self.node = leaf(buffers.from_array(memory, node.device), node.shape)
+            settled = leaf(buffers.from_array(memory, node.device), node.shape)
+            self.node = known.remember(settled, memory)
 
     def roll_back(self, spoilt: Callable[[Node], bool]) -> None:
         """Undo the pending writes from the first that is spoilt on."""
@@ -262,7 +264,7 @@ def copied(array: np.ndarray, device: str) -> Node:
     """The node of new memory that holds a copy of an array."""
     memory = buffers.empty(from_numpy(array.dtype), array.size, device)
     memory.write(array)
-    return leaf(memory, array.shape)
+    return known.remember(leaf(memory, array.shape), array)
 
 
 def _unpickled(payload: bytes, dtype: str, shape: Shape, device: str) -> Storage:

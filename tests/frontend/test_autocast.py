@@ -13,6 +13,7 @@ import pytest
 import picograd
 
 torch = pytest.importorskip("torch")
+from tests.hosted import hosted  # noqa: E402
 
 CASES = """
 F.linear(x(2,3), x(4,3), x(4))
@@ -302,6 +303,7 @@ def modes(m):
     return seen
 
 
+@pytest.mark.host("where PyTorch has no GPU, it disables the modes of one")
 @pytest.mark.filterwarnings("ignore")
 def test_modes() -> None:
     assert modes(picograd) == modes(torch)
@@ -321,7 +323,11 @@ WARNINGS = [
 ]
 
 
-@pytest.mark.parametrize("case", WARNINGS)
+NO_GPU = "PyTorch tells that it has no GPU"
+TOLD = ("m.autocast('cuda')", "m.amp.GradScaler('cuda')", "m.cuda.amp.GradScaler()")
+
+
+@pytest.mark.parametrize("case", hosted(WARNINGS, dict.fromkeys(TOLD, NO_GPU)))
 def test_warnings(case: str) -> None:
     def told(m):
         with warnings.catch_warnings(record=True) as caught:

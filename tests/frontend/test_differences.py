@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("torch")
 from tests.frontend.twins import same
+from tests.hosted import hosted
 
 inf, nan = float("inf"), float("nan")
 
@@ -264,9 +265,11 @@ SAMPLES = [
 ]
 
 
-@pytest.mark.parametrize(
-    "text", [*NAMES, *DTYPES, *ERRORS, *WRITES, *SIGNS, *VALUES, *GRADIENTS, *SAMPLES]
-)
+ON_CPU = {"m.ones(2).type(m.DoubleTensor).type()": "names the type of PyTorch's tensors, the CPU's"}
+ROWS = [*NAMES, *DTYPES, *ERRORS, *WRITES, *SIGNS, *VALUES, *GRADIENTS, *SAMPLES]
+
+
+@pytest.mark.parametrize("text", hosted(ROWS, ON_CPU))
 def test_row(text):
     same(lambda m: run(m, text), messages=False)
 

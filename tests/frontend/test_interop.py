@@ -11,6 +11,7 @@ import picograd
 torch = pytest.importorskip("torch")
 
 from tests.frontend.twins import is_error, same  # noqa: E402
+from tests.hosted import hosted  # noqa: E402
 
 DATA = {
     "int": 3,
@@ -106,7 +107,10 @@ ERROR_WORDS = (
 )
 
 
-@pytest.mark.parametrize("name", ERRORS)
+NO_GPU = dict.fromkeys([name for name in ERRORS if "cuda" in name], "expects that there is no GPU")
+
+
+@pytest.mark.parametrize("name", hosted(ERRORS, NO_GPU))
 def test_errors(name):
     if "cuda" in name and torch.cuda.is_available():
         pytest.skip("torch finds the device")
@@ -281,7 +285,19 @@ def program_legacy(m):
 PROGRAMS = {name: value for name, value in globals().items() if name.startswith("program_")}
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+SHARING = "NumPy writes to the tensor's memory"
+ON_CPU = {
+    "program_numpy_shares": SHARING,
+    "program_numpy_of_view": SHARING,
+    "program_as_tensor": SHARING,
+    "program_alias_before_numpy": SHARING,
+    "program_array_protocol": SHARING,
+    "program_data_pointers": "NumPy sees the tensor's memory",
+    "program_conversions": "names the type of PyTorch's tensors, the CPU's",
+}
+
+
+@pytest.mark.parametrize("name", hosted(PROGRAMS, ON_CPU))
 def test_programs(name):
     assert not is_error(same(PROGRAMS[name]))
 
@@ -290,6 +306,7 @@ def test_deepcopy_of_a_result_is_refused():
     same(lambda m: copy.deepcopy(m.ones(2, requires_grad=True) * 2), messages=False)
 
 
+@pytest.mark.host("NumPy sees the tensor's memory")
 def test_pinning_ends_with_the_array():
     x = picograd.zeros(3)
     a = x.numpy()

@@ -9,6 +9,8 @@ torch = pytest.importorskip("torch")
 
 from tests.frontend.twins import is_error, same  # noqa: E402
 
+pytestmark = pytest.mark.host("PyTorch's tensors are on the CPU, and are printed without a device")
+
 VALUES = {
     "integers": [1, 2, 3],
     "negative integers": [[-1, 200], [3, 4]],

@@ -30,6 +30,7 @@ def grid(m, dtype):
     return m.arange(12).reshape(3, 4).to(getattr(m, dtype))
 
 
+@pytest.mark.host("PyTorch sees the tensor's memory, and has no GPU")
 @pytest.mark.parametrize("dtype", DTYPES.split())
 @pytest.mark.parametrize("view", VIEWS)
 def test_from_torch_and_back(dtype, view):
@@ -53,6 +54,7 @@ def test_writes_are_seen_on_both_sides(make):
     assert (ours * 2).tolist() == [0, 10, 14, 0]
 
 
+@pytest.mark.host("NumPy and PyTorch see the tensor's memory")
 def test_a_view_stays_a_view():
     ours = picograd.zeros(2, 3)
     theirs = torch.from_dlpack(ours[:, 1])
@@ -67,6 +69,7 @@ def test_a_view_stays_a_view():
     assert array.sum() == 13 and theirs.sum() == 4
 
 
+@pytest.mark.host("names the device of memory, the CPU")
 def test_a_capsule_is_taken_once():
     capsule = to_dlpack(picograd.ones(2))
     from_dlpack(capsule)
@@ -166,6 +169,7 @@ def test_frombuffer_shares():
     assert x.tolist() == [0, 3, 4, 0] == list(memory)
 
 
+@pytest.mark.host("expects that there is no GPU")
 def test_devices_that_are_not_here_have_names():
     cuda = picograd.device("cuda:1")
     assert (cuda.type, cuda.index, str(cuda)) == ("cuda", 1, "cuda:1")

@@ -119,6 +119,7 @@ def test_a_number_that_others_repeat_may_become_memory(shape: tuple[int, ...]) -
     assert uniform_constant(constant_node(7.5, torch.float32, "cpu", (4,))) is not None
 
 
+@pytest.mark.host("NumPy writes to the tensor's memory")
 def test_what_is_read_from_shared_memory_is_read_at_once() -> None:
     array = np.ones((2, 2), np.float32)
     shared = torch.from_numpy(array)

@@ -65,6 +65,7 @@ def test_limits_of_the_wrong_kind() -> None:
         picograd.iinfo(picograd.float32)
 
 
+@pytest.mark.host("expects that there is no GPU")
 def test_a_device_chosen_for_a_while() -> None:
     with picograd.device("numpy") as chosen:
         with picograd.device("cpu"):

@@ -7,6 +7,7 @@ import picograd
 torch = pytest.importorskip("torch")
 
 from tests.frontend.twins import is_error, same  # noqa: E402
+from tests.hosted import hosted  # noqa: E402
 
 
 def program_attributes(m):
@@ -136,8 +137,12 @@ def program_iteration(m):
 PROGRAMS = {name: value for name, value in globals().items() if name.startswith("program_")}
 
 
+DEVICE = "names the device of PyTorch's tensors, the CPU"
+ON_CPU = dict.fromkeys(("program_attributes", "program_to", "program_storage"), DEVICE)
+
+
 @pytest.mark.filterwarnings("ignore:TypedStorage")
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", hosted(PROGRAMS, ON_CPU))
 def test_programs(name):
     assert not is_error(same(PROGRAMS[name]))
 
