@@ -104,8 +104,6 @@ def _view_dtype(x: Tensor, dtype: DType) -> Tensor:
 
 def _view_resized(x: Tensor, dtype: DType) -> Tensor:
     """The memory as elements of another size: another storage over it, and both are pinned."""
-    from picograd.frontend.interop import _sharing
-
     if not x.ndim:
         raise RuntimeError(
             f"self.dim() cannot be 0 to view {x.dtype} as {dtype} (different element sizes)"
@@ -118,13 +116,27 @@ def _view_resized(x: Tensor, dtype: DType) -> Tensor:
             f"self.stride(-1) must be 1, to view {x.dtype} as {dtype} (different element sizes), "
             f"but got size {list(x._shape)} and stride {list(x.stride())}"
         )
-    whole = x._storage.export((x._storage.node.size,), (1,), 0).view(np.uint8)
-    x._storage.pin()
-    used = whole[: whole.size - whole.size % new].view(dtype.numpy)
-    base = _sharing(used, x._storage.node.device)
+    base = _over_memory(x, dtype)
     shape = (*x._shape[:-1], x._shape[-1] * old // new)
     resized = (*[step * old // new for step in strides[:-1]], 1)
     return base.as_strided(shape, resized, x._offset * old // new)._alias()
+
+
+def _over_memory(x: Tensor, dtype: DType) -> Tensor:
+    """The whole memory of a tensor's storage as elements of a dtype."""
+    storage = x._storage
+    if x.is_cuda:
+        from picograd.frontend.gpu_memory import over
+
+        memory = storage.own_memory()
+        storage.pin()
+        return over(memory.address, dtype, (memory.nbytes // dtype.itemsize,), None, memory.owner)
+    from picograd.frontend.interop import _sharing
+
+    whole = storage.export((storage.node.size,), (1,), 0).view(np.uint8)
+    storage.pin()
+    used = whole[: whole.size - whole.size % dtype.itemsize].view(dtype.numpy)
+    return _sharing(used, storage.node.device)
 
 
 @operation()

@@ -284,3 +284,19 @@ def test_memory_that_begins_between_boundaries(skipped: int) -> None:
     after, end = whole.values(), skipped + 128
     assert (after[:skipped] == np.arange(skipped)).all()
     assert not after[skipped:end].any() and (after[end:] == np.arange(end, 160)).all()
+
+
+def test_elements_of_another_size_are_the_same_memory() -> None:
+    x = torch.arange(8, dtype=torch.int32, device="cuda").reshape(2, 4)
+    y = x * 2
+    bytes_, halves = y.view(torch.uint8), y[1].view(torch.int64)
+    bytes_[0, 0] = 7
+    y += 1
+    assert y.tolist() == [[8, 3, 5, 7], [9, 11, 13, 15]] and bytes_[1, ::4].tolist() == [
+        9,
+        11,
+        13,
+        15,
+    ]
+    halves[0] = 5
+    assert y[1].tolist() == [5, 0, 13, 15] and x.tolist() == [[0, 1, 2, 3], [4, 5, 6, 7]]
