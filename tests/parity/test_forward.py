@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import zlib
+
 import pytest
 
 pytest.importorskip("torch")
@@ -9,12 +12,25 @@ pytest.importorskip("torch")
 from tests.parity.compare import cases, differ, names, reference_device  # noqa: F401
 from tests.parity.table import ALL, EDGES, UNARY, Row
 
+EMULATED = "EMULATOR_CACHE" in os.environ
+
+
+def tried(row: Row) -> list[tuple[str, str]]:
+    """All samples with all dtypes. On the emulated GPU, where each new kernel costs a run of g++,
+    each dtype with one sample, which differs from row to row and from dtype to dtype."""
+    pairs = list(cases(row))
+    if not EMULATED:
+        return pairs
+    count, first = len(pairs) // len(row.dtypes), zlib.crc32(row.text.encode())
+    samples = [pairs[place * len(row.dtypes)][0] for place in range(count)]
+    return [(samples[(first + n) % count], dtype) for n, dtype in enumerate(row.dtypes)]
+
 
 @pytest.mark.parametrize("row", ALL, ids=lambda row: row.text)
 @pytest.mark.usefixtures("reference_device")
 def test_forward(row: Row) -> None:
     found = {}
-    for sample, dtype in cases(row):
+    for sample, dtype in tried(row):
         said = differ(lambda m, s=sample, d=dtype: eval(row.text, names(m, row, s, d)))
         if said:
             found[sample, dtype] = said
