@@ -8,8 +8,12 @@ import pytest
 
 from picograd import dtypes
 from picograd.codegen.cuda import ordering
+from picograd.codegen.cuda.ops import PRELUDE
+from picograd.graph.node import make
+from picograd.graph.ops import Combiner, Op, ScatterReduceAttr
 from tests.cuda import nvrtc
-from tests.cuda.test_compile import needs_nvrtc
+from tests.cuda.test_compile import kernels_of, needs_nvrtc
+from tests.graph.builders import leaf
 
 SHARED = 48 << 10
 
@@ -28,6 +32,21 @@ def check(source: str, architecture: str) -> None:
 def test_sorting(architecture: str) -> None:
     for dtype in (dtypes.float32, dtypes.float64, dtypes.bfloat16, dtypes.int64, dtypes.bool_):
         check(ordering.source(dtype), architecture)
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("architecture", ["sm_75", "sm_90"])
+def test_scatters(architecture: str) -> None:
+    """Of an embedding's gradients, whose rows are read by 16 bytes; and of single numbers."""
+    for wide, dtype in ((64, dtypes.float32), (1, dtypes.int64)):
+        table, index = leaf(0, (5000, wide), dtype), leaf(1, (9000,), dtypes.int64)
+        attr = ScatterReduceAttr((0,), True, Combiner.SUM)
+        text = kernels_of(
+            [make(Op.SCATTER_REDUCE, (table, leaf(2, (9000, wide), dtype), index), attr)]
+        )[-1]  # the one before copies the table
+        assert "pg_block_move_keys(" in text and "pg_run_end(" in text
+        assert wide == 1 or "*(const pg_vec<float, 4>*)(a" in text
+        check(f"{PRELUDE}\n{text}", architecture)
 
 
 def test_a_tile_fits_into_shared_memory() -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from picograd import dtypes
 from picograd.codegen.cuda.groups import GROUPS
+from picograd.codegen.cuda.radix import RADIX
 from picograd.codegen.cuda.tiles import TILES
 from picograd.dtypes import DType
 from picograd.graph.ops import Op
@@ -176,7 +177,7 @@ template <typename To, typename From> __device__ inline To pg_bits(From from) {
     return both.to;
 }
 """
-PRELUDE += TILES + GROUPS
+PRELUDE += TILES + GROUPS + RADIX
 
 
 def _infix(sign: str) -> Form:

@@ -141,5 +141,48 @@ template <typename Make> __device__ void pg_block_move(
         at[place] = at_of[i];
     }
 }
+
+// For scatters, whose keys are 32 bits wide.
+__device__ inline pg_rows<pg_number> pg_keys(const unsigned* keys, const int* at, bool first) {
+    pg_rows<pg_number> rows;
+    rows.x = 0;
+    rows.keys = keys;
+    rows.at = first ? 0 : (const unsigned*)at;
+    rows.flip = 0;
+    return rows;
+}
+__device__ inline void pg_block_count_keys(
+    const unsigned* keys, long long n, int block, int blocks, int shift, unsigned* counts
+) {
+    pg_block_count(pg_keys(keys, 0, true), n, block, blocks, shift, counts);
+}
+__device__ inline void pg_block_move_keys(
+    const unsigned* keys, const int* at, bool first, long long n, int block, int blocks,
+    int shift, const unsigned* counts, const unsigned* totals, unsigned* to, int* to_at
+) {
+    pg_block_move(pg_keys(keys, at, first), n, block, blocks, shift, counts, totals, to,
+                  (unsigned*)to_at);
+}
+// Where one block has everything.
+__device__ inline void pg_block_one_place(unsigned* counts, unsigned* totals) {
+    totals[threadIdx.x] = counts[threadIdx.x];
+    counts[threadIdx.x] = 0;
+}
+// The chunk in which the run ends that the last key of a chunk belongs to, among sorted keys; the
+// chunk itself, where the run began before it.
+__device__ inline void pg_run_end(
+    const unsigned* keys, long long n, int size, int chunk, int* ends
+) {
+    const long long start = (long long)chunk * size;
+    long long low = start + size < n ? start + size : n, high = n;
+    const unsigned key = keys[low - 1];
+    if (start > 0 && keys[start - 1] == key) high = low;
+    while (low < high) {
+        const long long middle = (low + high) / 2;
+        if (keys[middle] == key) low = middle + 1;
+        else high = middle;
+    }
+    ends[chunk] = (int)((low - 1) / size);
+}
 """
 )

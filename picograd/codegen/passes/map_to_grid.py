@@ -28,6 +28,7 @@ from picograd.codegen.loops import (
     Statement,
 )
 from picograd.codegen.passes.cooperate import cooperate
+from picograd.codegen.passes.share_scatters import share_scatter
 from picograd.codegen.passes.split_reduction import GRID, split_few
 from picograd.codegen.replicate import Copy, Replicate
 from picograd.codegen.wide import best_width, widened
@@ -43,6 +44,11 @@ def map_to_grid(function: Function) -> Function:
     function = split_few(function, GRID)
     phases: list[Phase] = []
     for phase in (part for whole in function.phases for part in _parts(whole)):
+        scattered = share_scatter(function, phase)
+        if scattered is not None:
+            function, made = scattered
+            phases += [one if _is_mapped(one) else _map_phase(one) for one in made]
+            continue
         shared = cooperate(function, phase, _independent(phase.body))
         if shared is not None:
             function, phase = shared
@@ -50,6 +56,11 @@ def map_to_grid(function: Function) -> Function:
             phase = _map_phase(phase)
         phases.append(phase)
     return _without_idle_memories(replace(function, phases=tuple(phases)))
+
+
+def _is_mapped(phase: Phase) -> bool:
+    (loop,) = phase.body
+    return isinstance(loop, For) and loop.kind is Kind.BLOCK
 
 
 def _parts(phase: Phase) -> list[Phase]:
