@@ -1,8 +1,9 @@
 """The gradient of a weight that is used at every time step: one product, not a sum of many.
 
-In: gradients that are sums of products of the same form, `a.T @ b` for the factors of each step.
-Out: one sum over all steps, whose factors are those of the steps stacked. A product over few rows
-writes and reads the weight's gradient for every step; stacked, it is written once. Called by
+In: gradients that are sums of products of the same form, `a.T @ b` for the factors of each step, or
+sums of one value, as a bias has them. Out: one sum over all steps, whose factors are those of the
+steps stacked. A product over few rows writes and reads the weight's gradient for every step;
+stacked, it is written once, and weight and bias share the stack. Called by
 `frontend/pieces.py` with what has arrived at one place.
 
 >>> import picograd
@@ -39,17 +40,27 @@ def summed_products(gradients: Sequence[Tensor]) -> Tensor | None:
     if nodes[0].op is not Op.REDUCE or not _are_alike(nodes):
         return None
     attr, terms = cast("ReduceAttr", nodes[0].attr), [node.srcs[0] for node in nodes]
-    if attr.combiner is not Combiner.SUM or terms[0].op is not Op.MUL or not _are_alike(terms):
+    if attr.combiner is not Combiner.SUM:
         return None
-    sides = [[term.srcs[n] for term in terms] for n in range(2)]
-    if sum(map(_size, sides)) > 2 * nodes[0].size * (len(nodes) - 1):
-        return None  # to stack the factors would cost more than to add up the products
-    product = make(Op.MUL, (_lifted(sides[0]), _lifted(sides[1])))
+    lifted = _lifted_terms(terms, nodes[0].size * (len(nodes) - 1))
+    if lifted is None:
+        return None
     axes = (0, *[axis + 1 for axis in attr.axes])
-    result = make(Op.REDUCE, (product,), ReduceAttr(attr.combiner, axes))
+    result = make(Op.REDUCE, (lifted,), ReduceAttr(attr.combiner, axes))
     for node in reversed(above):
         result = make(node.op, (result,), node.attr)
     return wrap(result)
+
+
+def _lifted_terms(terms: Sequence[Node], sums: int) -> Node | None:
+    """The terms stacked: products factor by factor, unless that costs more than to add up their
+    sums, so many elements."""
+    if terms[0].op is not Op.MUL or not _are_alike(terms):
+        return _lifted(terms) if len({term.shape for term in terms}) == 1 else None
+    sides = [[term.srcs[n] for term in terms] for n in range(2)]
+    if sum(map(_size, sides)) > 2 * sums:
+        return None
+    return make(Op.MUL, (_lifted(sides[0]), _lifted(sides[1])))
 
 
 def _are_alike(nodes: Sequence[Node]) -> bool:

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from picograd.graph import (
     rules_elementwise,
     rules_gather,
+    rules_lookup,
     rules_movement,
     rules_scan,
     rules_selection,
@@ -31,6 +32,7 @@ RULES = RuleSet(
         *rules_selection.RULES,
         *rules_movement.RULES,
         *rules_gather.RULES,
+        *rules_lookup.RULES,
         *rules_scan.RULES,
     )
 )

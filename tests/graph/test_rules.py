@@ -372,6 +372,7 @@ def test_every_rule_has_a_case_and_a_reason() -> None:
     tested = {case[0] for case in ELEMENTWISE} | {case[0] for case in MOVEMENT}
     tested |= {"fold constants", "cast of a cast", "bits of bits", "one-hot sum", "one-hot choice"}
     tested |= {"reduce no axes", "reduce axes of one element", "reduce of a reduce"}
-    tested |= {"reduce of an expand", "scan in blocks"}
+    tested |= {"reduce of an expand", "scan in blocks", "product of looked-up rows"}
+    tested |= {"product with looked-up rows", "sums by index of a product"}
     assert {rule.name for rule in RULES.rules} == tested
     assert all(rule.why for rule in RULES.rules)
