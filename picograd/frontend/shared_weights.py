@@ -53,12 +53,17 @@ def summed_products(gradients: Sequence[Tensor]) -> Tensor | None:
 
 
 def _lifted_terms(terms: Sequence[Node], sums: int) -> Node | None:
-    """The terms stacked: products factor by factor, unless that costs more than to add up their
-    sums, so many elements."""
-    if terms[0].op is not Op.MUL or not _are_alike(terms):
-        return _lifted(terms) if len({term.shape for term in terms}) == 1 else None
-    sides = [[term.srcs[n] for term in terms] for n in range(2)]
-    if sum(map(_size, sides)) > 2 * sums:
+    """The terms stacked: products of repeated factors factor by factor, unless that costs more than
+    to add up their sums, so many elements."""
+    if len({term.shape for term in terms}) > 1:
+        return None
+    sides: list[list[Node]] = []
+    if terms[0].op is Op.MUL and _are_alike(terms):
+        sides = [[term.srcs[n] for term in terms] for n in range(2)]
+    sizes = [_size(side) for side in sides]
+    if max(sizes, default=0) >= sum(term.size for term in terms) or not sides:
+        return _lifted(terms)
+    if sum(sizes) > 2 * sums:
         return None
     return make(Op.MUL, (_lifted(sides[0]), _lifted(sides[1])))
 

@@ -113,7 +113,7 @@ def _lookup(factor: Node) -> _Lookup | None:
     if along not in map(of, variables):
         return None
     used = {atom for index in rows for atom in index.atoms()}
-    place = variables.index(next(iter(along.atoms())))
+    place = list(map(of, variables)).index(along)
     if variables[place] in used:
         return None
     looked_up = tuple(n for n, variable in enumerate(variables) if variable in used)
@@ -240,8 +240,8 @@ def _sums_of_product(match: Match) -> Node | None:
     if zero is None or zero.value != 0 or not _pays(base, value):
         return None
     path: list[Node] = []
-    indices: tuple[Index, ...] = tuple(map(of, _variables(value)))
-    names = [next(iter(place.atoms()), None) for place in indices]
+    variables = _variables(value)
+    indices: tuple[Index, ...] = tuple(map(of, variables))
     source = value
     while source.op in (Op.RESHAPE, Op.PERMUTE) and source.buffer is None:
         path.append(source)
@@ -249,14 +249,14 @@ def _sums_of_product(match: Match) -> Node | None:
         source = source.srcs[0]
     if source.op is not Op.REDUCE or source.buffer is not None or source.srcs[0].op is not Op.MUL:
         return None
-    return _summed_first(node, source, indices, names, path, index)
+    return _summed_first(node, source, indices, variables[-1], path, index)
 
 
 def _summed_first(
     node: Node,
     source: Node,
     indices: tuple[Index, ...],
-    names: list[object],
+    last: Var,
     path: list[Node],
     index: Node,
 ) -> Node | None:
@@ -268,8 +268,8 @@ def _summed_first(
         return None
     (depth,) = total.axes
     kept = [axis for axis in range(len(product.shape)) if axis != depth]
-    along = [axis for axis, place in zip(kept, indices, strict=True) if names[-1] in place.atoms()]
-    if len(along) != 1 or indices[kept.index(along[0])].atoms() != {names[-1]}:
+    along = [axis for axis, place in zip(kept, indices, strict=True) if last in place.atoms()]
+    if len(along) != 1 or indices[kept.index(along[0])].atoms() != {last}:
         return None
     if product.shape[along[0]] != node.shape[1] or node.shape[1] < LEAST_COLUMNS:
         return None
