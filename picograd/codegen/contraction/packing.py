@@ -37,6 +37,8 @@ from picograd.schedule.kernel import Access, Compute, Expr
 
 # With at most this many rows the right factor is read so rarely that packing costs as much.
 FEW_ROWS = 16
+# With at most this many it is packed only if it does not fit the second-level cache as it is.
+SOME_ROWS = 32
 # So many k ahead a factor is asked for that is packed k by k.
 STEPS_AHEAD = 8
 # Lines of the first-level cache that share one place, at least.
@@ -97,7 +99,7 @@ def packs_right(found: Contraction, target: Target) -> bool:
     if found.rows.extent <= FEW_ROWS:
         return False
     span = max(steps[1], columns) * depth * found.accumulator.itemsize
-    return span > target.l2 // 2
+    return span > (target.l2 if found.rows.extent <= SOME_ROWS else target.l2 // 2)
 
 
 def packs_left(found: Contraction) -> bool:
