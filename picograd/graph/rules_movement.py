@@ -257,6 +257,23 @@ def _reduce_expanded(match: Match) -> Node | None:
     return make(Op.MUL, (result, full_like(count, result)))
 
 
+def _reduce_repeated(match: Match) -> Node | None:
+    """Where no factor differs along a kept axis, neither do the products' reductions."""
+    node, product = match["node"], match["product"]
+    kept = [axis for axis in range(len(product.shape)) if axis not in _axes(node)]
+    repeated = [
+        axis
+        for axis in kept
+        if product.shape[axis] > 1 and match["x"].shape[axis] == match["y"].shape[axis] == 1
+    ]
+    if not repeated:
+        return None
+    shape = tuple(1 if n in repeated else extent for n, extent in enumerate(product.shape))
+    once = make(Op.MUL, (expand(match["x"], shape), expand(match["y"], shape)))
+    reduced = make(Op.REDUCE, (once,), node.attr)
+    return expand(reduced, node.shape)
+
+
 RULES = (
     Rule(
         "move a repeated number",
@@ -409,5 +426,20 @@ RULES = (
         Pattern(Op.REDUCE, (Pattern(Op.EXPAND, (X,), name="inner"),)),
         _reduce_expanded,
         why="max(x, x) = x and x + ... + x = n*x modulo 2**bits",
+    ),
+    Rule(
+        "reduce of repeated products",
+        Pattern(
+            Op.REDUCE,
+            (
+                Pattern(
+                    Op.MUL,
+                    (Pattern(Op.EXPAND, (X,)), Pattern(Op.EXPAND, (Pattern(name="y"),))),
+                    name="product",
+                ),
+            ),
+        ),
+        _reduce_repeated,
+        why="equal products have equal reductions",
     ),
 )

@@ -343,6 +343,17 @@ def test_reduction_rules(combiner: Combiner) -> None:
     assert (simplify([twice]) == [twice]) == (combiner in (Combiner.SUM, Combiner.PROD))
 
 
+@pytest.mark.parametrize("combiner", list(Combiner))
+def test_repeated_products_are_reduced_once(combiner: Combiner) -> None:
+    """A state of zeros times a weight, for every sequence of a batch."""
+    weight = expand(reshape(leaf(0, (5, 4)), (1, 5, 4)), (3, 5, 4))
+    state = full(0.0, leaf(1, (3, 5, 4)))
+    node = reduce(make(Op.MUL, (weight, state)), 2, combiner=combiner)
+    values = edge_values(dt.float32).astype(np.float32)
+    simple = check("reduce of repeated products", node, [np.resize(values, (5, 4))])
+    assert simple.op is Op.EXPAND and simple.srcs[0].shape == (1, 5)
+
+
 @pytest.mark.parametrize("axes", [(0,), (1,), (0, 1)])
 def test_the_sum_of_a_matrix_product_is_no_part_of_it(axes: tuple[int, ...]) -> None:
     left = expand(reshape(leaf(0, (4, 5)), (4, 5, 1)), (4, 5, 6))
@@ -373,6 +384,7 @@ def test_every_rule_has_a_case_and_a_reason() -> None:
     tested |= {"fold constants", "cast of a cast", "bits of bits", "one-hot sum", "one-hot choice"}
     tested |= {"reduce no axes", "reduce axes of one element", "reduce of a reduce"}
     tested |= {"reduce of an expand", "scan in blocks", "product of looked-up rows"}
+    tested |= {"reduce of repeated products"}
     tested |= {"product with looked-up rows", "sums by index of a product"}
     assert {rule.name for rule in RULES.rules} == tested
     assert all(rule.why for rule in RULES.rules)
