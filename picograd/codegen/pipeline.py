@@ -26,6 +26,7 @@ from picograd.codegen.passes.tile import tile
 from picograd.codegen.passes.transpose_blocks import transpose_blocks
 from picograd.codegen.passes.unroll import unroll
 from picograd.codegen.passes.vectorise import vectorise
+from picograd.codegen.scatter_rows import row_by_row
 from picograd.codegen.show import show
 from picograd.codegen.target import Target
 from picograd.codegen.verify import verify
@@ -88,7 +89,7 @@ def plain(
         function = lower_contraction(kernel, target, tiles)
         if function is not None:
             return function, ()
-    return lower(kernel), PASSES
+    return lower(row_by_row(kernel)), PASSES
 
 
 def _check(name: str, function: Function, observer: Observer | None) -> None:
