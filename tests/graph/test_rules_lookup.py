@@ -63,7 +63,7 @@ def of_table() -> Node:
 def arrays(names: int = NAMES) -> dict[int, np.ndarray]:
     """The last row of the table is named by nobody, and is no number."""
     rng = np.random.default_rng(0)
-    found = {
+    found: dict[int, np.ndarray] = {
         node.attr.slot: rng.standard_normal(node.shape).astype(np.float32)  # type: ignore[union-attr]
         for node in (TABLE, WEIGHT, GRADIENT)
     }
