@@ -43,7 +43,7 @@ def resident(field: str) -> int:
 
 def grown(workload: Workload, peer: str) -> int:
     """Bytes of memory that this process needs for a few steps, at the peak."""
-    _warm(peer)
+    _warm(peer, workload.name)
     before = resident("VmRSS")
     step = framework.build(peer, workload, workload.inputs(np.random.default_rng(0)))
     assert step is not None
@@ -52,9 +52,11 @@ def grown(workload: Workload, peer: str) -> int:
     return resident("VmHWM") - before
 
 
-def _warm(peer: str) -> None:
-    """Load the framework and start its threads: that is no part of a step."""
-    small = next(w for w in ladder(tiny=True) if w.name.startswith("MLP"))
+def _warm(peer: str, name: str) -> None:
+    """Load the framework and start its threads: that is no part of a step. Not by the same model
+    in small: picograd would make one program for both sizes."""
+    kind = "names" if name.startswith("MLP") else "MLP"
+    small = next(w for w in ladder(tiny=True) if w.name.startswith(kind))
     step = framework.build(peer, small, small.inputs(np.random.default_rng(0)))
     assert step is not None
     step()
