@@ -351,7 +351,10 @@ def _prepare(recording: Recording, scene: Scene, numbers: Sequence[Any]) -> _Pro
     for place, _, _ in recording.writes:  # new states may be one and the same zeros
         if scene.storages[place].buffer is not None and not scene.storages[place].is_alone():
             scene.storages[place].own_memory()
-    memories = [one.buffer for one in scene.storages]
+    read = {*recording.graph.used(), *[place for place, _, _ in recording.writes]}
+    memories = {
+        place: scene.storages[place].buffer for place in read if place < len(scene.storages)
+    }
     script, seed, call = recording.script, default_generator._seed, default_generator._call
     given = [
         _number(value, empty.dtype, empty.device)
@@ -364,7 +367,8 @@ def _prepare(recording: Recording, scene: Scene, numbers: Sequence[Any]) -> _Pro
     sources = [*[one.node for one in scene.storages], *given, *words]
     results = recording.graph.build(sources)
     distinct = list(dict.fromkeys(results))
-    where = {id(memory): place for place, memory in enumerate(memories)}
+    # What is not read may share memory, as gradients do that are one sum (of an RNN's biases).
+    where = {id(memory): place for place, memory in memories.items()}
     apart = len(where) == len(memories)
     with engine.locked():
         order = portion.below(distinct)

@@ -222,6 +222,33 @@ def test_a_replayed_step_runs_one_program_and_compiles_none() -> None:
     assert (found.programs_run, found.programs_compiled) == (3, 0)
 
 
+def test_gradients_that_are_one_sum() -> None:
+    """Both biases of a recurrent layer have the same gradient; the step is still put together
+    once."""
+    torch.manual_seed(0)
+    model = nn.RNN(3, 4)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+    x = torch.randn(6, 2, 3)
+
+    @torch.compile
+    def step() -> Any:
+        loss = model(x)[0].square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    losses = [step().item() for _ in range(5)]
+    assert losses == sorted(losses, reverse=True)
+    assert isinstance(step, Replayed)
+    (*_, recording) = step._recordings.values()
+    assert recording.program is not None
+    gradients = [model.bias_ih_l0.grad, model.bias_hh_l0.grad]
+    assert gradients[0].tolist() == gradients[1].tolist()
+    gradients[0].zero_()
+    assert gradients[1].abs().sum().item() > 0
+
+
 def test_states_that_begin_as_the_same_zeros(monkeypatch: pytest.MonkeyPatch) -> None:
     """Large zeros are one node until they are computed; each state is written in its own memory."""
     monkeypatch.setattr(storage, "_SETTLED", 4)
