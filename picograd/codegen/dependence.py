@@ -44,6 +44,7 @@ Body = tuple[Statement, ...]
 
 NEAR, FAR = 24 << 10, 768 << 10  # bytes of a memory that is in the first, the second cache
 PAGES = 256 << 10  # bytes between two lanes from which on each is another page's, and another set's
+PATTERN = 4  # vectors of neighbours that a vector's lanes are chosen from
 
 HEAVY = {
     **dict.fromkeys((Op.EXP, Op.EXP2, Op.LOG, Op.LOG2), 14.0),
@@ -212,6 +213,20 @@ def stride(index: Index, var: Var) -> int | None:
     return index.coefficient(var)
 
 
+def window(index: Index, var: Var, lanes: int) -> int | None:
+    """How many neighbours the elements of a vector lie among, where every vector has the same
+    pattern (lane // 2, lane % 4...); None where it changes from vector to vector."""
+    for atom, _ in index.terms:
+        if isinstance(atom, FloorDiv | Mod) and var in atom.numerator.atoms():
+            if atom.numerator.coefficient(var) != 1 or len(atom.numerator.terms) != 1:
+                return None
+            if atom.numerator.constant or lanes % atom.divisor:
+                return None
+    start = index.substitute({a: Index() for a in index.atoms() if a != var})
+    places = [start.evaluate({var: lane}) for lane in range(lanes)]
+    return max(places) - min(places) + 1
+
+
 def cycles(body: Body, var: Var | None = None, lanes: int = 1) -> float:
     """Estimated cycles of one execution of a body, with `var` in vector lanes if given."""
     return sum(statement_cycles(statement, var, lanes) for statement in body)
@@ -272,10 +287,13 @@ def _access(memory: Memory, index: Index, var: Var | None, lanes: int, masked: b
     if var not in index.atoms():
         return 0.5
     step = stride(index, var)
-    if step is None:
-        return 4.0 * lanes
     size = memory.size * memory.dtype.itemsize
     far = 1.0 if memory.home is not Home.ARGUMENT or size < NEAR else 2.0 if size < FAR else 6.0
+    if step is None:
+        span = window(index, var, lanes)
+        if span is None or span > PATTERN * lanes:
+            return 4.0 * lanes
+        return (far * span * memory.dtype.itemsize) // 64 + 2.0 * -(-span // lanes)
     lines = max(1, min(lanes, lanes * memory.dtype.itemsize * abs(step) // 64))
     if step == 2:  # two vectors and a shuffle
         return far * lines + 1.0 + 2.0 * masked

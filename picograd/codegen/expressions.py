@@ -62,6 +62,19 @@ def cast(value: Value, dtype: DType) -> Value:
     return value if value.dtype is dtype else Alu(Op.CAST, (value,), dtype, value.lanes)
 
 
+def _is_clamped(bind: kernel.Bind) -> bool:
+    """Whether a data-dependent index is written as one that cannot leave its variable's range."""
+    value, low = bind.value, None if bind.value.dtype.is_signed else 0
+    if isinstance(value, kernel.Compute) and value.op is Op.MAXIMUM:
+        value, least = value.args
+        low = least.value if isinstance(least, kernel.Literal) else None
+    if low is None or not isinstance(value, kernel.Compute) or value.op is not Op.MINIMUM:
+        return False
+    most = value.args[1]
+    known = isinstance(most, kernel.Literal)
+    return known and bind.var.low <= low <= most.value <= bind.var.high
+
+
 class Names:
     """Fresh names within one function, numbered in order so that equal kernels get equal text."""
 
@@ -91,9 +104,10 @@ class Body:
         touched (a CHECK stage reports the error)."""
         for bind in binds:
             value = cast(self.value(bind.value), int64)
-            low, high = Literal.of(bind.var.low, int64), Literal.of(bind.var.high, int64)
-            value = Alu(Op.MAXIMUM, (value, low), int64)
-            value = Alu(Op.MINIMUM, (value, high), int64)
+            if not _is_clamped(bind):
+                low, high = Literal.of(bind.var.low, int64), Literal.of(bind.var.high, int64)
+                value = Alu(Op.MAXIMUM, (value, low), int64)
+                value = Alu(Op.MINIMUM, (value, high), int64)
             self.statements.append(Let(bind.var.name, value, bind.var))
 
     def value(self, root: kernel.Expr) -> Value:

@@ -18,6 +18,8 @@ from picograd.codegen.panels.lower import lower_panels
 from picograd.codegen.passes.choose_axes import choose_axes
 from picograd.codegen.passes.fetch_rows import fetch_rows
 from picograd.codegen.passes.flatten import flatten
+from picograd.codegen.passes.interleave import interleave
+from picograd.codegen.passes.join_axes import join_axes
 from picograd.codegen.passes.parallelise import parallelise
 from picograd.codegen.passes.split_reduction import split_reduction
 from picograd.codegen.passes.stream_stores import stream_stores
@@ -38,6 +40,7 @@ Pass = Callable[[Function, Target], Function]
 
 PASSES: tuple[tuple[str, Pass], ...] = (
     ("split_reduction", split_reduction),
+    ("join_axes", join_axes),
     ("choose_axes", choose_axes),
     ("tile", tile),
     ("sweep_columns", sweep_columns),
@@ -45,6 +48,7 @@ PASSES: tuple[tuple[str, Pass], ...] = (
     ("transpose_blocks", transpose_blocks),
     ("unroll", unroll),
     ("flatten", flatten),
+    ("interleave", interleave),
     ("parallelise", parallelise),
     ("stream_stores", stream_stores),
     ("fetch_rows", fetch_rows),

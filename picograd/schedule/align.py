@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
 
-from picograd.graph.index import Index, Var
+from picograd.graph.index import FloorDiv, Index, Mod, Var, of
 from picograd.schedule.axes import extent, fresh, split
 from picograd.schedule.groups import Group, digits, value_axes
 from picograd.schedule.kernel import Access, StageKind
@@ -78,9 +78,9 @@ def refine(
         index = access.index
         for var in (*draft.stage.inner, *draft.stage.reduce):
             factor = index.coefficient(var)
-            if factor <= 0 or not index.is_affine_in(var):
-                continue
-            inside = [cut // factor for cut in cuts if cut % factor == 0]
+            inside = _quotients(index, var)
+            if factor > 0 and index.is_affine_in(var):
+                inside = [cut // factor for cut in cuts if cut % factor == 0]
             draft, _ = _split_draft(draft, var, inside, numbers)
     for access, writer in internal_reads(group, draft):
         cuts = [
@@ -94,6 +94,15 @@ def refine(
             inside = [cut // stride for cut in cuts if cut % stride == 0]
             group = _split_group(group, axis, inside, numbers)
     return group, draft
+
+
+def _quotients(index: Index, var: Var) -> list[int]:
+    """The numbers by which an index divides a variable: of channels in groups, those of a group."""
+    return [
+        atom.divisor
+        for atom, _ in index.terms
+        if isinstance(atom, FloorDiv | Mod) and atom.numerator == of(var)
+    ]
 
 
 def match_sizes(group: Group, draft: Draft, numbers: count[int]) -> tuple[Group, Draft]:

@@ -69,6 +69,23 @@ def test_layernorm_is_one_kernel() -> None:
     assert kernels(check([layernorm(x, scale, shift)], buffers)) == 1
 
 
+@pytest.mark.parametrize("shape", [(3, 12, 20), (4, 320, 4096)])
+def test_norm_of_channels_in_groups_is_one_kernel(shape: tuple[int, int, int]) -> None:
+    batch, channels, size = shape
+    x, scale = leaf(0, batch, channels, size), leaf(1, channels)
+    groups = reshape(x, batch, 4, channels // 4 * size)
+    centered = apply(Op.SUB, groups, mean(groups, -1, keep=True))
+    variance = mean(apply(Op.MUL, centered, centered), -1, keep=True)
+    normal = reshape(apply(Op.DIV, centered, apply(Op.SQRT, variance)), *shape)
+    result = apply(Op.MUL, normal, reshape(scale, 1, channels, 1))
+    if size > 20:
+        program = plan([result])
+    else:
+        program = check([result], {0: floats(*shape), 1: floats(channels)})
+    assert kernels(program) == 1
+    assert program.steps[0].kernel.domain[-1].high == 3  # a group at a time, not a sample
+
+
 def test_cross_entropy_is_one_kernel_and_a_check() -> None:
     buffers = {0: floats(20, 5), 1: np.arange(20) % 5}
     labels = leaf(1, 20, dtype=int64)

@@ -10,7 +10,7 @@ touched: one element is then read from a constant zero, and vectors use the mask
 from __future__ import annotations
 
 from picograd.codegen.llvm.builder import Builder
-from picograd.codegen.llvm.index import Indices
+from picograd.codegen.llvm.index import Indices, Parts
 from picograd.codegen.llvm.types import literal, register, splat, stored, suffix, vector
 from picograd.codegen.loops import Home, Load, Memory
 from picograd.dtypes import DType
@@ -22,7 +22,7 @@ ZEROS_BYTES = 256  # the longest vector
 # How far outside of a memory a masked-off vector may be read, in bytes: what lies further may not
 # be mapped, and x86 takes a thousand cycles to find that all lanes are masked off.
 NEAR = 4096
-GAP = 4  # elements so far apart are read by whole vectors
+GAP = 8  # elements so far apart are read by whole vectors
 
 
 class Memories:
@@ -59,8 +59,9 @@ class Memories:
             value = self._load_one(memory, load.index, self.indices.mask(load.mask, 1))
         else:
             parts = self.indices.split(load.index)
-            if not parts.varying and 1 < parts.stride <= GAP:
-                value = self._load_apart(load, parts.shared, parts.stride)
+            places = self._places(parts, load)
+            if places is not None:
+                value = self._load_chosen(load, parts.shared, places)
             elif parts.varying or parts.stride not in (-1, 0, 1):
                 value = self._gather(load)
             elif parts.stride == 0:
@@ -154,38 +155,78 @@ class Memories:
         text += f"{kind} zeroinitializer)"
         return builder.emit_load(text, memory.written, pointer, several)
 
-    def _load_apart(self, load: Load, shared: Index, stride: int) -> str:
-        """Every second element, or third...: whole vectors are read, and lanes of them chosen.
+    def _places(self, parts: Parts, load: Load) -> tuple[int, ...] | None:
+        """Where each lane's element lies, counted from what the lanes share, if all lie among few
+        neighbours: every second one, or each several times."""
+        lanes = load.lanes
+        if not parts.varying and (parts.stride <= 1 or parts.stride > GAP):
+            return None
+        inside = {var for atom, _ in parts.varying for var in Index(((atom, 1),)).atoms()}
+        if any(not isinstance(v, Var) or v.lanes != lanes for v in inside):
+            return None
+        if any(var in self.indices.registers for var in inside):
+            return None
+        varying = Index(parts.varying)
+        places = tuple(
+            varying.evaluate(dict.fromkeys(inside, lane)) + parts.stride * lane
+            for lane in range(lanes)
+        )
+        return places if 0 < max(places) - min(places) < GAP * lanes else None
 
-        The last vector ends with the last element wanted, so none reaches past it. A mask by lane
-        is spread over the elements between, which are not read then.
+    def _load_chosen(self, load: Load, shared: Index, places: tuple[int, ...]) -> str:
+        """Lanes from anywhere among neighbours: whole vectors are read, and lanes of them chosen.
+
+        The last vector ends with the last element wanted, so none reaches past it; where all are
+        within a vector, no more than those are read. A mask by lane is spread over the elements
+        between, which are not read then.
         """
         memory, lanes = load.memory, load.lanes
         single, several = self.indices.mask_parts(load.mask, lanes)
         if several is None and single == "false":
             return "zeroinitializer"
-        last = (lanes - 1) * stride + 1 - lanes
-        value, done = "poison", 0  # lanes below `done` have their element
-        for start in (*range(0, last, lanes), last):
-            end = min(lanes, -(-(start + lanes) // stride))
-            where = {n: n * stride - start for n in range(done, end)}
+        low, last = min(places), max(places) + 1 - lanes
+        if several is not None and (last < low or len(set(places)) < lanes):
+            held = held_lanes(load.mask, lanes)
+            return self._load_held(load, shared, places, held) if held else self._gather(load)
+        width = min(lanes, max(places) + 1 - low)
+        value, waiting = "poison", dict(enumerate(places))
+        for start in (*range(low, last, lanes), max(low, last)):
+            where = {n: place - start for n, place in waiting.items() if place - start < width}
+            if not where:
+                continue
+            waiting = {n: place for n, place in waiting.items() if n not in where}
             here = None
             if several is not None:
                 spread = [lanes] * lanes
                 for n, place in where.items():
                     spread[place] = n
                 here = self._choose("i1", lanes, several, "zeroinitializer", spread)
-            part = self._load_part(memory, shared + start, lanes, single, here)
+            part = self._load_part(memory, shared + start, width, single, here)
+            if width < lanes:
+                order = [where[n] for n in range(lanes)]
+                return self.builder.shuffle(stored(memory.dtype), width, part, order)
             order = [lanes + where[n] if n in where else n for n in range(lanes)]
             value = self._choose(stored(memory.dtype), lanes, value, part, order)
-            done = end
         return value
+
+    def _load_held(
+        self, load: Load, shared: Index, places: tuple[int, ...], held: list[int]
+    ) -> str:
+        """The same where it is known which lanes are masked off: the others' neighbours alone."""
+        low, high = min(places[n] for n in held), max(places[n] for n in held)
+        if not 1 < high + 1 - low <= load.lanes:
+            return self._gather(load)
+        width, element = high + 1 - low, stored(load.memory.dtype)
+        single, _ = self.indices.mask_parts(load.mask, load.lanes)
+        part = self._load_part(load.memory, shared + low, width, single, None)
+        order = [places[n] - low if n in held else width for n in range(load.lanes)]
+        return self._choose(element, width, part, "zeroinitializer", order)
 
     def _choose(self, element: str, lanes: int, first: str, second: str, order: list[int]) -> str:
         """Lanes of two vectors."""
         kind = vector(element, lanes)
         numbers = ", ".join(f"i32 {n}" for n in order)
-        text = f"shufflevector {kind} {first}, {kind} {second}, <{lanes} x i32> <{numbers}>"
+        text = f"shufflevector {kind} {first}, {kind} {second}, <{len(order)} x i32> <{numbers}>"
         return self.builder.emit(text, first, second)
 
     def _is_far(self, memory: Memory, first: Index, lanes: int) -> bool:
@@ -331,11 +372,16 @@ class Memories:
 
 def only_lane(mask: Mask, lanes: int) -> int | None:
     """The single lane where a mask holds that depends on nothing but lanes."""
+    held = held_lanes(mask, lanes)
+    return held[0] if held is not None and len(held) == 1 else None
+
+
+def held_lanes(mask: Mask, lanes: int) -> list[int] | None:
+    """The lanes where a mask holds that depends on nothing else."""
     atoms = mask.atoms()
     if not atoms or any(not isinstance(atom, Var) or atom.lanes == 1 for atom in atoms):
         return None
-    held = [n for n in range(lanes) if mask.evaluate(dict.fromkeys(atoms, n))]
-    return held[0] if len(held) == 1 else None
+    return [n for n in range(lanes) if mask.evaluate(dict.fromkeys(atoms, n))]
 
 
 def index_multiple(index: Index, factor: int) -> bool:

@@ -136,7 +136,8 @@ def _across(loop: For) -> list[Load]:
 def _is_across(access: Load | Store, var: Var) -> bool:
     """Whether the lanes are far from one another, and the variable's steps are not."""
     lanes = access.lanes if isinstance(access, Load) else access.value.lanes
-    if not 1 < lanes <= MOST_LANES or not access.mask.always or stride(access.index, var) != 1:
+    along = stride(access.index, var) in (-1, 1)
+    if not 1 < lanes <= MOST_LANES or not access.mask.always or not along:
         return False
     lane = _lane(access.index, lanes)
     return lane is not None and stride(access.index, lane) not in (None, -1, 0, 1)
