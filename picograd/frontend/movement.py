@@ -72,12 +72,13 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
         return kept[0].clone()
     extents = [part._shape[axis] for part in kept]
     result = broadcast_zero(kept[0], replaced(kept[0]._shape, axis, sum(extents)))
-    start = 0
+    before, after = (0,) * axis, (0,) * (result.ndim - 1 - axis)
+    steps, start = (1,) * result.ndim, 0
     for part, extent in zip(kept, extents, strict=True):
         if not extent and not part.requires_grad:
             continue
-        starts = tuple(start if n == axis else 0 for n in range(part.ndim))
-        result = primitives.update(result, part, starts, part._shape, (1,) * part.ndim)
+        starts = (*before, start, *after)
+        result = primitives.update(result, part, starts, part._shape, steps)
         start += extent
     return result
 
@@ -90,6 +91,8 @@ def broadcast_zero(x: Tensor, shape: Shape) -> Tensor:
 def _check_cat(parts: list[Tensor], axis: int) -> None:
     first = parts[0]
     for number, part in enumerate(parts[1:], 1):
+        if part._shape == first._shape:
+            continue
         if part.ndim != first.ndim:
             raise RuntimeError(
                 f"Tensors must have same number of dimensions: got {first.ndim} and {part.ndim}"
@@ -114,7 +117,10 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
                 f"stack expects each tensor to be equal size, but got {list(parts[0]._shape)} at "
                 f"entry 0 and {list(part._shape)} at entry {number}"
             )
-    shape = (*parts[0]._shape[:axis], 1, *parts[0]._shape[axis:])
+    one = parts[0]._shape
+    if axis < len(one):  # one after the other first: one reshape, not one for each
+        return primitives.reshape(cat(parts, axis), (*one[:axis], len(parts), *one[axis:]))
+    shape = (*one, 1)
     return cat([primitives.reshape(part, shape) for part in parts], axis)
 
 

@@ -1,4 +1,4 @@
-"""Elements that lie beside each other in memory, but not in a loop: shuffles in place of gathers."""
+"""Elements beside each other in memory, but not in a loop: shuffles in place of gathers."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 """Write every second element and the others between them as whole vectors.
 
-In: loops whose short inner loops `passes.flatten` wrote out. Out: where stores of one memory fill the
-gaps between each other's lanes, stores of neighbours that shuffles put together. Called by
+In: loops whose short inner loops `passes.flatten` wrote out. Out: where stores of one memory fill
+the gaps between each other's lanes, stores of neighbours that shuffles put together. Called by
 `codegen.pipeline` between `flatten` and `parallelise`.
 
-Pairs of real and imaginary parts, rotated embeddings, the gradient of a pooling: a value for each of
-two or three or four neighbours, in as many vectors. Written as they are, each is a scatter.
+Pairs of real and imaginary parts, rotated embeddings, the gradient of a pooling: a value for each
+of two or three or four neighbours, in as many vectors. Written as they are, each is a scatter.
 
 >>> from picograd.codegen import show
 >>> from picograd.codegen.loops import Home, Literal, Memory
@@ -107,29 +107,26 @@ def _lane(store: Store) -> Var | None:
 
 
 def _groups(body: Body) -> list[tuple[int, ...]]:
-    """The numbers of stores that fill each other's gaps, in the order of memory; what stands between
-    them neither reads nor writes there."""
+    """The numbers of stores that fill each other's gaps, in the order of memory; what stands
+    between them neither reads nor writes there."""
     found: list[tuple[int, ...]] = []
-    apart: dict[tuple[object, ...], list[int]] = {}
+    apart: dict[tuple[object, ...], list[tuple[int, int]]] = {}
     for number, statement in enumerate(body):
         if not isinstance(statement, Store) or statement.value.lanes == 1:
             continue
-        lane = _lane(statement)
-        step = stride(statement.index, lane) if lane is not None else None
-        if lane is None or step is None or not 1 < step <= WIDEST:
-            continue
-        index, lanes = statement.index, statement.value.lanes
-        key = (statement.memory, index - index.constant, statement.mask, lanes)
-        apart.setdefault(key, []).append(number)
-    for (_, index, *_), numbers in apart.items():
-        numbers.sort(key=lambda n: body[n].index.constant)  # pyright: ignore
-        first = body[numbers[0]]
-        assert isinstance(first, Store)
-        several = stride(first.index, _lane(first)) or 0  # pyright: ignore
-        for start in range(len(numbers) - several + 1):
-            group = tuple(numbers[start : start + several])
-            if not any(set(group) & set(other) for other in found) and _is_whole(body, group):
-                found.append(group)
+        lane, index = _lane(statement), statement.index
+        step = stride(index, lane) if lane is not None else None
+        if step is not None and 1 < step <= WIDEST:
+            shared = statement.memory, index - index.constant, statement.mask, step
+            apart.setdefault(shared, []).append((index.constant, number))
+    for (*_, several), places in apart.items():
+        assert isinstance(several, int)
+        numbers = [number for _, number in sorted(places)]
+        while len(numbers) >= several:
+            group = tuple(numbers[:several])
+            whole = _is_whole(body, group)
+            found += [group] * whole
+            numbers = numbers[several if whole else 1 :]
     return found
 
 

@@ -1,7 +1,7 @@
 """Join a short inner loop with the loop around it, so that its elements fill whole vectors.
 
-In: a plain nest. Out: the same nest, where what is written lies side by side across both loops, with
-one loop in place of two. Called by `codegen.pipeline` before `choose_axes`.
+In: a plain nest. Out: the same nest, where what is written lies side by side across both loops,
+with one loop in place of two. Called by `codegen.pipeline` before `choose_axes`.
 
 The gradient of a 2 x 2 pooling writes two elements for each that it reads: no loop of two fills a
 vector, and neighbours of the loop around are two apart. Joined, a vector of 16 takes 8 elements,
