@@ -14,6 +14,7 @@ import os
 import numpy as np
 import pytest
 
+import picograd
 from picograd.codegen.llvm.math import FLOAT32, UNARY
 from picograd.codegen.loops import Alu, Function, Home, Load, Memory, Phase, Store
 from picograd.codegen.target import AVX2, AVX512
@@ -181,3 +182,22 @@ def test_every_width_and_machine_agrees(target, seed: int) -> None:
         ]
         for result in results[1:]:
             np.testing.assert_array_equal(result, results[0], err_msg=op.name)
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+@pytest.mark.parametrize("form", ["any", "just below", "multiples", "special"])
+def test_remainder_is_exact(kind: str, form: str) -> None:
+    random, size = np.random.default_rng(3), 1 << 14
+    spread = [np.exp2(random.integers(-30, 30, size)) for _ in "xy"]
+    x, y = (random.normal(size=size).astype(kind) * s.astype(kind) for s in spread)
+    if form == "special":
+        numbers = np.array([0, -0.0, np.inf, -np.inf, np.nan, 1, -1, 1e-45, 1e-38, 3], kind)
+        x, y = (part.ravel() for part in np.meshgrid(numbers, numbers))
+    elif form != "any":
+        x = y * random.integers(1, 1000, size).astype(kind)
+        x = np.nextafter(x, 0, dtype=kind) if form == "just below" else x
+    with np.errstate(all="ignore"):
+        expected = np.fmod(x, y)
+    found = picograd.fmod(picograd.tensor(x), picograd.tensor(y)).numpy()
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(np.signbit(found)[y != 0], np.signbit(expected)[y != 0])

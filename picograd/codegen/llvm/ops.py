@@ -158,9 +158,28 @@ def modulo(lanes: Lanes, x: str, y: str) -> str:
     return lanes.select(none, lanes.bits(0), floored)
 
 
+def _remainder(lanes: Lanes, x: str, y: str) -> str:
+    """fmod, exactly. A quotient that the mantissa holds is, cut off, the right one or one more, and
+    what either leaves is a number of the dtype. Only larger quotients (and none, of 0, infinity or
+    NaN) go to the C library, lane by lane."""
+    limit = {32: 2.0**23, 64: 2.0**52}.get(lanes.dtype.bits)
+    if limit is None:
+        return lanes.two("frem", x, y)
+    builder, size, divisor = lanes.builder, lanes.abs(x), lanes.abs(y)
+    quotient = lanes.div(size, divisor)
+    left = lanes.fma(lanes.neg(lanes.intrinsic("trunc", quotient)), divisor, size)
+    below = lanes.compare("fcmp olt", left, lanes.number(0.0))
+    usual = lanes.copysign(lanes.select(below, lanes.add(left, divisor), left), x)
+    some = lanes.compare("fcmp uge", quotient, lanes.number(limit))
+    if lanes.lanes > 1:
+        word = builder.emit(f"bitcast {lanes.mask} {some} to i{lanes.lanes}", some)
+        some = builder.emit(f"icmp ne i{lanes.lanes} {word}, 0", word)
+    return builder.emit_rare(some, lanes.type, usual, f"frem {lanes.type} {x}, {y}", x, y)
+
+
 def _float_modulo(lanes: Lanes, x: str, y: str) -> str:
     """fmod, moved by the divisor where the signs differ."""
-    remainder = lanes.two("frem", x, y)
+    remainder = _remainder(lanes, x, y)
     zero = lanes.number(0.0)
     logic = lanes.logic()
     differ = logic.two(
@@ -172,7 +191,7 @@ def _float_modulo(lanes: Lanes, x: str, y: str) -> str:
 
 def _float_floor_divide(lanes: Lanes, x: str, y: str) -> str:
     """`(x - mod) / y`, which is whole up to rounding, made whole."""
-    remainder = lanes.two("frem", x, y)
+    remainder = _remainder(lanes, x, y)
     zero, one = lanes.number(0.0), lanes.number(1.0)
     logic = lanes.logic()
     quotient = lanes.div(lanes.sub(x, remainder), y)
