@@ -200,4 +200,5 @@ def test_remainder_is_exact(kind: str, form: str) -> None:
         expected = np.fmod(x, y)
     found = picograd.fmod(picograd.tensor(x), picograd.tensor(y)).numpy()
     np.testing.assert_array_equal(found, expected)
-    np.testing.assert_array_equal(np.signbit(found)[y != 0], np.signbit(expected)[y != 0])
+    known = ~np.isnan(expected)
+    np.testing.assert_array_equal(np.signbit(found)[known], np.signbit(expected)[known])
