@@ -185,7 +185,7 @@ def test_every_width_and_machine_agrees(target, seed: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["float32", "float64"])
-@pytest.mark.parametrize("form", ["any", "just below", "multiples", "special"])
+@pytest.mark.parametrize("form", ["any", "just below", "multiples", "special", "infinite"])
 def test_remainder_is_exact(kind: str, form: str) -> None:
     random, size = np.random.default_rng(3), 1 << 14
     spread = [np.exp2(random.integers(-30, 30, size)) for _ in "xy"]
@@ -193,6 +193,8 @@ def test_remainder_is_exact(kind: str, form: str) -> None:
     if form == "special":
         numbers = np.array([0, -0.0, np.inf, -np.inf, np.nan, 1, -1, 1e-45, 1e-38, 3], kind)
         x, y = (part.ravel() for part in np.meshgrid(numbers, numbers))
+    elif form == "infinite":
+        y = np.full(size, np.inf, kind)
     elif form != "any":
         x = y * random.integers(1, 1000, size).astype(kind)
         x = np.nextafter(x, 0, dtype=kind) if form == "just below" else x

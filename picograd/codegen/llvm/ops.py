@@ -168,6 +168,8 @@ def _remainder(lanes: Lanes, x: str, y: str) -> str:
     builder, size, divisor = lanes.builder, lanes.abs(x), lanes.abs(y)
     quotient = lanes.div(size, divisor)
     left = lanes.fma(lanes.neg(lanes.intrinsic("trunc", quotient)), divisor, size)
+    none = lanes.compare("fcmp olt", quotient, lanes.number(1.0))  # of an infinite divisor, too
+    left = lanes.select(none, size, left)
     below = lanes.compare("fcmp olt", left, lanes.number(0.0))
     usual = lanes.copysign(lanes.select(below, lanes.add(left, divisor), left), x)
     some = lanes.compare("fcmp uge", quotient, lanes.number(limit))
