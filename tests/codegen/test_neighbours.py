@@ -14,7 +14,18 @@ from picograd.codegen.pipeline import compile_function
 from picograd.codegen.target import AVX512
 from picograd.dtypes import float32
 from picograd.graph.index import Index, Var, of
-from picograd.schedule.kernel import Access, Kernel, Memory, Pattern, Space, Stage, StageKind
+from picograd.graph.ops import Op
+from picograd.schedule.kernel import (
+    Access,
+    Compute,
+    Kernel,
+    Memory,
+    Pattern,
+    Space,
+    Stage,
+    StageKind,
+)
+from tests.codegen.native import compile_all
 
 DTYPES = ["float32", "float64", "float16", "int64", "int32", "uint8", "bool", "complex64"]
 SIZES = [1, 7, 16, 28, 65]
@@ -91,3 +102,15 @@ def test_neighbours_are_written_as_whole_vectors(times: int) -> None:
     for index in written:
         (lane,) = (a for a in index.atoms() if isinstance(a, Var) and a.lanes > 1)
         assert stride(index, lane) == 1
+
+
+def test_values_with_names_are_joined_too() -> None:
+    i, j = Var("i", 0, 64), Var("j", 0, 1)
+    twice = Access("a0", of(j), float32)
+    value = Compute(Op.MUL, (twice, Compute(Op.SIN, (twice,), float32)), float32)
+    kernel = _kernel(Stage(StageKind.MAP, "a1", of(i) * 2 + of(j), value), (i, j), 130, 2)
+    function = compile_function(kernel, AVX512)
+    arrays = [np.array([0.5, -2.0], np.float32), np.zeros(130, np.float32)]
+    compile_all([function], AVX512)[function.name].run(arrays)
+    expected = np.tile(arrays[0] * np.sin(arrays[0]), 65)
+    np.testing.assert_allclose(arrays[1], expected, 1e-6)

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from picograd.codegen.dependence import PATTERN, Body, all_values, trip, window
+from picograd.codegen.dependence import PATTERN, Body, all_values, dependent_names, trip, window
 from picograd.codegen.loops import For, Function, If, Let, Load, Random, Statement, Store
 from picograd.codegen.passes.vectorise import lanes_of
 from picograd.codegen.replicate import Copy, Replicate
@@ -96,7 +96,7 @@ def _is_simple(statement: Statement, inner: For, outer: For) -> bool:
 
 
 def _substituted(body: Body, var: Var, index: Index) -> Body:
-    return Replicate(var, set(), (Copy(index, ""),)).body(body)
+    return Replicate(var, dependent_names(body, var), (Copy(index, ""),)).body(body)
 
 
 def _fits(loop: For, lanes: int) -> bool:
