@@ -290,7 +290,13 @@ def from_place(x: Tensor, number: int, place: int) -> Tensor:
 
 def advanced_getitem(x: Tensor, index: Index) -> Tensor:
     """`x[index]` for an index that holds tensors, lists, arrays or bools."""
-    return _settled(x, index).read()
+    mask = _lone_mask(x, index)
+    if mask is None or not mask.ndim:
+        return _settled(x, index).read()
+    # One index into the dims that the mask covers as one, all of them known to be inside.
+    found = from_array(np.flatnonzero(values(mask)), x._storage.node.device)
+    flat = x.reshape((mask.numel(), *x._shape[mask.ndim :]))
+    return primitives.gather(flat, (0,), (found,), True)
 
 
 def _settled(x: Tensor, index: Index) -> Selection | _Basic:
@@ -383,6 +389,8 @@ def _lone_mask(x: Tensor, index: Index) -> Tensor | None:
         index = index[0]
     item = _as_index(index)
     if not isinstance(item, Tensor) or not _is_mask(item):
+        return None
+    if item.ndim > x.ndim:
         return None
     if item._shape != x._shape[: item.ndim]:
         _mask_indices(x, item, 0)

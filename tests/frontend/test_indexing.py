@@ -174,3 +174,11 @@ CASES = {
 def test_case(name):
     function, *specs = CASES[name]
     check(function, *specs, grad=name != "scatter_src_larger")  # torch's own gradient fails there
+
+
+def test_a_mask_of_more_dims_than_the_tensor_is_an_error() -> None:
+    x, mask = picograd.zeros(2, 3), picograd.ones(2, 3, 1, dtype=picograd.bool)
+    with pytest.raises(IndexError, match="too many indices for tensor of dimension 2"):
+        x[mask]
+    with pytest.raises(IndexError, match="too many indices for tensor of dimension 2"):
+        x[mask] = 1
