@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import picograd
 from tests.frontend.parity import check
 
 S = (4, 5)
