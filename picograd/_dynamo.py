@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from picograd.compiler import disable as disable
+from picograd.compiler import reset as reset
 
 config = SimpleNamespace(
     suppress_errors=False, verbose=False, cache_size_limit=8, recompile_limit=8,
@@ -23,10 +24,6 @@ config = SimpleNamespace(
 def optimize(*args: Any, **kwargs: Any) -> Any:
     """A decorator that hands back what it gets."""
     return lambda made: made
-
-
-def reset() -> None:
-    """Forget what the tracer has seen: nothing."""
 
 
 def graph_break(msg: str = "") -> None:

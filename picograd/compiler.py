@@ -43,6 +43,52 @@ def is_compiling() -> bool:
     return False
 
 
+is_dynamo_compiling = is_exporting = is_compiling
+
+
+def reset() -> None:
+    """Forget what compiled functions have recorded."""
+    from picograd.replay import forget
+
+    forget()
+
+
+def cudagraph_mark_step_begin() -> None:
+    """Nothing: results that are held keep their memory from step to step."""
+
+
+def allow_in_graph(fn: Any) -> Any:
+    """The function itself."""
+    return fn
+
+
+assume_constant_result = allow_in_graph
+
+
+def list_backends(*_: Any, **__: Any) -> list[str]:
+    """What `torch.compile(backend=...)` may name: all names mean the same."""
+    return ["cudagraphs", "inductor"]
+
+
+class set_stance:
+    """`torch.compiler.set_stance("force_eager")`: run functions as they are, for good or within
+    `with`; "default" replays them. Other stances are the default."""
+
+    def __init__(self, stance: str = "default", **_: Any) -> None:
+        from picograd import replay
+
+        self._before = replay.stance[0]
+        replay.stance[0] = stance
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *error: object) -> None:
+        from picograd import replay
+
+        replay.stance[0] = self._before
+
+
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
     """Accepted: results don't depend on the number of threads."""
 

@@ -69,10 +69,12 @@ class _State:
 
 
 class _Traces(threading.local):
-    """The holders made within each `tracing` of this thread, the innermost last."""
+    """The holders made within each `tracing` of this thread, the innermost last; and who is told of
+    each program before it runs."""
 
     def __init__(self) -> None:
         self.made: list[weakref.WeakSet[Holder]] = []
+        self.listener: Callable[[Sequence[Node], Structure], None] | None = None
 
 
 _state = _State()
@@ -91,6 +93,17 @@ def watch_kernels(watcher: KernelWatcher | None) -> None:
     """Tell a function of each program's kernels when they have run, and of their device (None:
     nobody)."""
     _state.kernel_watcher = watcher
+
+
+def listen(listener: Callable[[Sequence[Node], Structure], None] | None) -> None:
+    """Tell a function of the nodes and the structure of this thread's programs, each before it
+    runs (None: nobody). They are programs of their own, for no other sizes."""
+    _traces.listener = listener
+
+
+def is_listened() -> bool:
+    """Whether somebody is told of this thread's programs."""
+    return _traces.listener is not None
 
 
 @contextmanager
@@ -260,7 +273,7 @@ def is_shared() -> bool:
 def is_observed() -> bool:
     """Whether somebody watches kernels run, or graphs are built to be read."""
     watched = _state.kernel_watcher is not None or env.debug_level() >= 2
-    return watched or bool(_traces.made)
+    return watched or bool(_traces.made) or is_listened()
 
 
 def _pending() -> list[Holder]:
@@ -318,7 +331,12 @@ def _run(roots: list[Node], order: list[Node], waiting: list[Holder]) -> None:
     outputs = portion.outputs(order, roots, held)
     donated = portion.donatable(order, outputs, held)
     structure = analyse(order, outputs, donated)
-    variant, values = programs.get(Graph(order, outputs, donated, structure))
+    graph = Graph(order, outputs, donated, structure)
+    if _traces.listener is None:
+        variant, values = programs.get(graph)
+    else:
+        variant, values = programs.own(graph), structure.cells
+        _traces.listener(order, structure)
     interrupt = None
     try:
         buffers = _execute(variant, structure, values, outputs[0].device)

@@ -130,6 +130,15 @@ def get(graph: Graph) -> tuple[Variant, list[int]]:
     return variant, recipe.values(structure.cells, fit)
 
 
+def own(graph: Graph) -> Variant:
+    """The program of a graph's own sizes."""
+    structure = graph.structure
+    for variant in _programs.get(structure.key, ()):
+        if variant.accepts(structure.cells):
+            return variant
+    return _compile_own(graph)
+
+
 def clear_cache() -> None:
     """Forget all compiled programs (for tests and measurements of compile time)."""
     _programs.clear()

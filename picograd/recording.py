@@ -388,7 +388,7 @@ def _prepare(recording: Recording, scene: Scene, numbers: Sequence[Any]) -> _Pro
         list(over),
         values,
         [(_slot_of(node, structure), cast("ConstAttr", node.attr)) for node in given],
-        _random_slots(order, structure, call),
+        random_slots(order, structure, call),
         [(numbered[node], node.shape) for node in results],
     )
     # Contents may share memory now and not the next time; a program for many sizes has values
@@ -415,7 +415,7 @@ def _slot_of(node: Node, structure: Structure) -> int | None:
     return None
 
 
-def _random_slots(order: list[Node], structure: Structure, call: int) -> list[tuple[int, int]]:
+def random_slots(order: list[Node], structure: Structure, call: int) -> list[tuple[int, int]]:
     """The value slots of random streams, and how many draws each comes after the first."""
     found: dict[int, int] = {}
     for place, node in enumerate(order):

@@ -8,12 +8,15 @@ import contextlib
 from collections.abc import Iterator
 
 from picograd.frontend import precision
+from picograd.runtime.cuda import why_not
 
 
 class _Products:
     """`torch.backends.cuda.matmul`."""
 
-    allow_fp16_reduced_precision_reduction = False  # sums are float32, whatever this says
+    # Sums are float32, whatever these allow.
+    allow_fp16_reduced_precision_reduction = allow_bf16_reduced_precision_reduction = True
+    allow_fp16_accumulation = False
 
     @property
     def allow_tf32(self) -> bool:
@@ -29,15 +32,67 @@ matmul = _Products()
 
 
 def is_built() -> bool:
-    """Whether this build could use CUDA libraries."""
-    return False
+    """Whether there is a GPU to compute on: there is one build for all machines."""
+    return why_not() is None
 
 
-def _switch(enabled: bool) -> None:
-    """Choose an attention kernel: there is one."""
+# Which attention kernels may be used: there is one of ours, whatever these say.
+_allowed = {"flash": True, "mem_efficient": True, "math": True, "cudnn": True, "reduced": False}
 
 
-enable_flash_sdp = enable_mem_efficient_sdp = enable_math_sdp = enable_cudnn_sdp = _switch
+def enable_flash_sdp(enabled: bool) -> None:
+    """Remembered."""
+    _allowed["flash"] = bool(enabled)
+
+
+def enable_mem_efficient_sdp(enabled: bool) -> None:
+    """Remembered."""
+    _allowed["mem_efficient"] = bool(enabled)
+
+
+def enable_math_sdp(enabled: bool) -> None:
+    """Remembered."""
+    _allowed["math"] = bool(enabled)
+
+
+def enable_cudnn_sdp(enabled: bool) -> None:
+    """Remembered."""
+    _allowed["cudnn"] = bool(enabled)
+
+
+def allow_fp16_bf16_reduction_math_sdp(enabled: bool) -> None:
+    """Remembered; sums are float32."""
+    _allowed["reduced"] = bool(enabled)
+
+
+def fp16_bf16_reduction_math_sdp_allowed() -> bool:
+    """What was chosen."""
+    return _allowed["reduced"]
+
+
+def flash_sdp_enabled() -> bool:
+    """What was chosen."""
+    return _allowed["flash"]
+
+
+def mem_efficient_sdp_enabled() -> bool:
+    """What was chosen."""
+    return _allowed["mem_efficient"]
+
+
+def math_sdp_enabled() -> bool:
+    """What was chosen."""
+    return _allowed["math"]
+
+
+def cudnn_sdp_enabled() -> bool:
+    """What was chosen."""
+    return _allowed["cudnn"]
+
+
+def is_flash_attention_available() -> bool:
+    """Whether attention on a GPU stores no scores: wherever there is one."""
+    return is_built()
 
 
 @contextlib.contextmanager
@@ -48,12 +103,10 @@ def sdp_kernel(
     enable_cudnn: bool = True,
 ) -> Iterator[None]:
     """Choose attention kernels for a while: there is one."""
-    yield
-
-
-def _on() -> bool:
-    """Whether an attention kernel may be used."""
-    return True
-
-
-flash_sdp_enabled = mem_efficient_sdp_enabled = math_sdp_enabled = cudnn_sdp_enabled = _on
+    before = dict(_allowed)
+    _allowed.update(flash=enable_flash, math=enable_math, cudnn=enable_cudnn)
+    _allowed.update(mem_efficient=enable_mem_efficient)
+    try:
+        yield
+    finally:
+        _allowed.update(before)

@@ -16,16 +16,29 @@ from typing import Any
 
 from picograd import engine
 from picograd.cuda import amp as amp
+from picograd.cuda import graphs as graphs
 from picograd.cuda import memory as memory
 from picograd.cuda import nvtx as nvtx
+from picograd.cuda import profiler as profiler
 from picograd.cuda import random as random
+from picograd.cuda import streams as streams
+from picograd.cuda.graphs import (
+    CUDAGraph,
+    graph,
+    graph_pool_handle,
+    is_current_stream_capturing,
+    make_graphed_callables,
+)
 from picograd.cuda.memory import (
     OutOfMemoryError,
     empty_cache,
+    get_allocator_backend,
+    get_per_process_memory_fraction,
     ipc_collect,
     max_memory_allocated,
     max_memory_cached,
     max_memory_reserved,
+    mem_get_info,
     memory_allocated,
     memory_cached,
     memory_reserved,
@@ -33,8 +46,11 @@ from picograd.cuda.memory import (
     memory_summary,
     reset_accumulated_memory_stats,
     reset_max_memory_allocated,
+    reset_max_memory_cached,
     reset_peak_memory_stats,
+    set_per_process_memory_fraction,
 )
+from picograd.cuda.opening import check_device, number_of, opened
 from picograd.cuda.random import (
     get_rng_state,
     get_rng_state_all,
@@ -46,18 +62,32 @@ from picograd.cuda.random import (
     set_rng_state,
     set_rng_state_all,
 )
-from picograd.frontend.device import device as Device
+from picograd.cuda.streams import (
+    Event,
+    ExternalStream,
+    Stream,
+    StreamContext,
+    current_stream,
+    default_stream,
+    get_stream_from_external,
+    set_stream,
+    stream,
+)
 from picograd.frontend.legacy import CUDA_TYPES
 from picograd.runtime import cuda as runtime
-from picograd.runtime.cuda import driver
+from picograd.runtime.cuda import capture, driver
 
 __all__ = [
     "BFloat16Tensor",
     "BoolTensor",
     "ByteTensor",
+    "CUDAGraph",
     "CharTensor",
+    "CudaError",
+    "DeferredCudaCallError",
     "DoubleTensor",
     "Event",
+    "ExternalStream",
     "FloatTensor",
     "HalfTensor",
     "IntTensor",
@@ -65,25 +95,41 @@ __all__ = [
     "OutOfMemoryError",
     "ShortTensor",
     "Stream",
+    "StreamContext",
     "amp",
     "can_device_access_peer",
     "current_device",
     "current_stream",
+    "default_generators",
+    "default_stream",
     "device",
     "device_count",
+    "device_of",
     "empty_cache",
+    "get_allocator_backend",
     "get_arch_list",
     "get_device_capability",
     "get_device_name",
     "get_device_properties",
+    "get_gencode_flags",
+    "get_per_process_memory_fraction",
     "get_rng_state",
     "get_rng_state_all",
+    "get_stream_from_external",
+    "graph",
+    "graph_pool_handle",
+    "graphs",
+    "has_half",
+    "has_magma",
+    "init",
     "initial_seed",
     "ipc_collect",
     "is_available",
     "is_bf16_supported",
     "is_current_stream_capturing",
     "is_initialized",
+    "is_tf32_supported",
+    "make_graphed_callables",
     "manual_seed",
     "manual_seed_all",
     "max_memory_allocated",
@@ -97,19 +143,27 @@ __all__ = [
     "memory_stats",
     "memory_summary",
     "nvtx",
+    "profiler",
     "random",
     "reset_accumulated_memory_stats",
     "reset_max_memory_allocated",
+    "reset_max_memory_cached",
     "reset_peak_memory_stats",
     "seed",
     "seed_all",
     "set_device",
+    "set_per_process_memory_fraction",
     "set_rng_state",
     "set_rng_state_all",
     "set_stream",
     "stream",
+    "streams",
     "synchronize",
 ]  # fmt: skip
+
+
+has_half, has_magma = True, False
+default_generators: tuple[Any, ...] = ()  # one serves all devices: `torch.default_generator`
 
 
 def is_available() -> bool:
@@ -124,18 +178,7 @@ def is_initialized() -> bool:
 
 def init() -> None:
     """Start to use the GPU; the first tensor there does it too."""
-    _opened()
-
-
-def _opened() -> driver.Driver:
-    """The driver. Raises AssertionError where there is no GPU, as torch without CUDA does."""
-    reason = runtime.why_not()
-    if reason is not None:
-        raise AssertionError(
-            f"Torch not compiled with CUDA enabled: {reason}. "
-            "Ask `torch.cuda.is_available()` first."
-        )
-    return driver.get()
+    opened()
 
 
 def is_bf16_supported(including_emulation: bool = True) -> bool:
@@ -150,15 +193,17 @@ def device_count() -> int:
 
 def current_device() -> int:
     """The number of the GPU in use."""
-    _opened()
+    opened()
     return 0
 
 
 def set_device(device: Any) -> None:
     """Choose the GPU. Raises RuntimeError for any but the first."""
-    _opened()
-    number = device if isinstance(device, int) else Device(device).index
-    if number not in (None, 0, -1):
+    number = number_of(device)
+    if number is not None and number < 0:
+        return
+    opened()
+    if number:
         raise RuntimeError(
             f"CUDA error: invalid device ordinal: picograd uses cuda:0, not {device}"
         )
@@ -166,33 +211,44 @@ def set_device(device: Any) -> None:
 
 def synchronize(device: Any = None) -> None:
     """Compute what is pending and wait until the GPU has done all that it was given."""
-    opened = _opened()
+    gpu = opened()
+    check_device(device)
+    capture.forbid("waiting for the GPU")
     engine.realize_pending()
-    opened.synchronize()
+    gpu.synchronize()
 
 
 # --- what the GPU is ------------------------------------------------------------------------------
 
 
+def _device(device: Any) -> Any:
+    """pycuda's device. Raises AssertionError where there is no GPU, or none of that number."""
+    gpu = opened()
+    check_device(device)
+    return gpu.device
+
+
 def get_device_name(device: Any = None) -> str:
     """The GPU's name, as the driver has it."""
-    return _opened().device.name()
+    return _device(device).name()
 
 
 def get_device_capability(device: Any = None) -> tuple[int, int]:
     """The GPU's compute capability: (major, minor)."""
-    return _opened().device.compute_capability()
+    return _device(device).compute_capability()
 
 
 def get_device_properties(device: Any = None) -> SimpleNamespace:
     """Name, compute capability, memory in bytes, and the sizes that kernels are made for."""
-    found = _opened().device
+    found = _device(device)
     kinds = driver.get().cuda.device_attribute
     major, minor = found.compute_capability()
     return SimpleNamespace(
         name=found.name(),
         major=major,
         minor=minor,
+        gcnArchName="",
+        is_multi_gpu_board=bool(found.get_attribute(kinds.MULTI_GPU_BOARD)),
         total_memory=found.total_memory(),
         multi_processor_count=found.get_attribute(kinds.MULTIPROCESSOR_COUNT),
         warp_size=found.get_attribute(kinds.WARP_SIZE),
@@ -204,14 +260,15 @@ def get_device_properties(device: Any = None) -> SimpleNamespace:
         regs_per_multiprocessor=found.get_attribute(kinds.MAX_REGISTERS_PER_MULTIPROCESSOR),
         L2_cache_size=found.get_attribute(kinds.L2_CACHE_SIZE),
         clock_rate=found.get_attribute(kinds.CLOCK_RATE),
+        memory_clock_rate=found.get_attribute(kinds.MEMORY_CLOCK_RATE),
+        memory_bus_width=found.get_attribute(kinds.GLOBAL_MEMORY_BUS_WIDTH),
+        max_threads_per_block=found.get_attribute(kinds.MAX_THREADS_PER_BLOCK),
+        shared_memory_per_block_optin=found.get_attribute(kinds.MAX_SHARED_MEMORY_PER_BLOCK_OPTIN),
         is_integrated=found.get_attribute(kinds.INTEGRATED),
+        pci_bus_id=int(found.pci_bus_id().split(":")[-2], 16),
+        pci_device_id=int(found.pci_bus_id().split(":")[-1].split(".")[0], 16),
+        pci_domain_id=int(found.pci_bus_id().split(":")[0], 16),
     )
-
-
-def mem_get_info(device: Any = None) -> tuple[int, int]:
-    """The free bytes of the GPU's memory and all of them."""
-    with _opened() as opened:
-        return opened.cuda.mem_get_info()
 
 
 def get_arch_list() -> list[str]:
@@ -219,9 +276,31 @@ def get_arch_list() -> list[str]:
     return [driver.get().architecture] if is_available() else []
 
 
+def get_gencode_flags() -> str:
+    """The options that would have nvcc make kernels for the same GPUs."""
+    names = [one.removeprefix("sm_") for one in get_arch_list()]
+    return " ".join([f"-gencode compute=compute_{name},code=sm_{name}" for name in names])
+
+
+def is_tf32_supported() -> bool:
+    """Whether the GPU has TensorFloat32."""
+    return is_available() and get_device_capability() >= (8, 0)
+
+
 def can_device_access_peer(device: Any, peer_device: Any) -> bool:
     """Whether one GPU sees another's memory: there is no other."""
+    opened()
     return False
+
+
+def _lazy_init() -> None:
+    """What torch calls to start to use the GPU."""
+    opened()
+
+
+def _is_compiled() -> bool:
+    """Whether there could be a GPU."""
+    return is_available()
 
 
 class device:
@@ -238,131 +317,22 @@ class device:
         """There is one GPU: it stays chosen."""
 
 
-# --- streams and events ---------------------------------------------------------------------------
+class device_of(device):
+    """`with device_of(x):` chooses the GPU that a tensor is on; one of the CPU chooses none."""
+
+    def __init__(self, tensor: Any) -> None:
+        super().__init__(0 if tensor.is_cuda else None)
 
 
-class Stream:
-    """A queue of work: whatever its name, the one of this process."""
-
-    priority = 0
-
-    def __init__(self, device: Any = None, priority: int = 0, **kwargs: Any) -> None:
-        self.device = Device("cuda", 0)
-        self.cuda_stream: int = _opened().stream.handle
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Stream) and other.cuda_stream == self.cuda_stream
-
-    def __hash__(self) -> int:
-        return hash(self.cuda_stream)
-
-    def __repr__(self) -> str:
-        return f"<torch.cuda.Stream device={self.device} cuda_stream={self.cuda_stream:#x}>"
-
-    def synchronize(self) -> None:
-        """Wait for all work."""
-        synchronize()
-
-    def query(self) -> bool:
-        """Whether all work is done: what is pending is given to the GPU first."""
-        engine.realize_pending()
-        with _opened() as opened:
-            return opened.stream.is_done()
-
-    def wait_stream(self, stream: Stream) -> None:
-        """Nothing: work is done in the order in which it was given."""
-
-    def wait_event(self, event: Event) -> None:
-        """Nothing: work is done in the order in which it was given."""
-
-    def record_event(self, event: Event | None = None) -> Event:
-        """An event behind all work so far."""
-        made = event or Event()
-        made.record(self)
-        return made
-
-    def __enter__(self) -> Stream:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Work goes on in the same stream."""
+class DeferredCudaCallError(Exception):
+    """In torch, an error of a call that waited for the GPU's start."""
 
 
-def current_stream(device: Any = None) -> Stream:
-    """The stream in use."""
-    return Stream()
+class CudaError(RuntimeError):
+    """In torch, an error of the CUDA runtime; here such errors are RuntimeErrors."""
 
 
-default_stream = current_stream
-
-
-def set_stream(stream: Stream) -> None:
-    """Nothing: there is one stream."""
-
-
-def is_current_stream_capturing() -> bool:
-    """Whether work is recorded instead of done."""
-    return False
-
-
-def stream(stream: Stream | None) -> Stream:
-    """`with stream(s):` gives work to a stream."""
-    return stream or Stream()
-
-
-class Event:
-    """A point in the GPU's time, whose time is taken with `enable_timing`."""
-
-    def __init__(
-        self,
-        enable_timing: bool = False,
-        blocking: bool = False,
-        interprocess: bool = False,
-        external: bool = False,
-    ) -> None:
-        if interprocess:
-            raise NotImplementedError("torch.cuda.Event: events of other processes")
-        with _opened() as opened:
-            kinds = opened.cuda.event_flags
-            flags = kinds.DEFAULT if enable_timing else kinds.DISABLE_TIMING
-            self._event = opened.cuda.Event(flags | (kinds.BLOCKING_SYNC if blocking else 0))
-        self._timed, self._recorded = enable_timing, False
-
-    def record(self, stream: Stream | None = None) -> None:
-        """Mark the point behind all work so far: what is pending is given to the GPU first."""
-        engine.realize_pending()
-        with _opened() as opened:
-            self._event.record(opened.stream)
-        self._recorded = True
-
-    def synchronize(self) -> None:
-        """Wait until the point is reached."""
-        with _opened():
-            self._event.synchronize()
-
-    def wait(self, stream: Stream | None = None) -> None:
-        """Nothing: work is done in the order in which it was given."""
-
-    def query(self) -> bool:
-        """Whether the point is reached."""
-        with _opened():
-            return self._event.query()
-
-    def elapsed_time(self, end_event: Event) -> float:
-        """The milliseconds from this point to another. Raises where one of them has no time."""
-        if not (self._timed and end_event._timed):
-            raise ValueError(
-                "Both events must be created with argument 'enable_timing=True' before time "
-                "can be taken"
-            )
-        if not (self._recorded and end_event._recorded):
-            raise ValueError("Both events must be recorded before calculating elapsed time.")
-        if not (self.query() and end_event.query()):
-            raise RuntimeError(
-                "Both events must be completed before calculating elapsed time: synchronize() them"
-            )
-        with _opened():
-            return end_event._event.time_since(self._event)
+# --- types of tensors -----------------------------------------------------------------------------
 
 
 HalfTensor, BFloat16Tensor = CUDA_TYPES["HalfTensor"], CUDA_TYPES["BFloat16Tensor"]

@@ -8,8 +8,10 @@ True
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
 
+from picograd.cuda.opening import opened
 from picograd.errors import OutOfMemoryError as OutOfMemoryError
 from picograd.runtime.cuda import driver, memory
 
@@ -47,19 +49,46 @@ def reset_peak_memory_stats(device: Any = None) -> None:
         memory.allocator().reset_peak()
 
 
-reset_max_memory_allocated = reset_accumulated_memory_stats = reset_peak_memory_stats
+reset_max_memory_allocated = reset_max_memory_cached = reset_peak_memory_stats
+reset_accumulated_memory_stats = reset_peak_memory_stats
 
 
-def memory_stats(device: Any = None) -> dict[str, int]:
+def memory_stats(device: Any = None) -> OrderedDict[str, int]:
     """The numbers above by the names that torch has for them."""
-    if not _in_use():
-        return {}
-    return {
-        "allocated_bytes.all.current": memory_allocated(),
-        "allocated_bytes.all.peak": max_memory_allocated(),
-        "reserved_bytes.all.current": memory_reserved(),
-        "reserved_bytes.all.peak": max_memory_reserved(),
-    }
+    found: OrderedDict[str, int] = OrderedDict()
+    if _in_use():
+        found["allocated_bytes.all.current"] = memory_allocated()
+        found["allocated_bytes.all.peak"] = max_memory_allocated()
+        found["reserved_bytes.all.current"] = memory_reserved()
+        found["reserved_bytes.all.peak"] = max_memory_reserved()
+    return found
+
+
+def mem_get_info(device: Any = None) -> tuple[int, int]:
+    """The free bytes of the GPU's memory and all of them."""
+    with opened() as gpu:
+        return gpu.cuda.mem_get_info()
+
+
+def set_per_process_memory_fraction(fraction: float, device: Any = None) -> None:
+    """Let tensors have only a part of the GPU's memory."""
+    gpu = opened()
+    if not isinstance(fraction, float):
+        raise TypeError("Invalid type for fraction argument, must be `float`")
+    if fraction < 0 or fraction > 1:
+        raise ValueError(f"Invalid fraction value: {fraction}. Allowed range: 0~1")
+    memory.allocator().most = int(gpu.device.total_memory() * fraction)
+
+
+def get_per_process_memory_fraction(device: Any = None) -> float:
+    """The part of the GPU's memory that tensors may have."""
+    total = opened().device.total_memory()
+    return min(memory.allocator().most / total, 1.0)
+
+
+def get_allocator_backend() -> str:
+    """What torch calls an allocator that keeps memory for reuse."""
+    return "native"
 
 
 def memory_summary(device: Any = None, abbreviated: bool = False) -> str:

@@ -451,6 +451,11 @@ def to(self: Tensor, *args: object, **kwargs: object) -> Tensor:
 
 def _moved(x: Tensor, place: str, non_blocking: bool) -> Tensor:
     """A copy on another device."""
+    if engine.is_listened() and x._shape:
+        raise RuntimeError(
+            "Cannot copy between CPU and CUDA tensors during CUDA graph capture: copy before or "
+            "after it (x.copy_(y) into a tensor that the graph reads)."
+        )
     node = pinning.sent(x, place) if non_blocking else None
     result = wrap(storages.copied(host_array(x), place) if node is None else node)
     edge = x._edge() if state.enabled else None

@@ -110,6 +110,33 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     return tensor(drawn, dtype=input.dtype, device=_place(input))
 
 
+@operation(method=False)
+def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) -> Tensor:
+    """How many of `count` trials succeed, each with the probability `prob`: drawn on the host. A
+    chance beyond [0, 1] is the next in it, as in torch, and certain success is the count itself."""
+    from picograd.frontend.interop import tensor
+
+    if not count.dtype.is_float:
+        raise ValueError(
+            f"binomial only supports floating-point dtypes for count, got: {type_name(count.dtype)}"
+        )
+    if prob.dtype is not count.dtype:
+        raise RuntimeError(
+            f"Found dtype {type_name(prob.dtype)} but expected {type_name(count.dtype)}"
+        )
+    trials, chance = np.broadcast_arrays(values(count.detach()), values(prob.detach()))
+    trials, chance = trials.astype(np.float64), chance.astype(np.float64)
+    known = ~(np.isnan(trials) | np.isnan(chance))
+    whole = np.where(known, np.maximum(trials, 0), 0).astype(np.int64)
+    seed, call = (generator or _default()).take()
+    drawn = np.random.default_rng([seed, call]).binomial(
+        whole, np.where(known, chance, 0).clip(0, 1)
+    )
+    certain = np.where(chance >= 1, np.maximum(trials, 0), drawn)
+    result = np.where(known, certain, np.nan)
+    return tensor(result, dtype=count.dtype, device=_place(count))
+
+
 def _default() -> Generator:
     from picograd.frontend.random import default_generator
 

@@ -174,9 +174,14 @@ class Storage:
 
     def exported(self) -> Export:
         """What holds on to the memory; the storage is pinned while it lives."""
-        memory = self.own_memory()
+        self.own_memory()
+        return self.held()
+
+    def held(self) -> Export:
+        """What pins the storage, and keeps it in the memory that it has, while it lives."""
         export = self._exports() if isinstance(self._exports, weakref.ref) else None
         if export is None:
+            memory = self.buffer
             # Of a GPU's memory there is no array; what holds on to it is an empty one.
             seen = np.empty(0, np.uint8) if memory.device == "cuda" else memory.bytes()
             export = seen.view(_Opaque).view(Export)

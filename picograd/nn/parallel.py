@@ -14,6 +14,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from picograd.cuda.opening import check_device
 from picograd.nn.module import Module
 
 
@@ -41,6 +42,8 @@ class DataParallel(Wrapper):
         self, module: Module, device_ids: Any = None, output_device: Any = None, dim: int = 0
     ) -> None:
         super().__init__(module)
+        for device in device_ids or ():
+            check_device(device)
         self.device_ids: list[Any] = []
         self.output_device, self.dim = output_device, dim
 

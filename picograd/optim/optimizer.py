@@ -148,6 +148,8 @@ class Optimizer:
 
     def step(self, closure: Closure | None = None) -> Any:
         """Update the parameters once; `closure` computes the loss (and gradients) again."""
+        if engine.is_listened():
+            self._check_capture()
         loss = None
         if closure is not None:
             with enable_grad():
@@ -165,6 +167,20 @@ class Optimizer:
                         else:
                             self.update(parameter, gradient, self.state[parameter], group)
         return loss
+
+    def _check_capture(self) -> None:
+        """Raise for a step in a CUDA graph whose numbers would be another run's."""
+        name = type(self).__name__
+        if not all(group.get("capturable", True) for group in self.param_groups):
+            raise RuntimeError(
+                f"Attempting CUDA graph capture of step() for an instance of {name} but "
+                "param_groups' capturable is False."
+            )
+        if any("capturable" in group for group in self.param_groups):
+            raise NotImplementedError(
+                f"CUDA graph capture of {name}.step(): it counts its steps in Python. Use "
+                "torch.compile(step), which replays a training step as one CUDA graph."
+            )
 
     def begin(self, parameter: Tensor, state: State, group: Group) -> None:
         """Put into a parameter's state what stands there before its first step, if that can be

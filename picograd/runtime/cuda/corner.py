@@ -1,6 +1,6 @@
 """Copies between row-major arrays of different shapes in device memory.
 
-In: two buffers with the shapes of the arrays in them, from `memory`. Out: copies on the stream, of
+In: addresses and shapes of two arrays, from `memory`. Out: copies on the stream, of
 the elements whose coordinates are in both. Programs for many sizes lay out their inputs and cut
 their outputs so.
 
@@ -13,16 +13,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from picograd.runtime.buffer import Buffer
 from picograd.runtime.cuda import driver
 
 
-def copy_corner(target: Buffer, shape: Sequence[int], source: Buffer, other: Sequence[int]) -> None:
-    """Enqueue the copy. `shape` is the target's, `other` the source's."""
-    width, levels = _levels(shape, other, target.dtype.itemsize)
-    if not width or any(level.times == 0 for level in levels):
-        return
-    with driver.get() as opened:
+class Piece(NamedTuple):
+    """Where a row-major array is."""
+
+    address: int
+    shape: Sequence[int]
+
+
+def copy_corner(opened: driver.Driver, target: Piece, source: Piece, itemsize: int) -> None:
+    """Enqueue the copy. The context is current."""
+    width, levels = _levels(target.shape, source.shape, itemsize)
+    if width and all(level.times for level in levels):
         _copy_levels(opened, target.address, source.address, width, levels)
 
 

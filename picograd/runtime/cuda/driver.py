@@ -119,12 +119,12 @@ class Driver:
             self.stream = None
 
 
-def words(error: Exception) -> str:
+def words(error: BaseException) -> str:
     """What an error of pycuda's says; a log may follow that is empty as a rule."""
     return str(error).removesuffix(" - ")
 
 
-def failed(error: Exception, kernel: Kernel | None = None) -> RuntimeError:
+def failed(error: BaseException, kernel: Kernel | None = None) -> RuntimeError:
     """A failure of the driver as the error that PyTorch raises for it. `kernel` is the one that
     failed, where that is known."""
     if kernel is not None:

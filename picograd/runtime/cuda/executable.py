@@ -22,7 +22,7 @@ import numpy as np
 
 from picograd.errors import InternalError
 from picograd.runtime.buffer import Buffer
-from picograd.runtime.cuda import driver, memory
+from picograd.runtime.cuda import capture, driver, memory
 from picograd.runtime.cuda.launch import NOWHERE, Launch, Operands, Place
 from picograd.runtime.cuda.modules import LaunchableKernel
 from picograd.runtime.cuda.replay import Part
@@ -142,6 +142,7 @@ class CudaExecutable:
                 f"{len(inputs)} and {len(values)}"
             )
         opened = driver.get()
+        noting = capture.current()
         with opened, opened.lock:  # in this order: a forked child has to fail, not to wait
             made = memory.empty_all(self._outputs, self._output_bytes)
             if self.kernel_count:
@@ -151,13 +152,30 @@ class CudaExecutable:
                 addresses += [buffer.address for buffer in made]
                 addresses.append(block.address)
                 operands = Operands(tuple(addresses), tuple(values[: self._values]))
-                if timings is None:
+                if noting is not None:
+                    self._note(noting, operands, values, [*inputs[: self._inputs], *made])
+                elif timings is None:
                     self._run_parts(opened, self._way(opened, operands))
                 else:
                     stopwatch = Stopwatch(opened, timings)
                     self._run_parts(opened, lambda part: _time(part, operands, stopwatch))
                     stopwatch.finish()
         return [made[n] if fresh else inputs[n] for fresh, n in self._result_plan]
+
+    def _note(
+        self, noting: capture.Capture, now: Operands, values: Sequence[int], used: Sequence[Buffer]
+    ) -> None:
+        """Note a run: its addresses stay, random streams go on."""
+        cells = list(values)
+        noting.random.append((cells, noting.slots))
+        noting.slots = []
+
+        def again(opened: driver.Driver) -> None:
+            opened.enqueued.append(self._names)
+            operands = now._replace(values=tuple(cells[: self._values]))
+            self._run_parts(opened, lambda part: part.replay(opened, operands))
+
+        noting.note(again, *used)
 
     def _way(self, opened: driver.Driver, operands: Operands) -> Callable[[Part], None]:
         """How a part is given to the stream."""

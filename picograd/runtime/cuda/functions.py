@@ -17,6 +17,7 @@ from typing import Any
 from picograd.runtime.cuda import driver
 
 LEGACY, PER_THREAD = 1, 2  # names of two default streams, which are no handles
+NOT_READY = 600  # CUDA_ERROR_NOT_READY
 _DISABLE_TIMING = 2
 _MEMORY_TYPE, _HOST = 2, 1  # CU_POINTER_ATTRIBUTE_MEMORY_TYPE, CU_MEMORYTYPE_HOST
 
@@ -48,6 +49,11 @@ def call(name: str, *arguments: Any) -> None:
         library().cuGetErrorString(code, ctypes.byref(text))
         said = text.value.decode() if text.value else f"error {code}"
         raise driver.failed(RuntimeError(f"{name} failed: {said}"))
+
+
+def handle(stream: int) -> ctypes.c_void_p:
+    """A stream, for `call`."""
+    return ctypes.c_void_p(stream)
 
 
 def is_pinned(address: int) -> bool:

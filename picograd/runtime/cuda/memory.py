@@ -21,8 +21,8 @@ from picograd.dtypes import DType
 from picograd.errors import OutOfMemoryError
 from picograd.runtime.allocator import Allocator, Block, Chunk, LowestFirst
 from picograd.runtime.buffer import Buffer
-from picograd.runtime.cuda import driver, functions
-from picograd.runtime.cuda.corner import copy_corner
+from picograd.runtime.cuda import capture, driver, functions
+from picograd.runtime.cuda.corner import Piece, copy_corner
 from picograd.schedule.kernel import Slot
 
 # What borrowed memory was kept alive by: no longer needed by us, and since then an event.
@@ -36,6 +36,8 @@ class DeviceAllocator(Allocator):
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
+        self._freed = self._returned
+        self.most = limit  # bytes that it may have of the driver
         self.peak = 0  # the most bytes in live blocks
         self.peak_reserved = 0  # the most bytes from the driver
 
@@ -54,7 +56,15 @@ class DeviceAllocator(Allocator):
         self.peak_reserved = max(self.peak_reserved, self._allocated + self._cached)
 
     def release(self, chunk: Chunk) -> None:
-        self._returned.append(chunk)
+        self._freed.append(chunk)
+
+    def divert(self, chunks: deque[Chunk] | None) -> None:
+        """Keep what is given back from now on there, and not for reuse (None: for reuse)."""
+        self._freed = self._returned if chunks is None else chunks
+
+    def take_back(self, chunks: deque[Chunk]) -> None:
+        """What was kept elsewhere is free again."""
+        self._returned.extend(chunks)
 
     def reset_peak(self) -> None:
         """Begin to look for the peak anew."""
@@ -63,6 +73,9 @@ class DeviceAllocator(Allocator):
 
     def obtain(self, capacity: int) -> Chunk:
         cuda = driver.get().cuda
+        # What is to be obtained counts as allocated already.
+        if self._allocated + self._cached > self.most:
+            raise MemoryError(f"only {self.most} bytes are allowed")
         try:
             memory = cuda.mem_alloc(capacity)
         except cuda.MemoryError as error:
@@ -76,9 +89,14 @@ class DeviceAllocator(Allocator):
         free, total = driver.get().cuda.mem_get_info()
         return OutOfMemoryError(
             f"CUDA out of memory. Tried to allocate {size} bytes; the GPU has {total}, of which "
-            f"{free} are free; picograd's tensors hold {self.allocated}. Use smaller tensors or "
-            "delete some."
+            f"{free} are free; picograd's tensors hold {self.allocated}{self._allowed(total)}. "
+            "Use smaller tensors or delete some."
         )
+
+    def _allowed(self, total: int) -> str:
+        if self.most >= total:
+            return ""
+        return f" and may hold {self.most} (set_per_process_memory_fraction)"
 
 
 @lru_cache(maxsize=1)
@@ -111,6 +129,7 @@ class DeviceBuffer(Buffer):
 
     @property
     def array(self) -> np.ndarray:
+        capture.forbid("the CPU reads a tensor of the GPU")
         opened = driver.get()
         contents = np.empty(self.size, self.dtype.numpy)
         if self.size:
@@ -123,6 +142,9 @@ class DeviceBuffer(Buffer):
 
     def write(self, array: np.ndarray) -> None:
         """Replace the contents. The array is free again when this returns."""
+        noting = capture.current()
+        if noting is not None:
+            return self._note_write(noting, array)
         opened = driver.get()
         contents = np.ascontiguousarray(array, self.dtype.numpy).reshape(-1)
         if contents.size:
@@ -132,18 +154,40 @@ class DeviceBuffer(Buffer):
                 if functions.is_pinned(contents.ctypes.data):
                     opened.synchronize()
 
+    def _note_write(self, noting: capture.Capture, array: np.ndarray) -> None:
+        """Later runs find the same constants: in a buffer that nobody else writes to."""
+        contents = np.ascontiguousarray(array, self.dtype.numpy).reshape(-1)
+        source = empty(self.dtype, self.size)
+        with driver.get() as opened:
+            if self.size:
+                opened.cuda.memcpy_htod(source.address, contents.view(np.uint8))
+        noting.kept_constants.append(source)
+        self.copy_from(source)
+
     def copy_from(self, other: Buffer) -> None:
         if not isinstance(other, DeviceBuffer):
+            capture.forbid("a tensor of the CPU is copied to the GPU")
             self.write(other.array)
         elif self.size:
-            opened = driver.get()
-            with opened:
-                opened.cuda.memcpy_dtod_async(
-                    self.address, other.address, self.nbytes, opened.stream
-                )
+            to, source, size = self.address, other.address, self.nbytes
+            _give(
+                lambda opened: opened.cuda.memcpy_dtod_async(to, source, size, opened.stream),
+                *(self, other),
+            )
 
     def copy_corner(self, shape: Sequence[int], other: Buffer, other_shape: Sequence[int]) -> None:
-        copy_corner(self, shape, other, other_shape)
+        mine, its = Piece(self.address, shape), Piece(other.address, other_shape)
+        _give(lambda opened: copy_corner(opened, mine, its, self.dtype.itemsize), self, other)
+
+
+def _give(action: capture.Action, *buffers: Buffer) -> None:
+    """Enqueue work on buffers, or note it."""
+    noting = capture.current()
+    if noting is not None:
+        noting.note(action, *buffers)
+        return
+    with driver.get() as opened:
+        action(opened)
 
 
 class _Borrowed:

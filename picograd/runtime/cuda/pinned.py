@@ -18,7 +18,7 @@ import numpy as np
 from picograd.dtypes import DType
 from picograd.runtime.allocator import Allocator, Block, Chunk
 from picograd.runtime.buffer import Buffer
-from picograd.runtime.cuda import driver, memory
+from picograd.runtime.cuda import capture, driver, memory
 
 _LIMIT = 1 << 62  # all is kept: the driver takes milliseconds to pin memory
 
@@ -114,6 +114,7 @@ class PinnedBuffer(Buffer):
 
     def send(self) -> memory.DeviceBuffer:
         """A copy on the GPU, enqueued."""
+        capture.forbid("a tensor of the CPU is copied to the GPU")
         made = memory.empty(self.dtype, self.size)
         if self.size:
             with driver.get() as opened:
@@ -123,6 +124,7 @@ class PinnedBuffer(Buffer):
 
     def receive(self, source: Buffer) -> None:
         """Let a buffer of the GPU be copied here."""
+        capture.forbid("the CPU reads a tensor of the GPU")
         if self.size:
             with driver.get() as opened:
                 opened.cuda.memcpy_dtoh_async(self._raw(), source.address, opened.stream)

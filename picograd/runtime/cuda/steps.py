@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple, NewType
 
 from picograd import env
-from picograd.runtime.cuda import driver
+from picograd.runtime.cuda import capture, driver
 from picograd.runtime.cuda.compiler import cubin_of
 
 Ref = NewType("Ref", int)  # an address
@@ -60,8 +60,13 @@ def _module(source: str) -> Any:
 
 def run(title: str, source: str, steps: Sequence[Step]) -> None:
     """Enqueue the launches, in order. `title` names them in errors and under DEBUG=2."""
+    noting = capture.current()
+    if noting is not None:
+        noting.note(lambda _: run(title, source, steps))
+        noting.addresses.update(number for step in steps for number in step.parameters)
+        return
     opened = driver.get()
-    with _lock, opened.lock, opened:
+    with opened, _lock, opened.lock:
         opened.enqueued.append([title])
         try:
             module = _module(source)
