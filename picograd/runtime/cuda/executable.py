@@ -66,13 +66,16 @@ class CudaExecutable:
         self.kernel_count = len(program.steps)
         self._names = tuple(step.kernel.name for step in program.steps)
         self._outputs = [slot for slot in program.slots if slot.kind is SlotKind.OUTPUT]
-        self._output_bytes = [slot.size * slot.dtype.itemsize for slot in self._outputs]
+        self._made = [(slot.dtype, slot.size) for slot in self._outputs]
         self._result_plan = program.plan_results()
         numbers = [slot.number for slot in program.slots if slot.kind is SlotKind.INPUT]
         self._inputs = 1 + max(numbers, default=-1)
         self._values = 1 + max((v for step in program.steps for v in step.scalars), default=-1)
         self._runs = 0
         launches = self._plan_launches(kernels)
+        self._sizes = [slot.size * slot.dtype.itemsize for slot in self._outputs]
+        if self._block_bytes:
+            self._sizes.append(self._block_bytes)
         checking = [n for n, step in enumerate(program.steps) if step.kernel.checks]
         self._origins = sorted({program.steps[n].origin or "" for n in checking} - {""})
         self._checked = bool(checking)
@@ -142,24 +145,27 @@ class CudaExecutable:
                 f"{len(inputs)} and {len(values)}"
             )
         opened = driver.get()
-        noting = capture.current()
         with opened, opened.lock:  # in this order: a forked child has to fail, not to wait
-            made = memory.empty_all(self._outputs, self._output_bytes)
+            blocks = memory.allocate_all(opened, self._sizes)
+            made: list[Buffer] = [
+                memory.DeviceBuffer(dtype, size, "cuda", block.address, block)
+                for (dtype, size), block in zip(self._made, blocks, strict=False)
+            ]
             if self.kernel_count:
-                opened.enqueued.append(self._names)
-                block = memory.allocate(max(self._block_bytes, 1))
-                addresses = [0, *[buffer.address for buffer in inputs[: self._inputs]]]
-                addresses += [buffer.address for buffer in made]
-                addresses.append(block.address)
-                operands = Operands(tuple(addresses), tuple(values[: self._values]))
-                if noting is not None:
-                    self._note(noting, operands, values, [*inputs[: self._inputs], *made])
-                elif timings is None:
-                    self._run_parts(opened, self._way(opened, operands))
-                else:
+                addresses = (
+                    0,
+                    *[buffer.address for buffer in inputs[: self._inputs]],
+                    *[block.address for block in blocks],
+                )
+                operands = Operands(addresses, tuple(values[: self._values]))
+                if timings is not None:
                     stopwatch = Stopwatch(opened, timings)
                     self._run_parts(opened, lambda part: _time(part, operands, stopwatch))
                     stopwatch.finish()
+                elif (noting := capture.current()) is not None:
+                    self._note(noting, operands, values, [*inputs[: self._inputs], *made])
+                else:
+                    self._enqueue(opened, operands)
         return [made[n] if fresh else inputs[n] for fresh, n in self._result_plan]
 
     def _note(
@@ -171,18 +177,22 @@ class CudaExecutable:
         noting.slots = []
 
         def again(opened: driver.Driver) -> None:
-            opened.enqueued.append(self._names)
-            operands = now._replace(values=tuple(cells[: self._values]))
-            self._run_parts(opened, lambda part: part.replay(opened, operands))
+            self._runs = max(self._runs, LAUNCHED_RUNS)
+            self._enqueue(opened, now._replace(values=tuple(cells[: self._values])))
 
         noting.note(again, *used)
 
-    def _way(self, opened: driver.Driver, operands: Operands) -> Callable[[Part], None]:
-        """How a part is given to the stream."""
+    def _enqueue(self, opened: driver.Driver, operands: Operands) -> None:
+        """Give the kernels to the stream: one by one at first, as graphs later."""
+        opened.enqueued.append(self._names)
         self._runs += 1
+        give = Part.replay
         if self._runs <= LAUNCHED_RUNS or opened.blocking:
-            return lambda part: part.enqueue(opened, operands)
-        return lambda part: part.replay(opened, operands)
+            give = Part.enqueue
+        if self._checked:
+            self._run_parts(opened, lambda part: give(part, opened, operands))
+        else:
+            give(self._parts[-1], opened, operands)
 
     def _run_parts(self, opened: driver.Driver, give: Callable[[Part], None]) -> None:
         checking, meanwhile, rest = self._parts

@@ -43,7 +43,11 @@ def call(name: str, *arguments: Any) -> None:
             f"CUDA error: this driver has no {name}, it is too old (CUDA {version()}). "
             "Upgrade NVIDIA's driver."
         )
-    code = function(*arguments)
+    check(name, function(*arguments))
+
+
+def check(name: str, code: int) -> None:
+    """Raise RuntimeError for what a function of the driver has answered, unless it is 0."""
     if code:
         text = ctypes.c_char_p()
         library().cuGetErrorString(code, ctypes.byref(text))

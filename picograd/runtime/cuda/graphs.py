@@ -14,7 +14,7 @@ import ctypes
 from collections import deque
 from functools import lru_cache
 
-from picograd.runtime.cuda.functions import call, library
+from picograd.runtime.cuda.functions import call, check, library
 
 # A recording in this mode does not forbid what a garbage collector may do meanwhile: to free.
 _RELAXED = 2
@@ -116,7 +116,7 @@ class Executable:
 
     def launch(self, stream: int) -> None:
         """Enqueue all launches."""
-        call("cuGraphLaunch", self.handle, stream)
+        check("cuGraphLaunch", library().cuGraphLaunch(self.handle, stream))
 
     def __del__(self) -> None:
         self._bury(("cuGraphExecDestroy", self.handle))

@@ -23,7 +23,6 @@ from picograd.runtime.allocator import Allocator, Block, Chunk, LowestFirst
 from picograd.runtime.buffer import Buffer
 from picograd.runtime.cuda import capture, driver, functions
 from picograd.runtime.cuda.corner import Piece, copy_corner
-from picograd.schedule.kernel import Slot
 
 # What borrowed memory was kept alive by: no longer needed by us, and since then an event.
 _leaving: deque[object] = deque()
@@ -111,9 +110,7 @@ def allocator() -> DeviceAllocator:
 def allocate(size: int) -> Block:
     """Device memory, not cleared. Raises RuntimeError when there is none."""
     with driver.get() as opened:
-        if _leaving or _lent:
-            _give_back(opened)
-        return allocator().allocate(size)
+        return allocate_all(opened, [size])[0]
 
 
 def clear(address: int, words: int) -> None:
@@ -227,13 +224,8 @@ def empty(dtype: DType, size: int) -> DeviceBuffer:
     return DeviceBuffer(dtype, size, "cuda", block.address, block)
 
 
-def empty_all(slots: Sequence[Slot], sizes: Sequence[int]) -> list[Buffer]:
-    """A new buffer for each slot of a program, with unspecified contents. `sizes` are in bytes."""
-    with driver.get() as opened:
-        if _leaving or _lent:
-            _give_back(opened)
-        blocks = allocator().allocate_all(sizes)
-    return [
-        DeviceBuffer(slot.dtype, slot.size, "cuda", block.address, block)
-        for slot, block in zip(slots, blocks, strict=True)
-    ]
+def allocate_all(opened: driver.Driver, sizes: Sequence[int]) -> list[Block]:
+    """A block of each size in bytes, not cleared. The context is current."""
+    if _leaving or _lent:
+        _give_back(opened)
+    return allocator().allocate_all(sizes)

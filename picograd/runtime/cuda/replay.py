@@ -6,7 +6,7 @@ Called by `executable`.
 A program's memory is where it was a few runs before, as a rule: what is freed is handed out again.
 So a part keeps a few executable graphs, each with the operands that it was last launched with. The
 same operands: nothing is updated. Others: the graph that differs in the fewest launches takes
-the new parameters of those.
+the new parameters of those. Addresses that come back get a graph of their own.
 
 >>> differing((0, 4096, 8192), (0, 4096, 4608))
 [2]
@@ -14,6 +14,7 @@ the new parameters of those.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -54,6 +55,7 @@ class Part:
         self._nodes: list[list[graphs.Node]] = []
         self._recorded = Operands((), ())
         self._copies: dict[tuple[int, ...], _Copy] = {}
+        self._seen: deque[tuple[int, ...]] = deque(maxlen=2 * MOST)  # addresses that had no copy
 
     def enqueue(self, opened: Driver, operands: Operands) -> None:
         """Give the launches to the stream one by one."""
@@ -79,7 +81,9 @@ class Part:
         copies = list(self._copies.values())
         counts = [len(self._changed(copy.operands, operands)) for copy in copies]
         much = not copies or 2 * min(counts) > len(self.launches)
-        if much and len(copies) < MOST:
+        again = operands.addresses in self._seen
+        self._seen.append(operands.addresses)
+        if (much or again) and len(copies) < MOST:
             assert self._graph is not None
             copy = _Copy(self._graph.instantiate(), self._recorded)
         else:
