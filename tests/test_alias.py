@@ -55,7 +55,7 @@ def test_a_program_runs_unchanged(tmp_path: Path) -> None:
 LINES = """
 import torch, torch._dynamo; torch._dynamo.config.suppress_errors = True; torch._dynamo.reset()
 import torch; torch._inductor.config.coordinate_descent_tuning = True
-import torch; assert torch.version.cuda is None
+import torch; assert torch.version.hip is None
 from torch.hub import load_state_dict_from_url
 import torch.utils.model_zoo as model_zoo; model_zoo.load_url
 from torch.profiler import ProfilerActivity, profile, record_function

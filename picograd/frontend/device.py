@@ -123,7 +123,8 @@ def _check_cuda(index: int | None) -> None:
         raise AssertionError(f"Torch not compiled with CUDA enabled: {reason}")
     if index not in (None, 0):
         raise RuntimeError(
-            f"CUDA error: invalid device ordinal. picograd uses one GPU, cuda:0, not cuda:{index}."
+            f"CUDA error: invalid device ordinal. picograd uses one GPU, cuda:0, not cuda:{index}: "
+            "the variable CUDA_VISIBLE_DEVICES chooses which."
         )
 
 
