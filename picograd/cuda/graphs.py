@@ -55,6 +55,8 @@ class CUDAGraph:
         for one in _storages():
             if not one.is_pinned() and (one.buffer is None or not one.is_alone()):
                 one.own_memory()  # what is written to one of two tensors is not the other's
+            # Nobody knows its contents: they will be others in a replay.
+            one.node = leaf(one.buffer, one.node.shape)
             self._before.append((one, one.node))
         self._first = default_generator._call
         self._capture = capture.Capture()

@@ -62,7 +62,7 @@ def test_writes() -> None:
 
 def test_an_index_outside_changes_nothing() -> None:
     x = torch.arange(3.0, device="cuda")
-    places = torch.tensor([0, 5], device="cuda")
+    places = torch.tensor([0, 4], device="cuda") + torch.tensor([0, 1], device="cuda")
     with pytest.raises(IndexError, match=r"out of (range|bounds)"):
         x[places].sum().item()
     x.index_add_(0, places, torch.ones(2, device="cuda"))

@@ -101,7 +101,8 @@ def test_a_graph_that_checks_indices(counts) -> None:
         table.index_add_(0, places, torch.ones(2, device="cuda"))
         table.tolist()
     assert table.tolist() == [13, 19, 13, 13, 13, 13] and counts["launch"]
-    table.index_add_(0, torch.tensor([1, 6], device="cuda"), torch.ones(2, device="cuda"))
+    outside = torch.tensor([1, 5], device="cuda") + torch.tensor([0, 1], device="cuda")
+    table.index_add_(0, outside, torch.ones(2, device="cuda"))
     with pytest.raises(IndexError, match="out of bounds"):
         table.tolist()
     assert table.tolist() == [13, 19, 13, 13, 13, 13]
