@@ -101,3 +101,16 @@ def test_a_row_and_a_matrix_of_as_many_lines(width: int) -> None:
     found = (matrix * x.unsqueeze(1) / share).sum().item()
     wanted = (values * lines[:, None]).sum() / np.exp(lines - lines.max()).sum()
     assert np.isclose(found, wanted, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("width", [3, 4])
+def test_threads_beyond_the_last_line_read_none(width: int) -> None:
+    """The factors of lines end where their memory does."""
+    factors, values = given(4, 96, 1), given(4, 96, width)
+    results = []
+    for device in ("cuda", "cpu"):
+        x = torch.tensor(factors, dtype=torch.float32, device=device)
+        products = x * torch.tensor(values, dtype=torch.float32, device=device)
+        largest = (products * x).amax((1, 2), keepdim=True)
+        results.append((products - largest * x).square().sum((1, 2)).cpu().numpy())
+    assert np.allclose(*results, rtol=1e-4)

@@ -333,7 +333,11 @@ def turns(
     if unrolled:
         named.append(Let(point.name, IndexValue(of(step) * height + turn, int64), point))
     for loop, place in zip(nest[:-1], places, strict=False):
-        named.append(Let(loop.var.name, IndexValue(place + loop.begin, int64), loop.var))
+        value: Value = IndexValue(place + loop.begin, int64)
+        if place is places[0] and not inside.always:
+            # Points beyond the last have no line; what they load of a line is of the first.
+            value = Alu(Op.WHERE, (Predicate(inside), value, IndexValue(loop.begin, int64)), int64)
+        named.append(Let(loop.var.name, value, loop.var))
     start = places[-1] * width + inner.begin
     if width > 1:
         copy = Copy(start + of(Var("lane", 0, width - 1, width)), "", inside)
