@@ -4,7 +4,8 @@ In: nodes of computed contents. Out: their contents, or None where only the GPU 
 copies small contents to a GPU calls `remember`; indices and the like are then checked at the call,
 as on the CPU, and the programs that use them need not be waited for.
 
-A node's value never changes, so what is known of a node stays true until the node is gone.
+A node's value never changes, so what is known of a node stays true until the node is gone or its
+memory is shown to others (`forget`).
 
 >>> import picograd
 >>> contents(picograd.tensor([3, 1])._storage.node).tolist()
@@ -33,6 +34,12 @@ def remember(node: Node, array: np.ndarray) -> Node:
         kept.flags.writeable = False
         _sent[node] = kept
     return node
+
+
+def forget(node: Node) -> None:
+    """From now on somebody else may write to the memory of the node's contents."""
+    if node.device == "cuda":
+        _sent.pop(node, None)
 
 
 def contents(node: Node) -> np.ndarray | None:

@@ -151,6 +151,7 @@ class Storage:
                 # How the contents came about tells nothing once the outside writes them.
                 self.node = leaf(memory, self.node.shape)
             self._exports = None
+        known.forget(self.node)
         return memory
 
     def address(self) -> int:
