@@ -9,7 +9,6 @@ the CPU's tensors have (memory that NumPy shares, the text of their device) are 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
 from pathlib import Path
@@ -62,15 +61,11 @@ def seed(request: pytest.FixtureRequest) -> int:
 
 def pytest_sessionfinish() -> None:
     """With CUDA_SOURCES=folder, leave every kernel that the tests compiled there as CUDA C, for
-    `tests/cuda` to compile. Workers may write the same file: its name is a hash of its text."""
+    `tests/cuda` to compile."""
     folder = os.environ.get("CUDA_SOURCES")
     if not folder:
         return
-    from picograd.codegen.cuda.render import cuda_kernel
     from picograd.runtime.kernels import CACHE
+    from tests.cuda import corpus
 
-    root = Path(folder)
-    root.mkdir(parents=True, exist_ok=True)
-    for kernel in CACHE.kernels():
-        text = cuda_kernel(kernel)
-        (root / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.cu").write_text(text)
+    corpus.write(Path(folder), CACHE.kernels())

@@ -2,8 +2,8 @@
 
 In: the loop IR of a kernel. Its shared accesses are evaluated for the threads of a warp. Shared
 memory has 32 banks of 4 bytes: a request of up to 128 bytes takes as many turns as the bank that is
-asked for most different words. Neighbouring elements that a thread reads or writes one after
-another are one access, as the compiler makes them.
+asked for most different words. Neighbouring elements that a thread reads or writes as lanes, or
+one after another, are one access, as the compiler makes them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import pytest
 
 from picograd import dtypes
 from picograd.codegen.cuda.render import grid_function
+from picograd.codegen.dependence import roots, walk
 from picograd.codegen.loops import (
     Address,
     Call,
@@ -33,13 +34,14 @@ from picograd.graph.node import Node
 from picograd.schedule.plan import plan
 from tests.cuda.test_compile import product
 
+# What threads read or write by helpers; the others' accesses are hardware's.
 WIDTHS = {"pg_load_matrix": 16, "pg_load_turned": 16, "pg_copy4": 4, "pg_copy8": 8, "pg_copy16": 16}
 Access = tuple[Memory, Index, int]  # and bytes
 
 
-def function_of(node: Node) -> Function:
+def function_of(node: Node, capability: int = 80) -> Function:
     (step,) = plan([node]).steps
-    return grid_function(step.kernel, 80)
+    return grid_function(step.kernel, capability)
 
 
 def shared_accesses(body: tuple[Statement, ...]) -> Iterator[Access | None]:
@@ -52,17 +54,17 @@ def shared_accesses(body: tuple[Statement, ...]) -> Iterator[Access | None]:
             case Call(helper, arguments):
                 yield None
                 for argument in arguments:
-                    if isinstance(argument, Address) and argument.memory.home is Home.SHARED:
+                    shared = isinstance(argument, Address) and argument.memory.home is Home.SHARED
+                    if shared and helper in WIDTHS:
                         yield argument.memory, argument.index, WIDTHS[helper]
                         yield None
-            case Let(_, Load() as load) | Store(_, _, Load() as load):
-                if load.memory.home is Home.SHARED:
-                    yield load.memory, load.index, load.dtype.itemsize
+            case Let() | Store():
+                for value in walk(roots(statement)):
+                    if isinstance(value, Load) and value.memory.home is Home.SHARED:
+                        yield value.memory, value.index, value.dtype.itemsize * value.lanes
                 if isinstance(statement, Store) and statement.memory.home is Home.SHARED:
-                    yield statement.memory, statement.index, statement.memory.dtype.itemsize
-            case Store(memory, index):
-                if memory.home is Home.SHARED:
-                    yield memory, index, memory.dtype.itemsize
+                    size = statement.memory.dtype.itemsize * statement.value.lanes
+                    yield statement.memory, statement.index, size
             case _:
                 yield None
 
@@ -126,6 +128,14 @@ def test_no_bank_is_asked_twice(name: str) -> None:
     assert len(found) > 8
     for access in found:
         assert max(turns(access, warp) for warp in range(4)) == 1, access
+
+
+def test_results_of_warp_groups_meet_in_no_bank() -> None:
+    """On their way out: 8 bytes in, 16 bytes out."""
+    function = function_of(product(dtypes.bfloat16), 90)
+    found = list(joined(shared_accesses(function.phases[-1].body)))
+    assert {size for _, _, size in found} == {8, 16}
+    assert all(turns(access, warp) == 1 for access in found for warp in range(8))
 
 
 def test_a_power_of_two_would_collide() -> None:

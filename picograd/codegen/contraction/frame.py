@@ -127,3 +127,8 @@ class Frame:
 def inside(index: Index, extent: int) -> Mask:
     """`index < extent`."""
     return Mask().require(constant(extent - 1) - index)
+
+
+def guarded(edge: Mask, body: tuple[Statement, ...]) -> tuple[Statement, ...]:
+    """Statements where a mask holds."""
+    return body if edge.always else (loops.If(edge, body),)

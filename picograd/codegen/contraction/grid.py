@@ -11,7 +11,7 @@ tile of up to 128 x 128 results, each thread up to 8 x 8 of them in registers:
       for k in the tile: results += left[k] * right[k]
     for a few rows of results at a time:
       put them in shared memory; barrier
-      the elementwise stages, neighbouring threads on neighbouring columns
+      the elementwise stages, neighbouring threads on neighbouring columns, 16 bytes of results each
 
 A moving tile takes the slot of the one before the current: one barrier a tile is enough. Results
 are chains of multiply-adds over ascending k. Where tiles are fewer than multiprocessors and the sum
@@ -24,12 +24,13 @@ them in order.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 
 from picograd.codegen.contraction.axes import Contraction, Group, Values
 from picograd.codegen.contraction.expressions import rewrite
-from picograd.codegen.contraction.frame import inside
+from picograd.codegen.contraction.frame import guarded, inside, lane_index
 from picograd.codegen.contraction.staging import BYTES, Factor
 from picograd.codegen.contraction.tiles import ceil_div
 from picograd.codegen.expressions import Body, Names, cast
@@ -56,6 +57,7 @@ from picograd.codegen.loops import (
     Store,
     Value,
 )
+from picograd.codegen.wide import best_width, widened
 from picograd.dtypes import DType, int64
 from picograd.graph.index import ZERO, Index, Var, constant, delinearize, of
 from picograd.graph.mask import Mask
@@ -215,6 +217,11 @@ class Grid:
         """The threads that finish meet."""
         return Barrier()
 
+    def store_pair(self, place: Index, own: int) -> Statement:
+        """Two neighbours of a thread's sums go to `results` at once."""
+        lane = lane_index(2)
+        return Store(self.results, place + lane, Load(self.sums, lane + own, 2))
+
     # --- sums ---------------------------------------------------------------------------------
 
     def _sums(self) -> Statements:
@@ -314,46 +321,70 @@ class Grid:
 
     def _finish(self, number: int, partial: Memory | None) -> For:
         """The stages that follow the sum, at the points that are in shared memory."""
-        found = self.found
-        size = self.round_rows * self.round_columns
-        point = Var("point", 0, size - 1)
-        line, column = of(point) // self.round_columns, of(point) % self.round_columns
-        total = Load(self.results, line * self.results_pitch + column)
-        named, row = self._name("row", self.row + self.staged_row(number, line))
-        also, column = self._name("column", self.column + self.staged_column(number, column))
-        body: Statements
-        if partial is None:
+
+        def finish(width: int, near: Index) -> tuple[Var, Statements]:
+            """For so many neighbouring columns of a point, of which one is `near`."""
+            across = self.round_columns // width
+            point = Var("point", 0, self.round_rows * across - 1)
+            line, group = of(point) // across, of(point) % across
+            total = Load(self.results, line * self.results_pitch + group * width + near)
+            named, row = self._name("row", self.row + self.staged_row(number, line))
+            start = (self.column + self.staged_column(number, ZERO)) // width
+            also, group = self._name("columns", start + group)
+            column = group * width + near
+            if partial is not None:
+                place = self._partial_at(self.part, self.batch, row, column)
+                return point, (named, also, Store(partial, place, total))
             body = self._stages(total, self.batch, row, column)
-            edge = inside(row, found.rows.extent) & inside(column, found.columns.extent)
-            body = body if edge.always else (If(edge, body),)
-        else:
-            body = (Store(partial, self._partial_at(self.part, self.batch, row, column), total),)
-        return For(point, of(self.thread), constant(size), (named, also, *body), self.finishers)
+            tall, wide = self.found.rows.extent, self.found.columns.extent // width
+            return point, (named, also, *guarded(inside(row, tall) & inside(group, wide), body))
+
+        columns = self.found.columns.extent if partial is None else self.columns
+        point, body = self._widest(columns, finish)
+        return For(point, of(self.thread), constant(point.high + 1), body, self.finishers)
+
+    def _widest(
+        self, columns: int, finish: Callable[[int, Index], tuple[Var, Statements]]
+    ) -> tuple[Var, Statements]:
+        """What `finish` makes, a variable and statements, for as many neighbouring columns as a
+        thread can load and store together."""
+        width = BYTES // self.dtype.itemsize
+        while True:
+            near = Var("near", 0, width - 1)
+            var, body = finish(width, of(near))
+            if columns % width == 0 and best_width(body, near) == width:
+                return var, widened(body, near, ZERO, width)
+            width //= 2
 
     def _partial_at(self, part: Index, batch: Index, row: Index, column: Index) -> Index:
         tall, wide = self.padded
         return ((part * self.found.batch.extent + batch) * tall + row) * wide + column
 
     def _add_parts(self, partial: Memory) -> Phase:
-        """A thread for each result adds its partial sums in order, then what follows the sum."""
+        """A thread for each result, or for neighbours where there are results enough, adds its
+        partial sums in order, then what follows the sum."""
         rows, columns, _ = extents(self.found)
-        shape = self.found.batch.extent, rows, columns
-        size = prod(shape)
+
+        def finish(width: int, near: Index) -> tuple[Var, Statements]:
+            shape = self.found.batch.extent, rows, columns // width
+            position = Var("position", 0, prod(shape) - 1)
+            batch, row, group = delinearize(of(position), shape)
+            column = group * width + near
+            total: Value | None = None
+            for part in range(self.parts):
+                load = Load(partial, self._partial_at(constant(part), batch, row, column))
+                total = load if total is None else Alu(Op.ADD, (total, load), self.dtype)
+            assert total is not None
+            return position, self._stages(total, batch, row, column)
+
+        many = self.found.batch.extent * rows * columns >= BLOCKS * ADDERS * 4
+        position, body = self._widest(columns if many else 1, finish)
+        size = position.high + 1
         thread = Var("thread_number", 0, min(ADDERS, size) - 1)
         block = Var("block_number", 0, ceil_div(size, thread.high + 1) - 1)
-        position = of(block) * (thread.high + 1) + of(thread)
-        edge = inside(position, size)
-        flat = Var("position", 0, size - 1)
-        batch, row, column = delinearize(of(flat), shape)
-        body: list[Statement] = [Let(flat.name, IndexValue(position, int64), flat)]
-        total: Value | None = None
-        for part in range(self.parts):
-            load = Load(partial, self._partial_at(constant(part), batch, row, column))
-            total = load if total is None else Alu(Op.ADD, (total, load), self.dtype)
-        assert total is not None
-        body += self._stages(total, batch, row, column)
-        inner = tuple(body) if edge.always else (If(edge, tuple(body)),)
-        return phase_of(block, thread, inner)
+        own = of(block) * (thread.high + 1) + of(thread)
+        body = (Let(position.name, IndexValue(own, int64), position), *body)
+        return phase_of(block, thread, guarded(inside(own, size), body))
 
     def _stages(self, total: Value, batch: Index, row: Index, column: Index) -> Statements:
         found = self.found

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from picograd.codegen.contraction.axes import Contraction, Group, analyse
 from picograd.codegen.contraction.expressions import accesses
-from picograd.codegen.contraction.frame import inside, lane_index, lane_variable
+from picograd.codegen.contraction.frame import guarded, inside, lane_index, lane_variable
 from picograd.codegen.contraction.grid import BLOCKS, LEAST, PART, Grid, Statements, phase_of
 from picograd.codegen.contraction.groups import Values
 from picograd.codegen.contraction.lanes import widen
@@ -224,8 +224,7 @@ class _Rows(_Skinny):
         named, line = self._name("line", self.first + of(point) % LINES)
         row, column = self._point(of(point) // LINES, line)
         stages = self._stages(Load(results, of(point)), self.batch, row, column)
-        edge = inside(line, self.lines.extent)
-        body = stages if edge.always else (If(edge, stages),)
+        body = guarded(inside(line, self.lines.extent), stages)
         return For(point, of(self.thread), constant(results.size), (named, *body), THREADS)
 
 

@@ -276,10 +276,8 @@ class _WarpTiles(Grid):
             row = self.warp_row * HIGH + self.lane // 4 + half * 8
             for j in range(self.wide):
                 column = self.warp_column * (self.wide * WIDE) + j * WIDE + self.lane % 4 * 2
-                for part in range(2):
-                    at = row * self.results_pitch + column + part
-                    own = (number * self.wide + j) * 4 + half * 2 + part
-                    body.append(Store(self.results, at, Load(self.sums, constant(own))))
+                own = (number * self.wide + j) * 4 + half * 2
+                body.append(self.store_pair(row * self.results_pitch + column, own))
         return tuple(body)
 
     def staged_row(self, number: int, line: Index) -> Index:

@@ -41,7 +41,6 @@ from picograd.codegen.loops import (
     IndexValue,
     Kind,
     Literal,
-    Load,
     Memory,
     Phase,
     Ref,
@@ -331,10 +330,9 @@ class _WarpGroups(Grid):
         for half in range(2):
             row = warp * 16 + lane // 4 + half * 8
             for j in range(STAGED // 8):
-                for part in range(2):
-                    at = row * self.results_pitch + j * 8 + lane % 4 * 2 + part
-                    own = (number * (STAGED // 8) + j) * 4 + half * 2 + part
-                    body.append(Store(self.results, at, Load(self.sums, constant(own))))
+                at = row * self.results_pitch + j * 8 + lane % 4 * 2
+                own = (number * (STAGED // 8) + j) * 4 + half * 2
+                body.append(self.store_pair(at, own))
         return tuple(body)
 
     def staged_row(self, number: int, line: Index) -> Index:
