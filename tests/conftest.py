@@ -65,7 +65,6 @@ def pytest_sessionfinish() -> None:
     folder = os.environ.get("CUDA_SOURCES")
     if not folder:
         return
-    from picograd.runtime.kernels import CACHE
     from tests.cuda import corpus
 
-    corpus.write(Path(folder), CACHE.kernels())
+    corpus.write(Path(folder), corpus.kernels_of_this_run())

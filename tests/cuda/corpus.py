@@ -1,8 +1,8 @@
 """The CUDA C of every kernel that test runs met, for NVIDIA's compiler to judge.
 
 In: kernels of the schedule, left by `tests/conftest.py` at the end of a run. Out: files
-`<capabilities>/<hash>.cu`, one for each text; only those of contractions and attention depend on
-the GPU's compute capability. `tests/cuda/test_corpus.py` compiles them.
+`<capabilities>/<hash>.cu`, one for each text, which `tests/cuda/test_corpus.py` compiles. Only the
+texts of contractions and attention depend on the GPU's compute capability.
 
 >>> texts_of([])
 {}
@@ -11,6 +11,7 @@ the GPU's compute capability. `tests/cuda/test_corpus.py` compiles them.
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -21,16 +22,24 @@ CAPABILITIES = (75, 80, 90)
 _DEPEND = (Pattern.CONTRACTION, Pattern.PANELS)
 
 
+def kernels_of_this_run() -> list[Kernel]:
+    """What was compiled for the CPU, and for a GPU where there is one, if only an emulated one."""
+    from picograd.runtime.kernels import CACHE
+
+    modules = sys.modules.get("picograd.runtime.cuda.modules")
+    return [*CACHE.kernels(), *(modules.known_kernels() if modules else ())]
+
+
 def texts_of(kernels: Iterable[Kernel]) -> dict[str, tuple[int, ...]]:
     """Each text, and the compute capabilities that it is meant for."""
     found: dict[str, tuple[int, ...]] = {}
-    for kernel in kernels:
+    for kernel in dict.fromkeys(kernels):
         if kernel.pattern not in _DEPEND:
             found[cuda_kernel(kernel)] = CAPABILITIES
             continue
         for capability in CAPABILITIES:
             text = cuda_kernel(kernel, capability)
-            found[text] = (*found.get(text, ()), capability)
+            found[text] = tuple(sorted({*found.get(text, ()), capability}))
     return found
 
 
@@ -40,3 +49,11 @@ def write(folder: Path, kernels: Iterable[Kernel]) -> None:
         place = folder / "-".join(map(str, capabilities))
         place.mkdir(parents=True, exist_ok=True)
         (place / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.cu").write_text(text)
+
+
+def read(folder: Path, capability: int) -> list[Path]:
+    """The texts for a compute capability, the largest first."""
+    found = [
+        path for path in folder.glob("*/*.cu") if str(capability) in path.parent.name.split("-")
+    ]
+    return sorted(found, key=lambda path: (-path.stat().st_size, path.name))

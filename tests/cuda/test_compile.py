@@ -1,14 +1,11 @@
-"""Generated CUDA C compiles: of chosen and random graphs, and of every kernel that the suite met.
+"""Generated CUDA C compiles: of chosen and random graphs. NVRTC needs no GPU.
 
-`CUDA_SOURCES=folder pytest` leaves the kernels of a whole run in a folder (see `conftest.py`);
-running these tests with the same variable compiles them all. NVRTC needs no GPU.
+`test_corpus.py` compiles every kernel that the suite met.
 """
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
 
 import pytest
 
@@ -26,19 +23,12 @@ from tests.graph.builders import expand, leaf, reshape
 needs_nvrtc = pytest.mark.skipif(
     nvrtc.library() is None, reason="NVRTC is not installed (pip install nvidia-cuda-nvrtc)"
 )
-BATCH = 40  # kernels in one compilation: the compiler's start costs more than a kernel
-PARTS = 4
 
 
 def compile_all(kernels: list[str], architecture: str = "sm_80") -> None:
-    for start in range(0, len(kernels), BATCH):
-        batch = kernels[start : start + BATCH]
-        size, log = nvrtc.compile_source("\n".join([PRELUDE, *batch]), architecture)
-        if not size:
-            for text in batch:  # name the one that fails
-                size, log = nvrtc.compile_source(f"{PRELUDE}\n{text}", architecture)
-                assert size, f"{log}\n{text}"
-        assert size, log
+    for text in kernels:
+        size, log = nvrtc.compile_source(f"{PRELUDE}\n{text}", architecture)
+        assert size, f"{log}\n{text}"
 
 
 def kernels_of(outputs: list[Node], architecture: int = 80) -> list[str]:
@@ -100,31 +90,13 @@ def test_softmax_and_matmul(architecture: str) -> None:
     for dtype in (dtypes.float32, dtypes.float16, dtypes.bfloat16, dtypes.int32):
         texts += kernels_of([matmul(dtype)], int(architecture.removeprefix("sm_")))
     texts += kernels_of(two_gathers())
-    for text in texts:
-        compile_all([text], architecture)
+    compile_all(texts, architecture)
 
 
 @needs_nvrtc
 def test_random_graphs(seed: int) -> None:
     for number in range(20):
-        for text in kernels_of(Generator(seed + number).case().outputs):
-            compile_all([text])
-
-
-@needs_nvrtc
-@pytest.mark.parametrize("part", range(PARTS))
-def test_kernels_of_the_whole_suite(part: int) -> None:
-    folder = os.environ.get("CUDA_SOURCES")
-    if not folder:
-        pytest.skip("CUDA_SOURCES names no folder: no run's kernels to compile")
-    paths = sorted(Path(folder).glob("*.cu"))[part::PARTS]
-    texts: dict[str, str] = {}
-    for path in paths:
-        text = path.read_text()
-        # Kernels of equal name differ in content: number them.
-        head = r"(__global__ void (?:__launch_bounds__\([^)]*\) )?)"
-        texts[path.name] = re.sub(head, rf"\1k{path.stem}_", text)
-    compile_all(list(texts.values()))
+        compile_all(kernels_of(Generator(seed + number).case().outputs))
 
 
 def test_rows_are_shared_by_threads() -> None:

@@ -80,6 +80,12 @@ def compile_kernels(
         return {kernel: _known[kernel] for kernel in wanted}
 
 
+def known_kernels() -> list[Kernel]:
+    """Every kernel compiled so far."""
+    with _lock:
+        return list(_known)
+
+
 def _compile(kernels: list[Kernel], observer: Observer | None) -> None:
     opened = driver.get()
     functions = [_function(kernel, opened.capability, observer) for kernel in kernels]
