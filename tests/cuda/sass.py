@@ -61,6 +61,13 @@ def count(image: bytes, *starts: str) -> int:
     return sum(opcode.startswith(starts) for opcode in instructions(image))
 
 
+def widths(image: bytes, start: str) -> list[int]:
+    """The bits that each of some instructions (all LDG, say) moves, the widest first."""
+    sizes = {"128": 128, "64": 64, "U16": 16, "S16": 16, "U8": 8, "S8": 8}
+    found = [opcode.split(".") for opcode in instructions(image) if opcode.startswith(start)]
+    return sorted(next((sizes[p] for p in parts if p in sizes), 32) for parts in found)[::-1]
+
+
 def registers(image: bytes) -> int:
     """The registers of a thread, the most that any kernel of the cubin takes: attribute 0x2f of the
     section .nv.info, whose values are (symbol, registers)."""

@@ -6,15 +6,21 @@ import pytest
 
 from picograd import dtypes
 from picograd.graph.node import Node, make
-from picograd.graph.ops import AxesAttr, Combiner, Op, ReduceAttr
+from picograd.graph.ops import (
+    AxesAttr,
+    CastAttr,
+    Combiner,
+    ConstAttr,
+    GatherAttr,
+    Op,
+    PadAttr,
+    ReduceAttr,
+)
 from tests.cuda import sass
 from tests.cuda.test_compile import kernels_of, reduced
 from tests.graph.builders import expand, leaf
 
 pytestmark = sass.needs_disassembler
-
-LOADS, STORES = ("LDG.E",), ("STG.E",)
-WIDE_LOADS, WIDE_STORES = ("LDG.E.128",), ("STG.E.128",)
 
 
 def code_of(output: Node, architecture: int = 90) -> bytes:
@@ -26,31 +32,65 @@ def sums(dtype: dtypes.DType, shape: tuple[int, ...] = (1 << 20,)) -> Node:
     return make(Op.ADD, (leaf(0, shape, dtype), leaf(1, shape, dtype)))
 
 
-def biased() -> Node:
-    return make(Op.ADD, (leaf(0, (512, 768)), expand(leaf(1, (1, 768)), (512, 768))))
+def spread(shape: tuple[int, ...], dtype: dtypes.DType = dtypes.float32) -> Node:
+    """A matrix and what is the same for all of its rows, or columns."""
+    matrix, other = leaf(0, (512, 768), dtype), leaf(1, shape, dtype)
+    return make(Op.ADD, (matrix, expand(other, (512, 768))))
 
 
-# What is computed, its wide loads, all its loads, its wide stores, all its stores.
+def cast(source: dtypes.DType, target: dtypes.DType) -> Node:
+    return make(Op.CAST, (leaf(0, (1 << 20,), source),), CastAttr(target))
+
+
+def copy(dtype: dtypes.DType) -> Node:
+    """Some rows, moved."""
+    return make(
+        Op.PAD, (leaf(0, (512, 768), dtype),), PadAttr((512, 0), (0, 0), ConstAttr(0.0, dtype))
+    )
+
+
+def rows_of_a_table(dtype: dtypes.DType) -> Node:
+    """An embedding."""
+    places = leaf(0, (1024,), dtypes.int64)
+    return make(Op.GATHER, (leaf(1, (50257, 768), dtype), places), GatherAttr((0,), True))
+
+
+# What is computed; the bits of each of its loads, and of its stores, the widest first.
 ACCESSES = {
-    "float32": (sums(dtypes.float32), 2, 2, 1, 1),
-    "bfloat16": (sums(dtypes.bfloat16), 2, 2, 1, 1),
-    "float64": (sums(dtypes.float64), 2, 2, 1, 1),
-    "a row for all": (biased(), 2, 2, 1, 1),
-    "a tail": (sums(dtypes.float32, ((1 << 20) + 1,)), 2, 4, 1, 2),
+    "float32": (sums(dtypes.float32), [128, 128], [128]),
+    "float16": (sums(dtypes.float16), [128, 128], [128]),
+    "bfloat16": (sums(dtypes.bfloat16), [128, 128], [128]),
+    "float64": (sums(dtypes.float64), [128, 128], [128]),
+    "int64": (sums(dtypes.int64), [128, 128], [128]),
+    "uint8": (sums(dtypes.uint8), [64, 64], [64]),
+    "a row for all": (spread((1, 768)), [128, 128], [128]),
+    "a row of float16": (spread((1, 768), dtypes.float16), [128, 128], [128]),
+    "a column for all": (spread((512, 1)), [128, 32], [128]),
+    "a number for all": (spread((1, 1), dtypes.bfloat16), [128, 16], [128]),
+    "a copy": (copy(dtypes.float32), [128], [128]),
+    "a copy of bfloat16": (copy(dtypes.bfloat16), [128], [128]),
+    "float32 to bfloat16": (cast(dtypes.float32, dtypes.bfloat16), [128], [64]),
+    "bfloat16 to float32": (cast(dtypes.bfloat16, dtypes.float32), [64], [128]),
+    "uint8 to float32": (cast(dtypes.uint8, dtypes.float32), [32], [128]),
+    "rows of a table": (rows_of_a_table(dtypes.float32), [128, 64], [128]),
+    "rows of bfloat16": (rows_of_a_table(dtypes.bfloat16), [128, 64], [128]),
+    "a tail": (sums(dtypes.float32, ((1 << 20) + 1,)), [128, 128, 32, 32], [128, 32]),
     "rows that begin anywhere": (
-        make(Op.ADD, (leaf(0, (512, 771)), expand(leaf(1, (1, 771)), (512, 771)))), 0, 2, 0, 1
+        make(Op.ADD, (leaf(0, (512, 771)), expand(leaf(1, (1, 771)), (512, 771)))), [32, 32], [32]
     ),
-    "columns to rows": (make(Op.PERMUTE, (leaf(0, (512, 512)),), AxesAttr((1, 0))), 0, 1, 0, 1),
+    "columns to rows": (
+        make(Op.PERMUTE, (leaf(0, (512, 512)),), AxesAttr((1, 0))), [32], [32]
+    ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("architecture", [80, 90])
 @pytest.mark.parametrize("name", ACCESSES)
 def test_threads_move_16_bytes(name: str, architecture: int) -> None:
-    output, *counts = ACCESSES[name]
+    output, *expected = ACCESSES[name]
     code = code_of(output, architecture)
-    found = [sass.count(code, *starts) for starts in (WIDE_LOADS, LOADS, WIDE_STORES, STORES)]
-    assert found == counts
+    assert [sass.widths(code, start) for start in ("LDG", "STG")] == expected
+    assert sass.count(code, "LDL", "STL") == 0
 
 
 def softmax(rows: int, size: int) -> Node:
@@ -77,6 +117,17 @@ def test_a_softmax_reads_its_row_once(size: int) -> None:
     found = [sass.count(code, start) for start in ("LDG.E.128", "STG.E.128", "SHFL", "BAR")]
     assert found == list(ROWS[size])
     assert sass.count(code, "LDG") == found[0] and sass.count(code, "LDL", "STL") == 0
+
+
+@pytest.mark.parametrize("dtype", [dtypes.float32, dtypes.bfloat16], ids=str)
+@pytest.mark.parametrize("shape", [(4096, 4096), (1, 1 << 24)], ids=str)
+def test_sums_of_rows_are_read_by_16_bytes(shape: tuple[int, ...], dtype: dtypes.DType) -> None:
+    """Five exchanges a warp; a row of its own for each block, and one that all blocks share."""
+    code = code_of(make(Op.REDUCE, (leaf(0, shape, dtype),), ReduceAttr(Combiner.SUM, (1,))))
+    stages = 2 if shape[0] == 1 else 1
+    assert set(sass.widths(code, "LDG")) - {32} == {128}
+    assert sass.count(code, "SHFL.BFLY") == 5 * stages
+    assert sass.count(code, "BAR") == stages and sass.count(code, "LDL", "STL") == 0
 
 
 def test_columns_are_read_by_16_bytes() -> None:

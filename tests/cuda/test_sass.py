@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 
 from picograd import dtypes
+from picograd.graph.node import Node, make
+from picograd.graph.ops import Op
 from picograd.runtime.cuda import disassembly, roofline
 from picograd.runtime.cuda.compiler import compile_source
 from picograd.runtime.observe import Language
 from tests.cuda import sass
 from tests.cuda.test_compile import kernels_of, product
+from tests.graph.builders import expand, leaf
 
 pytestmark = sass.needs_disassembler
 
@@ -30,7 +33,8 @@ def test_the_tile_of_float32(turned: tuple[bool, bool], architecture: int) -> No
     memory is read 16 bytes wide, and written by asynchronous copies only."""
     code = code_of(dtypes.float32, turned, architecture)
     assert sass.count(code, "FFMA") == 64 * 16
-    assert sass.count(code, "LDS.128") == 4 * 16
+    out = sass.count(code, "STG.E.128")  # results, which come by shared memory
+    assert sass.count(code, "LDS.128") - out == 4 * 16
     assert sass.count(code, *SPILLS, "LDG.") == 0
     assert sass.registers(code) <= 128
     lines = int(turned[0]) + int(not turned[1])  # factors that are contiguous along lines
@@ -52,6 +56,7 @@ def test_the_tile_of_16_bit_floats(dtype: dtypes.DType, turned: tuple[bool, bool
     lines = int(turned[0]) + int(not turned[1])
     assert sass.count(code, "LDSM.16.MT88.4") == lines * 8
     assert sass.count(code, "LDSM.16.M88.4") == (2 - lines) * 8
+    assert sass.count(code, "STS.64") == sass.count(code, "STS") == 2 * 4 * 8  # pairs of sums
 
 
 @pytest.mark.parametrize("turned", LAYOUTS)
@@ -87,6 +92,42 @@ def test_who_cannot_go_to_warp_groups() -> None:
     ):
         (text,) = kernels_of([node], 90)
         assert "pg_multiply_" in text and "pg_multiply_group" not in text
+
+
+def biased(dtype: dtypes.DType, size: int = 4096, coarse: bool = False) -> Node:
+    """left @ right + bias + residual"""
+    product_of = product(dtype, size, size, 4096, coarse=coarse)
+    bias = expand(leaf(2, (1, size), dtype), (size, size))
+    return make(Op.ADD, (make(Op.ADD, (product_of, bias)), leaf(3, (size, size), dtype)))
+
+
+# What is computed, for which compute capability; the bits of a load of the bias and the residual,
+# and of a store, by a thread.
+WAYS_OUT = {
+    "float32": (biased(dtypes.float32), 80, 128, 128),
+    "float64": (biased(dtypes.float64), 80, 128, 128),
+    "bfloat16": (biased(dtypes.bfloat16), 80, 64, 64),
+    "float16 in float32": (biased(dtypes.float16), 75, 64, 64),
+    "tensorfloat32": (biased(dtypes.float32, coarse=True), 80, 128, 128),
+    "warp groups": (biased(dtypes.bfloat16), 90, 64, 64),
+    "parts": (product(dtypes.float32, 512, 512), 80, None, 128),
+    "pairs": (product(dtypes.float32, 514, 514), 80, None, 64),
+    "odd": (product(dtypes.float32, 513, 515), 80, None, 32),
+}
+
+
+@pytest.mark.parametrize("name", WAYS_OUT)
+def test_results_leave_side_by_side(name: str) -> None:
+    """A thread finishes as many neighbouring columns as 16 bytes of sums are."""
+    node, capability, loads, stores = WAYS_OUT[name]
+    (text,) = kernels_of([node], capability)
+    code = sass.cubin(text, "sm_90a" if capability == 90 else f"sm_{capability}")
+    suffix = {32: "", 64: ".64", 128: ".128"}
+    assert sass.count(code, "STG.E" + suffix[stores]) == sass.count(code, "STG") > 0
+    if loads is not None:  # those of float16 in float32 are of factors, too
+        factors = sass.count(code, "LDG.E.U16")
+        assert sass.count(code, "LDG.E" + suffix[loads]) == sass.count(code, "LDG.") - factors > 0
+    assert sass.count(code, *SPILLS) == 0
 
 
 @pytest.mark.parametrize("few", [1, 4])
