@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from picograd.codegen.cuda.render import render_cuda
+from picograd.codegen.cuda.render import grid_function, render_cuda
 from picograd.codegen.loops import Function, Home, Load, Memory, Phase, Store
 from picograd.dtypes import float32
 from picograd.graph.index import ZERO, constant
+from picograd.graph.node import Node, make
+from picograd.graph.ops import Combiner, Op, ReduceAttr
+from picograd.schedule.plan import plan
+from tests.graph.builders import leaf
 
 
 def test_phases_that_name_their_memories_alike() -> None:
@@ -19,3 +23,17 @@ def test_phases_that_name_their_memories_alike() -> None:
     text = render_cuda(Function("k", (y, *memories), (), phases))
     found = [line.split()[-1] for line in text.splitlines() if "__shared__" in line]
     assert found == ["parts[4];", "parts[8];", "parts[4];"]
+
+
+def test_sums_that_share_an_array_declare_it_once() -> None:
+    """Columns are summed, and their maxima found, in two phases each of one kernel."""
+
+    def columns(combiner: Combiner) -> Node:
+        return make(Op.REDUCE, (leaf(0, (512, 4096)),), ReduceAttr(combiner, (0,)))
+
+    both = make(Op.ADD, (columns(Combiner.SUM), columns(Combiner.MAX)))
+    (step,) = plan([both]).steps
+    function = grid_function(step.kernel)
+    names = [memory.name for memory in function.memories]
+    assert len(function.phases) == 4 and len(names) == len(set(names)), names
+    assert render_cuda(function).count("__shared__") == 4  # once a phase

@@ -195,6 +195,54 @@ static void wait_for_copies(size_t pending) {
                       : (void)std::memset(copy.to, 0, copy.bytes);
 }
 
+// What driver.cpp makes of cuTensorMapEncodeTiled.
+struct Map {
+    uint64_t magic, address, sizes[3], strides[2];  // strides in bytes
+    uint32_t box[3], itemsize;
+};
+constexpr uint64_t MAP = 0x70674d6170;
+
+// An mbarrier: who is still to arrive, which bytes are, and the parity of the current phase.
+struct Meeting {
+    short needed, left;
+    int bytes : 31;
+    unsigned parity : 1;
+    void arrive() {
+        if (left <= 0) fail("more threads arrive than a meeting was begun for");
+        left--;
+        settle();
+    }
+    void settle() {
+        progress = true;
+        if (left || bytes) return;
+        left = needed;
+        parity ^= 1;
+    }
+};
+static_assert(sizeof(Meeting) == 8);
+
+// A box comes when somebody waits at its meeting; until then there is poison.
+struct Fetch {
+    Map map;
+    char* to;
+    int x, y, z;
+    Meeting* meeting;
+};
+static std::vector<Fetch> fetches;
+
+// A product of a warp group is computed when its thread waits for it, from what is in shared memory
+// then.
+struct Product {
+    void (*run)(float*, const void*, const void*);
+    float* sums;
+    const void *left, *right;
+};
+struct Products {
+    bool begun = false;
+    std::vector<Product> open;
+};
+static Products products[MOST_THREADS];
+
 static int order() {
     const char* text = std::getenv("EMULATOR_ORDER");
     return text ? std::atoi(text) : 0;
@@ -210,6 +258,7 @@ static const void* body_argument;
 
 static void enter() {
     body(body_argument);
+    if (products[current->number].begun) fail("a thread leaves, and did not wait for its products");
     current->done = true;
     alive--;
     progress = true;
@@ -241,9 +290,11 @@ static void run_fibers() {
     for (auto& barrier : warp_barriers) barrier = Barrier();
     for (int number = 0; number < count; number++) {
         copies[number] = {};
+        products[number] = {};
         prepare(threads[number], number);
         prepare_stack(threads[number]);
     }
+    fetches.clear();
     const int chosen = order();
     unsigned random = 12345;
     while (alive && !failure) {
@@ -260,6 +311,7 @@ static void run_fibers() {
         }
         if (!progress && alive && !failure) failure = "threads wait for each other for ever";
     }
+    if (!failure && !fetches.empty()) failure = "a block ends before what it fetches has come";
 }
 
 static void run_calls() {
@@ -507,27 +559,6 @@ static inline void pg_to_tf32(unsigned* word) {
 
 // --- helpers of codegen/cuda/groups.py --------------------------------------------------------
 
-// What driver.cpp makes of cuTensorMapEncodeTiled.
-struct EmulatedMap {
-    uint64_t magic, address, sizes[3], strides[2];  // strides in bytes
-    uint32_t box[3], itemsize;
-};
-constexpr uint64_t EMULATED_MAP = 0x70674d6170;
-
-// An mbarrier: who is still to arrive, which bytes are, and the parity of the current phase.
-struct Meeting {
-    short needed, left;
-    int bytes : 31;
-    unsigned parity : 1;
-    void settle() {
-        emulator::progress = true;
-        if (left || bytes) return;
-        left = needed;
-        parity ^= 1;
-    }
-};
-static_assert(sizeof(Meeting) == 8);
-
 static inline char* pg_aligned(void* shared) {
     return (char*)(((uintptr_t)shared + 1023) & ~(uintptr_t)1023);
 }
@@ -536,34 +567,34 @@ template <class Map> static void pg_map_publish(unsigned long long* to, const Ma
 }
 static inline void pg_map_acquire(const unsigned long long* map) {
     if ((uintptr_t)map % 64) emulator::fail("a descriptor is not aligned");
-    if (((const EmulatedMap*)map)->magic != EMULATED_MAP) emulator::fail("this is no descriptor");
+    if (((const emulator::Map*)map)->magic != emulator::MAP)
+        emulator::fail("this is no descriptor");
 }
 static inline void pg_meet_begin(unsigned long long* meet, int threads) {
-    *(Meeting*)meet = {(short)threads, (short)threads, 0, 0};
+    *(emulator::Meeting*)meet = {(short)threads, (short)threads, 0, 0};
 }
 static inline void pg_meets_begun() {}
 static inline void pg_meet_expect(unsigned long long* meet, int bytes) {
-    auto& meeting = *(Meeting*)meet;
+    auto& meeting = *(emulator::Meeting*)meet;
     meeting.bytes += bytes;
-    meeting.left--;
-    meeting.settle();
+    meeting.arrive();
 }
 static inline void pg_meet_arrive(unsigned long long* meet) {
-    auto& meeting = *(Meeting*)meet;
-    if (!meeting.left) emulator::fail("more threads arrive than a meeting was begun for");
-    meeting.left--;
-    meeting.settle();
-}
-static inline void pg_meet_wait(unsigned long long* meet, int parity) {
-    while (((Meeting*)meet)->parity == (unsigned)parity) emulator::yield();
+    ((emulator::Meeting*)meet)->arrive();
 }
 template <int threads> static void pg_meet_threads() {
     emulator::wait(emulator::named_barrier, 0, [] { return threads; });
 }
 template <int count> static void pg_registers_less() {}
 template <int count> static void pg_registers_more() {}
-static inline void pg_products_begin() {}
-static inline void pg_products_end() {}
+static inline void pg_products_begin() {
+    emulator::products[emulator::current->number].begun = true;
+}
+static inline void pg_products_end() {
+    auto& own = emulator::products[emulator::current->number];
+    for (const auto& product : own.open) product.run(product.sums, product.left, product.right);
+    own = {};
+}
 
 // 16 bytes of a line of 128 change places with the number of the line modulo eight.
 static inline char* emulator_swizzled(uintptr_t address) {
@@ -571,13 +602,18 @@ static inline char* emulator_swizzled(uintptr_t address) {
 }
 static inline void pg_fetch_tile(void* to, const unsigned long long* words, int x, int y, int z,
                                  unsigned long long* meet) {
-    const auto& map = *(const EmulatedMap*)words;
+    const auto& map = *(const emulator::Map*)words;
     if ((uintptr_t)to % 1024) emulator::fail("a box does not begin where its swizzle does");
+    std::memset(to, 0xff, map.box[1] * 128);
+    emulator::fetches.push_back({map, (char*)to, x, y, z, (emulator::Meeting*)meet});
+}
+static void emulator_arrives(const emulator::Fetch& fetch) {
+    const auto& map = fetch.map;
     for (uint32_t line = 0; line < map.box[1]; line++)
         for (uint32_t at = 0; at < map.box[0]; at++) {
-            const uint64_t place[3] = {(uint64_t)(x + (int)at), (uint64_t)(y + (int)line),
-                                       (uint64_t)z};
-            char* target = emulator_swizzled((uintptr_t)to + line * 128 + at * map.itemsize);
+            const uint64_t place[3] = {(uint64_t)(fetch.x + (int)at),
+                                       (uint64_t)(fetch.y + (int)line), (uint64_t)fetch.z};
+            char* target = emulator_swizzled((uintptr_t)fetch.to + line * 128 + at * map.itemsize);
             bool inside = true;
             for (int axis = 0; axis < 3; axis++) inside &= place[axis] < map.sizes[axis];
             const char* source = (const char*)map.address + place[0] * map.itemsize +
@@ -585,9 +621,19 @@ static inline void pg_fetch_tile(void* to, const unsigned long long* words, int 
             inside ? (void)std::memcpy(target, source, map.itemsize)
                    : (void)std::memset(target, 0, map.itemsize);
         }
-    auto& meeting = *(Meeting*)meet;
-    meeting.bytes -= map.box[0] * map.box[1] * map.itemsize;
-    meeting.settle();
+    fetch.meeting->bytes -= map.box[0] * map.box[1] * map.itemsize;
+    fetch.meeting->settle();
+}
+static inline void pg_meet_wait(unsigned long long* meet, int parity) {
+    auto& meeting = *(emulator::Meeting*)meet;
+    while (meeting.parity == (unsigned)parity) {
+        std::vector<emulator::Fetch> here, others;
+        for (const auto& fetch : emulator::fetches)
+            (fetch.meeting == &meeting ? here : others).push_back(fetch);
+        emulator::fetches = std::move(others);
+        for (const auto& fetch : here) emulator_arrives(fetch);
+        if (here.empty()) emulator::yield();
+    }
 }
 
 template <int turned> static unsigned short emulator_element(const void* base, int line, int k) {
@@ -598,9 +644,8 @@ template <int turned> static unsigned short emulator_element(const void* base, i
     std::memcpy(&bits, emulator_swizzled(start + place), 2);
     return bits;
 }
-template <int wide, int turn_left, int turn_right, class Convert>
-static void emulator_multiply_group(float* sums, const void* left, const void* right,
-                                    Convert convert) {
+template <int wide, int turn_left, int turn_right, float (*convert)(unsigned)>
+static void emulator_multiply_group(float* sums, const void* left, const void* right) {
     const int warp = emulator::current->warp() % 4, lane = emulator::current->lane();
     for (int half = 0; half < 2; half++) {
         const int row = warp * 16 + half * 8 + lane / 4;
@@ -618,8 +663,11 @@ static void emulator_multiply_group(float* sums, const void* left, const void* r
     template <int turn_left, int turn_right>                                                   \
     static void pg_multiply_group##wide##_##kind(float* sums, const void* left,                \
                                                  const void* right) {                          \
-        emulator_multiply_group<wide, turn_left, turn_right>(sums, left, right,                \
-                                                             emulator_##kind);                 \
+        auto& own = emulator::products[emulator::current->number];                             \
+        if (!own.begun) emulator::fail("a product, and none was begun");                       \
+        own.open.push_back(                                                                    \
+            {emulator_multiply_group<wide, turn_left, turn_right, emulator_##kind>, sums,      \
+             left, right});                                                                    \
     }
 EMULATOR_PRODUCT(128, bfloat)
 EMULATOR_PRODUCT(256, bfloat)

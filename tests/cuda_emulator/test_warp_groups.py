@@ -6,6 +6,9 @@ Tiles that only large products would take are given to small ones here.
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -83,3 +86,48 @@ def test_gradients(made: list[Function]) -> None:
     check(a.grad, exact(seed) @ exact(b.detach()).T, "float16")
     check(b.grad, exact(a.detach()).T @ exact(seed), "float16")
     assert len(made) == 3
+
+
+# A product of several rounds of the ring, of whose kernel a part is taken away.
+WITHOUT = """
+import re
+import numpy as np
+import picograd as torch
+from picograd.codegen.contraction import warp_groups
+from picograd.env import Context
+from picograd.runtime.cuda import modules
+from tests.cuda_emulator.test_contractions import check, exact, factor
+
+warp_groups.LEAST_TILES, warp_groups.BLOCKS = 1, 2
+render, taken = modules.render_cuda, []
+def rendered(function):
+    text, count = re.subn({pattern!r}, "", render(function))
+    taken.append(count)
+    return text
+modules.render_cuda = rendered
+with Context(PICOGRAD_ELASTIC=0):
+    a, b = factor((128, 896), "bfloat16", 1), factor((896, 128), "bfloat16", 2)
+    expected = exact(a) @ exact(b)
+    try:
+        check(a @ b, expected, "bfloat16")
+        print("right", sum(taken))
+    except (AssertionError, RuntimeError) as error:
+        print("caught", sum(taken))
+"""
+MISSING = {
+    "nothing": (r"nothing is called so", "right 0"),
+    "until boxes have come": (r"pg_meet_wait\([^;]*;(?=\s*pg_products_begin)", "caught 1"),
+    "until a slot is free": (r"pg_meet_wait\([^;]*;(?!\s*pg_products_begin)", "caught 1"),
+    "before the first product": (r"pg_products_begin\(\);", "caught 1"),
+    "until products are done": (r"pg_products_end\(\);", "caught 1"),
+}
+
+
+@pytest.mark.skipif("EMULATOR_CACHE" not in os.environ, reason="a GPU would hang")
+@pytest.mark.parametrize("what", MISSING)
+def test_a_missing_wait_is_caught(what: str) -> None:
+    """The emulator copies and multiplies no sooner than somebody waits for it."""
+    pattern, said = MISSING[what]
+    program = [sys.executable, "-c", WITHOUT.format(pattern=pattern)]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == said, done.stdout + done.stderr
