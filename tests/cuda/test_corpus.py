@@ -30,7 +30,7 @@ MEASURED = 80  # the compute capability that is compiled for as programs do
 QUICK = "-Ofc=max"
 
 REGISTERS = 65536  # of a multiprocessor
-LEAST_THREADS = 32  # of a block; where there are fewer, the whole kernel has no others
+LEAST_THREADS = 32  # of a block; where there are fewer, the whole kernel has no more
 
 # What a kernel's text may have so that a few bytes of registers go to memory, and why.
 MAY_SPILL = {
@@ -75,7 +75,7 @@ def faults(text: str, taken: dict[str, Resources]) -> list[str]:
         allowed = max((size for part, (size, _) in MAY_SPILL.items() if part in text), default=0)
         if one.spilled > allowed and threads >= LEAST_THREADS:
             said.append(f"{name}: {one.spilled} bytes spilled, {one.registers} registers")
-        if one.stack and not one.spilled and not MAY_HAVE_AN_ARRAY.search(text):
+        elif one.stack > max(allowed, one.spilled) and not MAY_HAVE_AN_ARRAY.search(text):
             said.append(f"{name}: {one.stack} bytes of an array in local memory")
     return said
 
