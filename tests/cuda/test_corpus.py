@@ -23,7 +23,7 @@ from tests.cuda import corpus, nvrtc
 from tests.cuda.nvrtc import Resources
 from tests.cuda.test_compile import needs_nvrtc, product, softmax
 
-BATCH = 40  # kernels in one compilation: the helpers, which all need, take as long as two of them
+BATCH = 100  # kernels in one compilation: the helpers that all need take as long as three
 PARTS = 6
 ARCHITECTURES = {75: "sm_75", 80: "sm_80", 90: "sm_90a"}
 MEASURED = 80  # the compute capability that is compiled for as programs do
