@@ -102,6 +102,19 @@ def test_a_replay_runs_one_program_and_no_python() -> None:
     assert engine.statistics.programs_compiled <= 1  # that of x * 2
 
 
+def test_stances() -> None:
+    made = compiled(lambda x: x * 2 + 1)
+    x = inputs()
+    made(x), made(x)
+    with torch.compiler.set_stance("force_eager"):
+        made(x)
+    assert made.replays == 1
+    torch.compiler.reset()
+    assert made(x).tolist() == (x * 2 + 1).tolist() and made.replays == 1
+    made(x)
+    assert made.replays == 2
+
+
 # Kinds of arguments, each of which has a recording of its own.
 KINDS: list[tuple[Any, ...]] = [
     (torch.ones(3), 2),

@@ -154,11 +154,11 @@ class Event:
     def record(self, stream: Stream | None = None) -> None:
         """Mark the point behind all work so far: what is pending is given to the GPU first."""
         capture.forbid("an event is recorded")
+        _order(stream, inwards=True)  # an event of somebody else's stream lies in both
         engine.realize_pending()
-        if stream is not None:
-            functions.order(stream.cuda_stream, driver.get().stream.handle)
         with driver.get() as opened:
             self._event.record(opened.stream)
+        _order(stream, inwards=False)
         self._recorded = True
 
     def synchronize(self) -> None:

@@ -117,6 +117,41 @@ def test_events_and_streams() -> None:
     assert end.query() and start.elapsed_time(end) >= 0 and x.sum().item() == 200
 
 
+def test_a_stream_of_somebody_else() -> None:
+    """Work that is named its own comes behind what it had, and it waits for it."""
+    import ctypes
+
+    from picograd.runtime.cuda import driver, functions
+
+    made = ctypes.c_void_p()
+    with driver.get():
+        functions.call("cuStreamCreate", ctypes.byref(made), 1)
+    stream = torch.cuda.ExternalStream(made.value)
+    assert stream != torch.cuda.current_stream() and stream.query()
+    with torch.cuda.stream(stream):
+        x = torch.ones(3, device="cuda") * 2
+    stream.wait_stream(torch.cuda.current_stream())
+    torch.cuda.current_stream().wait_stream(stream)
+    event = stream.record_event()
+    stream.synchronize()
+    assert event.query() and x.tolist() == [2, 2, 2]
+
+
+def test_a_part_of_the_memory() -> None:
+    _, total = torch.cuda.mem_get_info()
+    with pytest.raises(ValueError, match="Allowed range"):
+        torch.cuda.set_per_process_memory_fraction(1.5)
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 4096) / total)
+    try:
+        with pytest.raises(torch.cuda.OutOfMemoryError, match="may hold"):
+            torch.rand(1 << 16, device="cuda").tolist()
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert torch.cuda.get_per_process_memory_fraction() == 1.0
+    assert len(torch.rand(1 << 16, device="cuda").tolist()) == 1 << 16
+
+
 def test_times_of_events_that_have_none() -> None:
     silent, timed = torch.cuda.Event(), torch.cuda.Event(enable_timing=True)
     timed.record()
