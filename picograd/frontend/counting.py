@@ -1,7 +1,8 @@
 """Distinct values, counts, and searching: unique, bincount, histograms, searchsorted.
 
 In: tensors. Out: tensors. What depends on the numbers themselves (how many distinct ones there are)
-is computed on the host, so these functions realise their input.
+is computed at once, so these functions realise their input: on the host, or where a GPU has the
+tensors, with `selecting`.
 
 >>> import picograd
 >>> picograd.unique(picograd.tensor([3, 1, 3]))
@@ -15,12 +16,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from picograd.dtypes import DType, bool_, int32, int64
+from picograd.dtypes import DType, bool_, float32, float64, int32, int64
 from picograd.frontend import primitives
+from picograd.frontend.comparison import eq, ge, le, logical_and, ne
 from picograd.frontend.composite import without_derivative
+from picograd.frontend.elementwise import sub
+from picograd.frontend.gathering import along_dim
 from picograd.frontend.hostdata import from_array, values
+from picograd.frontend.movement import stack
 from picograd.frontend.promotion import wrap_dim
 from picograd.frontend.registry import operation
+from picograd.frontend.selecting import counted, distinct, on_gpu, runs, searched
+from picograd.frontend.selection import choose, clamp
 from picograd.frontend.sorting import sort
 from picograd.frontend.tensor import Tensor
 
@@ -41,6 +48,12 @@ def unique(
     dim: int | None = None,
 ) -> Tensor | tuple[Tensor, ...]:
     """The distinct elements (or slices along `dim`) in order."""
+    if on_gpu(input) and dim is None and input.numel():
+        flat = distinct(input.reshape((-1,)))
+        inverse = flat.inverse.reshape(input._shape) if return_inverse else None
+        return _chosen(
+            "unique", input, flat.values, inverse, flat.counts if return_counts else None
+        )
     array, place = values(input), _device(input)
     if dim is None and not input.dtype.is_complex:
         parts = _counted(array.reshape(-1), return_inverse) or _by_order(input, return_inverse)
@@ -52,13 +65,22 @@ def unique(
             array, return_inverse=True, return_counts=True, axis=axis
         )
         inverse = inverse.reshape(array.shape if axis is None else -1)
-    distinct = primitives.cast(from_array(found, place), input.dtype)
-    result = [without_derivative("unique", distinct, input)]
+    elements = primitives.cast(from_array(found, place), input.dtype)
+    result = [without_derivative("unique", elements, input)]
     if return_inverse:
         result.append(from_array(inverse.astype(np.int64), place))
     if return_counts:
         result.append(from_array(counts.astype(np.int64), place))
     return result[0] if len(result) == 1 else tuple(result)
+
+
+def _chosen(
+    name: str, x: Tensor, found: Tensor, inverse: Tensor | None, counts: Tensor | None
+) -> Tensor | tuple[Tensor, ...]:
+    """What was asked for."""
+    rest = [one for one in (inverse, counts) if one is not None]
+    first = without_derivative(name, found, x)
+    return (first, *rest) if rest else first
 
 
 _Distinct = tuple[np.ndarray, np.ndarray, np.ndarray]  # values, inverse (if wanted), counts
@@ -99,6 +121,11 @@ def unique_consecutive(
     dim: int | None = None,
 ) -> Tensor | tuple[Tensor, ...]:
     """The elements without those that equal the one before."""
+    if on_gpu(input) and dim is None and input.numel():
+        flat = runs(input.detach().reshape((-1,)))
+        inverse = flat.inverse.reshape(input._shape) if return_inverse else None
+        counts = flat.counts if return_counts else None
+        return _chosen("unique_consecutive", input, flat.values, inverse, counts)
     array = values(input)
     rows = array.reshape(-1) if dim is None else np.moveaxis(array, dim, 0)
     starts = np.ones(len(rows), bool)
@@ -106,8 +133,8 @@ def unique_consecutive(
     starts[1:] = changes.any(tuple(range(1, rows.ndim))) if rows.ndim > 1 else changes
     found = rows[starts] if dim is None else np.moveaxis(rows[starts], 0, dim)
     place = _device(input)
-    distinct = primitives.cast(from_array(found, place), input.dtype)
-    result = [without_derivative("unique_consecutive", distinct, input)]
+    elements = primitives.cast(from_array(found, place), input.dtype)
+    result = [without_derivative("unique_consecutive", elements, input)]
     if return_inverse:
         inverse = np.cumsum(starts) - 1
         result.append(from_array(inverse.reshape(array.shape) if dim is None else inverse, place))
@@ -122,6 +149,14 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     """How often each number occurs (or the sum of its weights)."""
     if input.ndim != 1 or input.dtype.is_inexact:
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
+    if on_gpu(input) and input.numel():
+        low, high = (values(bound) for bound in (input.min(), input.max()))
+        if low < 0:
+            raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
+        dtype = float64 if weights is not None and weights.dtype is not float32 else float32
+        ones = primitives.constant(1, int64, "cuda", input._shape)
+        parts = ones if weights is None else primitives.cast(weights.detach(), dtype)
+        return counted(primitives.cast(input, int64), max(int(high) + 1, minlength), parts)
     array = values(input)
     if (array < 0).any():
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
@@ -136,12 +171,29 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
     """How many elements fall into each of `bins` equal parts of [min, max]."""
     if bins <= 0:
         raise RuntimeError(f"histc(): bins must be > 0, but got {bins}")
-    array = values(input)
+    there = on_gpu(input) and input.numel() > 0
+    array = (
+        values(stack([input.detach().min(), input.detach().max()], 0)) if there else values(input)
+    )
     low, high = (array.min(), array.max()) if min == max and array.size else (min, max)
     if low == high:
         low, high = low - 1, high + 1
+    if there:
+        edges = np.histogram_bin_edges(array, bins, (float(low), float(high)))
+        return primitives.cast(_in_bins(input, edges), input.dtype)
     counts, _ = np.histogram(array, bins, (float(low), float(high)))
     return primitives.cast(from_array(counts, _device(input)), input.dtype)
+
+
+def _in_bins(x: Tensor, edges: np.ndarray) -> Tensor:
+    """How many elements lie between any two edges; the last ones are inside."""
+    flat, borders = x.detach().reshape((-1,)), from_array(edges, "cuda")
+    bins = edges.size - 1
+    first, behind = (searched(borders, flat, after) for after in (False, True))
+    inside = logical_and(ge(behind, 1), le(first, bins))
+    cell = clamp(sub(behind, 1), max=bins - 1)
+    ones = primitives.constant(1, int64, "cuda", flat._shape)
+    return counted(choose(inside, cell, bins), bins + 1, ones).narrow(0, 0, bins)
 
 
 class Histogram(NamedTuple):
@@ -245,6 +297,8 @@ def searchsorted(
     `sorter`: the positions that sort the sequence, if it isn't sorted.
     """
     where = "right" if right or side == "right" else "left"
+    if on_gpu(sorted_sequence) and (not isinstance(input, Tensor) or on_gpu(input)):
+        return _searched_on_gpu(sorted_sequence, input, where == "right", out_int32, sorter)
     edges = values(sorted_sequence)
     if sorter is not None:
         edges = np.take_along_axis(edges, values(sorter), -1)
@@ -252,17 +306,35 @@ def searchsorted(
     if edges.ndim == 1:
         found = np.searchsorted(edges, wanted, where)
     else:
-        if wanted.shape[:-1] != edges.shape[:-1]:
-            raise RuntimeError(
-                "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 "
-                f"dimensions of boundaries tensor and input value tensor must match, but we got "
-                f"boundaries tensor {list(edges.shape)} and input value tensor {list(wanted.shape)}"
-            )
+        _check_rows(edges.shape, wanted.shape)
         found = np.zeros(wanted.shape, np.int64)
         for place in np.ndindex(wanted.shape[:-1]):
             found[place] = np.searchsorted(edges[place], wanted[place], where)
     dtype: DType = int32 if out_int32 else int64
     return from_array(np.asarray(found, dtype.numpy), _device(sorted_sequence))
+
+
+def _check_rows(edges: Sequence[int], wanted: Sequence[int]) -> None:
+    if tuple(wanted[:-1]) != tuple(edges[:-1]):
+        raise RuntimeError(
+            "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 "
+            f"dimensions of boundaries tensor and input value tensor must match, but we got "
+            f"boundaries tensor {list(edges)} and input value tensor {list(wanted)}"
+        )
+
+
+def _searched_on_gpu(
+    edges: Tensor, wanted: Tensor | float, behind: bool, narrow: bool, sorter: Tensor | None
+) -> Tensor:
+    if sorter is not None:
+        edges = along_dim(edges, edges.ndim - 1, sorter, checked=False)
+    if not isinstance(wanted, Tensor):
+        dtype = edges.dtype if isinstance(wanted, int) or edges.dtype.is_float else float64
+        wanted = primitives.constant(wanted, dtype, _device(edges))
+    if edges.ndim > 1:
+        _check_rows(edges._shape, wanted._shape)
+    found = searched(edges, wanted, behind)
+    return primitives.cast(found, int32) if narrow else found
 
 
 @operation(out=True)
@@ -278,7 +350,20 @@ def isin(
     elements: Tensor, test_elements: Tensor, *, assume_unique: bool = False, invert: bool = False
 ) -> Tensor:
     """Whether each element occurs among the test elements."""
+    if on_gpu(elements) and on_gpu(test_elements) and elements.dtype is test_elements.dtype:
+        return _is_among(elements.detach(), test_elements.detach().reshape((-1,)), invert)
     first = values(elements) if isinstance(elements, Tensor) else np.asarray(elements)
     second = values(test_elements) if isinstance(test_elements, Tensor) else test_elements
     place = _device(elements if isinstance(elements, Tensor) else test_elements)
     return primitives.cast(from_array(np.isin(first, second, invert=invert), place), bool_)
+
+
+def _is_among(x: Tensor, tests: Tensor, invert: bool) -> Tensor:
+    """Where an element is one of a vector's."""
+    number = tests._shape[0]
+    if not number:
+        return primitives.constant(invert, bool_, _device(x), x._shape)
+    ordered = sort(tests).values
+    near = clamp(searched(ordered, x, False), max=number - 1)
+    found = primitives.gather(ordered, (0,), (near,), True)
+    return ne(found, x) if invert else eq(found, x)

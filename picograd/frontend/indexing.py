@@ -177,6 +177,10 @@ def _mask_indices(x: Tensor, mask: Tensor, dim: int) -> list[Tensor]:
                 f"The shape of the mask {list(mask._shape)} at index {n} does not match the shape "
                 f"of the indexed tensor {list(x._shape)} at index {dim + n}"
             )
+    if mask._storage.node.device == "cuda":
+        from picograd.frontend import selecting
+
+        return selecting.axes_of(mask)
     return [from_array(np.ascontiguousarray(one), "cpu") for one in np.nonzero(values(mask))]
 
 
@@ -196,6 +200,7 @@ class Selection:
         items = _complete(x, index)
         basic: list[Index] = []
         advanced: list[tuple[int, Tensor]] = []
+        masks: list[Tensor] = []
         source = target = 0
         for item in items:
             if isinstance(item, bool):
@@ -209,6 +214,7 @@ class Selection:
                     target += 1
                     continue
                 single = [item] if not _is_mask(item) else _mask_indices(x, item, source)
+                masks += single if _is_mask(item) else []
                 basic.extend([_FULL] * len(single))
                 for one in single:
                     advanced.append((target, one))
@@ -223,9 +229,10 @@ class Selection:
             and not any(item is None for item in basic)
             else x[tuple(basic)]
         )
-        self._place(advanced)
+        self._place(advanced, masks)
 
-    def _place(self, advanced: list[tuple[int, Tensor]]) -> None:
+    def _place(self, advanced: list[tuple[int, Tensor]], inside: list[Tensor]) -> None:
+        """`inside`: indices that point inside by what they are."""
         shape: Shape = ()
         try:
             for _, one in advanced:
@@ -241,9 +248,11 @@ class Selection:
         indices = []
         device = self.view._storage.node.device
         for axis, one in advanced:
-            wrapped, inside = prepared(one, self.view._shape[axis], axis, device=device)
-            indices.append(broadcast_to(wrapped, shape))
-            self.checked = self.checked and inside
+            known = any(one is other for other in inside)
+            if not known or one._storage.node.device != device:
+                one, known = prepared(one, self.view._shape[axis], axis, device=device)
+            indices.append(broadcast_to(one, shape))
+            self.checked = self.checked and known
         self.indices = tuple(indices)
         first = self.axes[0]
         together = self.axes == tuple(range(first, first + len(self.axes)))
@@ -430,8 +439,12 @@ def index_put(
 @operation(out=True)
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Tensor | tuple[Tensor, ...]:
     """Where the elements are not zero: a row per element, or a vector per dimension."""
-    array = values(input)
     device = input._storage.node.device
+    if device == "cuda" and input.ndim and not input.dtype.is_complex:
+        from picograd.frontend.selecting import axes_of, rows_of
+
+        return tuple(axes_of(input)) if as_tuple else rows_of(input)
+    array = values(input)
     found = np.flatnonzero(array)
     if as_tuple:
         return tuple(from_array(one, device) for one in _unravelled(found, array.shape or (1,)))

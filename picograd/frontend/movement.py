@@ -255,6 +255,13 @@ def repeat_interleave(
     from picograd.frontend.hostdata import values
     from picograd.frontend.interop import tensor
 
+    if repeats._storage.node.device == "cuda" and repeats._shape == (shape[axis],) != (0,):
+        from picograd.frontend.selecting import repeated
+
+        low, total = (int(values(one)) for one in (repeats.min(), repeats.sum()))
+        if low < 0:
+            raise RuntimeError("repeats can not be negative")
+        return along(input, axis, repeated(repeats.detach(), total))
     counts = values(repeats.detach())
     if counts.ndim != 1 or len(counts) != shape[axis]:
         raise RuntimeError("repeats must have the same size as input along dim")

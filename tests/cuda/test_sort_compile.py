@@ -7,7 +7,7 @@ import re
 import pytest
 
 from picograd import dtypes
-from picograd.codegen.cuda import ordering
+from picograd.codegen.cuda import ordering, selecting
 from picograd.codegen.cuda.ops import PRELUDE
 from picograd.graph.node import make
 from picograd.graph.ops import Combiner, Op, ScatterReduceAttr
@@ -47,6 +47,14 @@ def test_scatters(architecture: str) -> None:
         assert "pg_block_move_keys(" in text and "pg_run_end(" in text
         assert wide == 1 or "*(const pg_vec<float, 4>*)(a" in text
         check(f"{PRELUDE}\n{text}", architecture)
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("architecture", ["sm_75", "sm_90"])
+def test_selection_and_search(architecture: str) -> None:
+    check(selecting.SELECTION, architecture)
+    for dtype in (dtypes.float16, dtypes.int64):
+        check(selecting.search(dtype), architecture)
 
 
 def test_a_tile_fits_into_shared_memory() -> None:

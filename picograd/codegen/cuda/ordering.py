@@ -59,6 +59,11 @@ def _key(dtype: DType) -> str:
 @lru_cache(maxsize=32)
 def source(dtype: DType) -> str:
     """All kernels, as a complete file."""
+    return keys(dtype) + _TILES + _RADIX_KERNELS + _pick(dtype)
+
+
+def keys(dtype: DType) -> str:
+    """The helpers, and how keys are made: `pg_made(Make(), element)`."""
     key = _UNSIGNED[key_bytes(dtype)]
     head = f"""
 typedef {C_TYPES[dtype][1]} Element;
@@ -78,7 +83,7 @@ __device__ inline Key pg_made(Make, Element x) {{
     {_key(dtype)}
 }}
 """
-    return RADIX + head + _TILES + _RADIX_KERNELS + _pick(dtype)
+    return RADIX + head
 
 
 _TILES = r"""
