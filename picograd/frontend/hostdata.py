@@ -62,6 +62,16 @@ def from_array(array: np.ndarray, device: str) -> Tensor:
     return wrap(known.remember(leaf(buffer.from_array(fresh, device), fresh.shape), fresh))
 
 
+def unravelled(places: np.ndarray, shape: tuple[int, ...]) -> list[np.ndarray]:
+    """Places in the flattened array as an index for each axis."""
+    found: list[np.ndarray] = []
+    for extent in reversed(shape[1:]):
+        before = places // max(1, extent)
+        found.append(places - before * extent)
+        places = before
+    return [places, *reversed(found)]
+
+
 def settle(x: Tensor) -> Tensor:
     """The tensor, its contents in memory of their own if they are one number everywhere."""
     x._storage.settle()

@@ -26,7 +26,7 @@ import numpy as np
 from picograd.dtypes import bool_, int64, uint8
 from picograd.frontend import batching, known, primitives
 from picograd.frontend.elementwise import filled_like
-from picograd.frontend.hostdata import from_array, values
+from picograd.frontend.hostdata import from_array, unravelled, values
 from picograd.frontend.naming import recorded_as
 from picograd.frontend.promotion import broadcast_pair, broadcast_to, type_name
 from picograd.frontend.registry import operation
@@ -447,23 +447,13 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Tensor | tuple[Tensor, 
     array = values(input)
     found = np.flatnonzero(array)
     if as_tuple:
-        return tuple(from_array(one, device) for one in _unravelled(found, array.shape or (1,)))
+        return tuple(from_array(one, device) for one in unravelled(found, array.shape or (1,)))
     if array.ndim:
         table = np.empty((found.size, array.ndim), np.int64)
-        for column, one in zip(table.T, _unravelled(found, array.shape), strict=True):
+        for column, one in zip(table.T, unravelled(found, array.shape), strict=True):
             column[:] = one
         return from_array(table, device)
     return from_array(np.zeros((int(array != 0), 0), np.int64), device)
-
-
-def _unravelled(places: np.ndarray, shape: tuple[int, ...]) -> list[np.ndarray]:
-    """Places in the flattened array as an index for each axis."""
-    found: list[np.ndarray] = []
-    for extent in reversed(shape[1:]):
-        before = places // max(1, extent)
-        found.append(places - before * extent)
-        places = before
-    return [places, *reversed(found)]
 
 
 @operation()

