@@ -62,6 +62,16 @@ def from_array(array: np.ndarray, device: str) -> Tensor:
     return wrap(known.remember(leaf(buffer.from_array(fresh, device), fresh.shape), fresh))
 
 
+def set_places(mask: Tensor) -> Tensor:
+    """Where a mask holds, as places in the flattened array, on the mask's device."""
+    device = mask._storage.node.device
+    if device == "cuda":
+        from picograd.frontend.selecting import places_of
+
+        return places_of(mask)
+    return from_array(np.flatnonzero(values(mask)), device)
+
+
 def unravelled(places: np.ndarray, shape: tuple[int, ...]) -> list[np.ndarray]:
     """Places in the flattened array as an index for each axis."""
     found: list[np.ndarray] = []

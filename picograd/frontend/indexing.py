@@ -26,7 +26,7 @@ import numpy as np
 from picograd.dtypes import bool_, int64, uint8
 from picograd.frontend import batching, known, primitives
 from picograd.frontend.elementwise import filled_like
-from picograd.frontend.hostdata import from_array, unravelled, values
+from picograd.frontend.hostdata import from_array, set_places, unravelled, values
 from picograd.frontend.naming import recorded_as
 from picograd.frontend.promotion import broadcast_pair, broadcast_to, type_name
 from picograd.frontend.registry import operation
@@ -303,7 +303,7 @@ def advanced_getitem(x: Tensor, index: Index) -> Tensor:
     if mask is None or not mask.ndim:
         return _settled(x, index).read()
     # One index into the dims that the mask covers as one, all of them known to be inside.
-    found = from_array(np.flatnonzero(values(mask)), x._storage.node.device)
+    found = set_places(mask)
     flat = x.reshape((mask.numel(), *x._shape[mask.ndim :]))
     return primitives.gather(flat, (0,), (found,), True)
 
