@@ -80,6 +80,13 @@ class Buffer:
         target = self.array[: prod(shape)].reshape(shape)
         target[part] = other.array[: prod(other_shape)].reshape(other_shape)[part]
 
+    def clear_beyond(self, shape: Sequence[int], corner: Sequence[int]) -> None:
+        """Make zeros of the elements of a row-major array that lie outside of a corner of it."""
+        target = self.array[: prod(shape)].reshape(shape)
+        for size in corner:
+            target[size:] = 0
+            target = np.moveaxis(target[:size], 0, -1)
+
     def exclusive(self) -> bool:
         """True when nobody else sees the memory: it is picograd's own, and no NumPy array over it
         is alive outside. Only then may a program write into it in place of making a copy."""

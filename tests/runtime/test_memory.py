@@ -214,3 +214,17 @@ def test_asking_for_exclusive_memory_keeps_somebody_elses_array() -> None:
     assert own.exclusive()
     held = own.array
     assert not own.exclusive() and held.tolist() == [1.0, 1.0, 1.0]
+
+
+CORNERS = [((4, 6), (3, 4)), ((5,), (2,)), ((3, 4, 5), (3, 2, 5)), ((2, 3), (0, 3)), ((), ())]
+
+
+@pytest.mark.parametrize(("shape", "corner"), CORNERS, ids=str)
+def test_what_lies_beyond_a_corner_is_cleared(shape, corner):
+    """Integers that lay there before, read as floats, would be numbers that take long to add."""
+    buffer = empty(float32, int(np.prod(shape)))
+    buffer.array[:] = 7
+    buffer.clear_beyond(shape, corner)
+    want = np.zeros(shape, np.float32)
+    want[tuple(slice(size) for size in corner)] = 7
+    assert (buffer.array.reshape(shape) == want).all()
