@@ -108,7 +108,8 @@ def test_indices_of_the_host_are_checked_at_the_call() -> None:
     x[[0, -1]] = torch.tensor([5.0, 7.0], device="cpu")
     x[torch.tensor([False, True, False], device="cpu")] = 6
     assert x[turned].tolist() == [7, 5] and x[x > 5].tolist() == [6, 7]
-    assert not checks(x[turned]) and checks(x[turned.to("cuda")])
+    assert not checks(x[turned]) and not checks(x[turned.to("cuda")])
+    assert checks(x[turned.to("cuda") + 0])
 
 
 def checks(x: Any) -> list[Node]:

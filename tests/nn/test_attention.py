@@ -144,7 +144,7 @@ def flex(m, expression, heads, q, k, v):
         "slopes": m.tensor([1.0, 0.5, 2, 3]),
         "grid": m.arange(2.0 * 4 * 7 * 7).reshape(2, 4, 7, 7) / 99,
         "documents": m.tensor(DOCUMENTS),
-        "block": lambda f, b, h: F.create_block_mask(f, b, h, 7, 7, device="cpu"),
+        "block": lambda f, b, h: F.create_block_mask(f, b, h, 7, 7, device=tensors[0].device),
     }
     try:
         result = eval(expression, names)

@@ -197,6 +197,7 @@ def block(m):
     return Block()
 
 
+@pytest.mark.host("PyTorch's parameters are on the CPU, and their types are printed")
 def test_names_of_the_tree() -> None:
     theirs, ours = block(torch), block(picograd)
     assert repr(ours) == repr(theirs)
