@@ -40,6 +40,7 @@ def test_short_and_odd_rows_stay(columns: int) -> None:
     assert row_by_row(kernel) is kernel
 
 
+@pytest.mark.host("a GPU adds many rows of one place in chunks")
 @pytest.mark.parametrize("columns", [100, 128, 192, 1000])
 def test_sums_have_the_bits_of_one_row_after_the_other(columns: int) -> None:
     rng = np.random.default_rng(0)
