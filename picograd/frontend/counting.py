@@ -66,12 +66,13 @@ def unique(
         )
         inverse = inverse.reshape(array.shape if axis is None else -1)
     elements = primitives.cast(from_array(found, place), input.dtype)
-    result = [without_derivative("unique", elements, input)]
-    if return_inverse:
-        result.append(from_array(inverse.astype(np.int64), place))
-    if return_counts:
-        result.append(from_array(counts.astype(np.int64), place))
-    return result[0] if len(result) == 1 else tuple(result)
+    return _chosen(
+        "unique",
+        input,
+        elements,
+        from_array(inverse.astype(np.int64), place) if return_inverse else None,
+        from_array(counts.astype(np.int64), place) if return_counts else None,
+    )
 
 
 def _chosen(
@@ -134,14 +135,14 @@ def unique_consecutive(
     found = rows[starts] if dim is None else np.moveaxis(rows[starts], 0, dim)
     place = _device(input)
     elements = primitives.cast(from_array(found, place), input.dtype)
-    result = [without_derivative("unique_consecutive", elements, input)]
+    inverse = counts = None
     if return_inverse:
-        inverse = np.cumsum(starts) - 1
-        result.append(from_array(inverse.reshape(array.shape) if dim is None else inverse, place))
+        number = np.cumsum(starts) - 1
+        inverse = from_array(number.reshape(array.shape) if dim is None else number, place)
     if return_counts:
         edges = np.append(np.flatnonzero(starts), len(rows))
-        result.append(from_array(np.diff(edges), place))
-    return result[0] if len(result) == 1 else tuple(result)
+        counts = from_array(np.diff(edges), place)
+    return _chosen("unique_consecutive", input, elements, inverse, counts)
 
 
 @operation()

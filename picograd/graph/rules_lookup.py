@@ -32,7 +32,15 @@ from picograd.graph.build import (
 from picograd.graph.index import Index, Var, of
 from picograd.graph.movement import source_index
 from picograd.graph.node import Node, const, make
-from picograd.graph.ops import Combiner, GatherAttr, Op, ReduceAttr, ScatterReduceAttr, Shape
+from picograd.graph.ops import (
+    AxesAttr,
+    Combiner,
+    GatherAttr,
+    Op,
+    ReduceAttr,
+    ScatterReduceAttr,
+    Shape,
+)
 from picograd.graph.rewrite import Match, Pattern, Rule
 
 _MOVES = frozenset({Op.RESHAPE, Op.PERMUTE, Op.EXPAND})
@@ -289,11 +297,11 @@ def _index_of_rows(index: Node, width: int, path: list[Node], shape: Shape, alon
     """The index of each row of what a path of reshapes and permutations moved."""
     result = expand(reshape(index, (*index.shape, 1)), (*index.shape, width))
     for step in path:
-        if step.op is Op.RESHAPE:
-            result = reshape(result, step.srcs[0].shape)
-        else:
-            axes = step.attr.axes  # type: ignore[union-attr]
+        if isinstance(step.attr, AxesAttr):
+            axes = step.attr.axes
             result = permute(result, tuple(axes.index(n) for n in range(len(axes))))
+        else:
+            result = reshape(result, step.srcs[0].shape)
     rest = tuple(extent for axis, extent in enumerate(shape) if axis != along)
     return _straightened(reshape(select(result, along, 0), rest), index)
 
