@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.append(str(Path(__file__).parents[1]))  # a checkout need not be installed
 
 import report
-from run import PAUSE
+from run import wait_for_idle_workers
 
 
 def pure_python(a: np.ndarray, b: np.ndarray, seconds: float = 2.0) -> float:
@@ -72,7 +72,7 @@ def measure(size: int, rounds: int) -> dict[str, float]:
     samples: dict[str, list[float]] = {name: [] for name in peers}
     for _ in range(rounds):
         for name, step in peers.items():
-            time.sleep(PAUSE)
+            wait_for_idle_workers()
             started = time.perf_counter()
             step()
             samples[name].append(time.perf_counter() - started)

@@ -4,7 +4,7 @@
                              [--json rows.json] [--markdown docs/performance.md] [--device cuda]
 
 Machines are shared and their clocks move, so absolute times mean little: each round runs every
-peer once, with a pause between them in which spinning worker threads go to sleep, and measures the
+peer once, after the worker threads of the one before have stopped spinning, and measures the
 machine's own FMA peak and memory bandwidth too. The table gives medians, and ratios of medians.
 Nothing is timed before its result was compared with float64. `--device cuda` has workloads and a
 way of timing of its own (`workloads/gpu.py`, `gpu.py`).
@@ -40,7 +40,8 @@ from workloads import gpu as gpu_workloads
 from workloads import ladder
 from workloads.base import Step, Workload
 
-PAUSE = 0.015  # seconds between runtimes: their workers spin for a while after a job
+PAUSE = 0.015  # seconds between runtimes, at least
+LONGEST_PAUSE = 0.5
 CALLS = 3  # before anything is timed
 SHORT = 0.002  # a sample lasts at least this long: shorter steps are repeated
 DEFAULT = "numpy,torch,torch out=,jax,tinygrad"
@@ -140,14 +141,28 @@ def measure(contest: Contest, effort: Effort) -> report.Samples:
     samples = _no_samples(contest)
     order = list(contest.steps.items())
     for number in range(effort.rounds(one)):
+        wait_for_idle_workers()
         roof = measure_roofline()
         samples.gflops.append(roof.gflops)
         samples.bandwidth.append(roof.plain_gigabytes_per_second)
         turn = number % len(order)
         for name, step in order[turn:] + order[:turn]:
-            time.sleep(PAUSE)
+            wait_for_idle_workers()
             samples.seconds[name].append(_sample(step, repeats[name]))
     return samples
+
+
+def wait_for_idle_workers() -> None:
+    """Sleep until this process uses no processor, or for half a second.
+
+    Workers spin after a job, in case another follows: those of OpenBLAS for 0.1 s. Whoever computes
+    meanwhile shares a core with one, and gets two thirds of the machine.
+    """
+    for _ in range(round(LONGEST_PAUSE / PAUSE)):
+        used = time.process_time()
+        time.sleep(PAUSE)
+        if time.process_time() - used < PAUSE / 20:
+            return
 
 
 def _sample(step: Callable[[], object], repeats: int) -> float:
