@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -92,6 +92,13 @@ class _Kind:
     streak: int = 0
     attempts: int = 0
 
+    def outgrows(self, sizes: Sizes) -> bool:
+        """Count one more run of these sizes; True if they are worth a program of their own."""
+        runs = self.runs[sizes] = self.runs.get(sizes, 0) + 1
+        self.streak = self.streak + 1 if self.last == sizes else 1
+        self.last = sizes
+        return runs > RUNS_BEFORE_OWN or self.streak > RUNS_ON_END
+
 
 _programs: dict[Hashable, list[Variant]] = {}
 _kinds: dict[Hashable, _Kind] = {}
@@ -120,14 +127,19 @@ def get(graph: Graph) -> tuple[Variant, list[int]]:
         _see(kind, sizes, structure.cells)
         return _compile_own(graph), structure.cells
     variant, recipe = found
-    runs = kind.runs[sizes] = kind.runs.get(sizes, 0) + 1
-    kind.streak = kind.streak + 1 if kind.last == sizes else 1
-    kind.last = sizes
-    if runs > RUNS_BEFORE_OWN or kind.streak > RUNS_ON_END:
+    if kind.outgrows(sizes):
         return _compile_own(graph), structure.cells
     fit = recipe.fit(sizes)
     assert fit is not None
     return variant, recipe.values(structure.cells, fit)
+
+
+def rerun(structure: Structure) -> Callable[[], bool]:
+    """For who keeps a program for many sizes and runs it again without `get`: to be called before
+    each run, False when the sizes have come so often that `get` should be asked again."""
+    skeleton, sizes = split(structure)
+    kind = _kinds.get(skeleton, _Kind())
+    return lambda: not kind.outgrows(sizes)
 
 
 def own(graph: Graph) -> Variant:

@@ -74,6 +74,7 @@ class _Program:
     numbers    for each of the script's numbers its slot (None: not used), and its dtype
     random     slots of random streams, and by how many draws each is later than the call's first
     outputs    for each result of the template which output it is, and its shape
+    serves     of a program for many sizes: whether it should run these once more
     """
 
     variant: Variant
@@ -83,6 +84,7 @@ class _Program:
     numbers: list[tuple[int | None, ConstAttr]]
     random: list[tuple[int, int]]
     outputs: list[tuple[int, Shape]]
+    serves: Callable[[], bool] | None = None
 
 
 @dataclass(slots=True)
@@ -290,6 +292,8 @@ def play(recording: Recording, scene: Scene) -> Any:
     for number in recording.stale:
         cast("tape.Meta", scene.leaves[number]._meta).grad = None
     program = recording.program
+    if program is not None and program.serves is not None and not program.serves():
+        program = None
     try:
         if program is None or not _fill(program, numbers):
             program = _prepare(recording, scene, numbers)
@@ -390,6 +394,7 @@ def _prepare(recording: Recording, scene: Scene, numbers: Sequence[Any]) -> _Pro
         [(_slot_of(node, structure), cast("ConstAttr", node.attr)) for node in given],
         random_slots(order, structure, call),
         [(numbered[node], node.shape) for node in results],
+        None if values is structure.cells else programs.rerun(structure),
     )
     # Contents may share memory now and not the next time; a program for many sizes has values
     # of its own.

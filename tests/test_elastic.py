@@ -155,22 +155,33 @@ def test_an_index_beyond_the_size_is_an_error() -> None:
             x[:, torch.tensor([length])].sum().item()
 
 
-def test_sizes_that_stay_get_a_program_of_their_own() -> None:
+def _whole(x: torch.Tensor) -> torch.Tensor:
+    return x.sum()
+
+
+RECORDED = pytest.mark.parametrize("recorded", [False, True], ids=["eager", "recorded"])
+
+
+@RECORDED
+def test_sizes_that_stay_get_a_program_of_their_own(recorded: bool) -> None:
+    whole = torch.compile(_whole) if recorded else _whole
     for length in (2, 3, 5):
-        _part(length)[0].sum().item()
+        whole(_part(length)[0]).item()
     engine.statistics.reset()
     for _ in range(5):
-        _part(7)[0].sum().item()
+        whole(_part(7)[0]).item()
     assert engine.statistics.programs_compiled == 1
 
 
-def test_sizes_that_take_turns_get_programs_of_their_own_later() -> None:
+@RECORDED
+def test_sizes_that_take_turns_get_programs_of_their_own_later(recorded: bool) -> None:
+    whole = torch.compile(_whole) if recorded else _whole
     for length in (2, 3, 5):
-        _part(length)[0].sum().item()
+        whole(_part(length)[0]).item()
     engine.statistics.reset()
     for runs in range(70):
         for length in (6, 7):
-            _part(length)[0].sum().item()
+            whole(_part(length)[0]).item()
         assert engine.statistics.programs_compiled == (0 if runs < 64 else 2)
 
 
