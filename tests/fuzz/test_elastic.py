@@ -23,4 +23,5 @@ def test_elastic_agrees_with_interpreted(
         difference = compare(Generator(case_seed).case(), Random(case_seed))
         assert difference in (None, "none"), f"graph of seed {case_seed}: {difference}"
         served += difference is None
-    assert served * 6 >= count, f"only {served} of {count} graphs have an elastic program"
+    if count >= 12:  # of fewer none may happen to have one
+        assert served * 6 >= count, f"only {served} of {count} graphs have an elastic program"
