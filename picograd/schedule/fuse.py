@@ -36,6 +36,7 @@ MAX_WEIGHT = 400  # expression nodes of a kernel
 MIN_POINTS = 16  # fewer domain points than this are run in parallel badly
 SMALL_WORK = 1 << 15  # loop iterations for which that does not matter
 SIDE_BY_SIDE = 1 << 12  # elements up to which unrelated stages are worth one launch
+SHARED = 16  # a byte that two stages read is worth one kernel for at most so many iterations
 NEIGHBOURS = 4  # how many groups of each sort are tried
 
 
@@ -154,8 +155,14 @@ def _candidates(state: _Fusion, number: int, draft: Draft) -> Iterator[int]:
     names = sorted(state.order.reads[number], key=lambda name: -state.buffers.nbytes(name))
     seen: set[int] = set()
     writers = sorted({state.writers[name] for name in names if name in state.writers})
-    shared = [group for name in names for group in state.readers.get(name, [])[-NEIGHBOURS:]]
     size = prod(extent(var) for var in draft.stage.inner)
+    loops = size * prod(extent(var) for var in draft.stage.reduce)
+    shared = [
+        group
+        for name in names
+        if loops <= SIDE_BY_SIDE or state.buffers.nbytes(name) * SHARED >= loops
+        for group in state.readers.get(name, [])[-NEIGHBOURS:]
+    ]
     similar: list[int] = []
     if draft.stage.kind is StageKind.MAP and size <= SIDE_BY_SIDE and not _is_random(draft):
         similar = state.by_size.get(size, [])[-NEIGHBOURS:]
