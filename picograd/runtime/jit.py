@@ -74,7 +74,12 @@ def host() -> Host:
     llvm.initialize_native_asmprinter()
     cpu, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
     triple = llvm.get_process_triple()
-    jit = llvm.create_lljit_compiler(_new_machine(triple, cpu, features), suppress_errors=True)
+    # JITLink puts all sections of an object file into one block. The older linker asks for memory
+    # section by section: between large tensors code ends up further from its constants than it
+    # can reach, and LLVM kills the process.
+    jit = llvm.create_lljit_compiler(
+        _new_machine(triple, cpu, features), use_jit_link=True, suppress_errors=True
+    )
     made = Host(jit, cpu, features, triple)
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(made))
     return made

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import gc
 import math
+import subprocess
+import sys
 
 import pytest
 
@@ -87,3 +89,45 @@ def test_the_pool_compiles_for_aarch64():
     target = llvm.Target.from_triple("aarch64-unknown-linux-gnu")
     assembly = target.create_target_machine(opt=2).emit_assembly(module)
     assert "yield" in assembly and "picograd_run:" in assembly
+
+
+FAR_APART = """
+import ctypes
+
+from picograd.runtime import jit
+
+jit.host()
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_size_t
+libc.mmap.argtypes = [ctypes.c_size_t, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+libc.munmap.argtypes = [ctypes.c_size_t, ctypes.c_size_t]
+
+
+def reserve(size):  # nobody may touch it: it costs addresses, no memory
+    return libc.mmap(0, size, 0, 0x4022, -1, 0)
+
+
+wall = reserve(6 << 30)
+for size in (1 << 20, 1 << 16, 1 << 12):
+    while (page := reserve(size)) > wall:
+        last = page
+libc.munmap(last, 4096)  # the only page that is free above the wall
+table = ", ".join(f"double {number}.0" for number in range(2000))
+library = jit.compile_ir(f'''declare double @lgamma(double)
+@table = internal constant [2000 x double] [{table}]
+define double @at(i64 %place) {{
+  %entry = getelementptr double, ptr @table, i64 %place
+  %value = load double, ptr %entry
+  %result = call double @lgamma(double %value)
+  ret double %result
+}}''')
+print(ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_int64)(library.addresses["at"])(1000))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mmap by its numbers on Linux")
+def test_code_reaches_its_constants_whatever_is_allocated():
+    """One page is free here, and more than two gigabytes further on as much as one likes."""
+    command = [sys.executable, "-c", FAR_APART]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stderr == "" and float(done.stdout) == pytest.approx(math.lgamma(1000), rel=1e-14)
