@@ -13,5 +13,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for report in terminalreporter.getreports(outcome):
             counts.update(dict(getattr(report, "user_properties", ())))
     for name in sorted(counts):
-        if name.startswith("kernels for ") or name == "bytes spilled":
+        if name.startswith(("kernels for ", "of them to ")) or name == "bytes spilled":
             terminalreporter.write_line(f"{counts[name]} {name}")

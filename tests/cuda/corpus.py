@@ -11,6 +11,7 @@ texts of contractions and attention depend on the GPU's compute capability.
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,6 +21,11 @@ from picograd.schedule.kernel import Kernel, Pattern
 
 CAPABILITIES = (75, 80, 90)
 _DEPEND = (Pattern.CONTRACTION, Pattern.PANELS)
+
+# What of a text decides whether a GPU has an instruction for it: what it calls, of which type.
+_CALL = re.compile(r"\b([A-Za-z_]\w*)(?:<[\w, ]*>)?\(")
+_TYPE = re.compile(r"\b(?:float|double|unsigned|signed|char|short|int|long long|pg_vec<[^>]*>)")
+_NAME = re.compile(r"__global__ void .*\{\n")
 
 
 def kernels_of_this_run() -> list[Kernel]:
@@ -57,3 +63,18 @@ def read(folder: Path, capability: int) -> list[Path]:
         path for path in folder.glob("*/*.cu") if str(capability) in path.parent.name.split("-")
     ]
     return sorted(found, key=lambda path: (-path.stat().st_size, path.name))
+
+
+def covering(paths: Iterable[Path]) -> list[Path]:
+    """Texts that together call all that the given ones call, with the types beside them: small
+    ones where there is a choice."""
+    met: set[tuple[str, str]] = set()
+    chosen: list[Path] = []
+    for path in reversed(list(paths)):
+        body = _NAME.sub("", path.read_text())
+        types = set(_TYPE.findall(body))
+        words = {(called, kind) for called in set(_CALL.findall(body)) for kind in types}
+        if not words <= met:
+            met |= words
+            chosen.append(path)
+    return chosen

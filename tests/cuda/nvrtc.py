@@ -36,6 +36,15 @@ def compile_source(source: str, architecture: str, *more: str) -> tuple[int, str
     return len(compiled.cubin), compiled.log
 
 
+def refusal(source: str, architecture: str) -> str:
+    """What the compiler's front end has against a source; nothing else of it runs."""
+    try:
+        compiler.compile_source(source, architecture, "-dlto")
+    except InternalError as error:
+        return str(error)
+    return ""
+
+
 def resources(log: str) -> dict[str, Resources]:
     """What each function of a log takes."""
     return {
