@@ -1,7 +1,7 @@
-"""Which values of a loop body depend on a variable, and what a body costs.
+"""Which values of a loop body depend on a variable, and how its accesses move with it.
 
-In: loop IR statements. Out: dependent names, vector widths, estimated cycles. Called by the passes
-that choose, vectorise, tile and parallelise.
+In: loop IR statements. Out: dependent names, dtypes, strides. Called by the passes that choose,
+vectorise, tile and parallelise, and by `codegen.cycles`.
 
 >>> from picograd.codegen.loops import Let, Load, Memory, Home
 >>> from picograd.dtypes import float32
@@ -14,14 +14,12 @@ that choose, vectorise, tile and parallelise.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from picograd.codegen.loops import (
     Alu,
     Fail,
     For,
-    Home,
-    If,
     IndexValue,
     Let,
     Load,
@@ -38,12 +36,11 @@ from picograd.codegen.loops import (
 )
 from picograd.dtypes import DType
 from picograd.graph.index import FloorDiv, Index, Mod, Var
+from picograd.graph.mask import Mask
 from picograd.graph.ops import Op
 
 Body = tuple[Statement, ...]
 
-NEAR, FAR = 24 << 10, 768 << 10  # bytes of a memory that is in the first, the second cache
-PAGES = 256 << 10  # bytes between two lanes from which on each is another page's, and another set's
 PATTERN = 4  # vectors of neighbours that a vector's lanes are chosen from
 
 HEAVY = {
@@ -53,7 +50,7 @@ HEAVY = {
     **dict.fromkeys((Op.FLOORDIV, Op.MOD), 20.0),
     Op.POW: 50.0,
 }
-RANDOM = 100.0  # cycles of a word, or of as many as a vector has lanes
+RANDOM = 100.0  # of a word, or of as many as a vector has lanes
 
 
 def roots(statement: Statement) -> tuple[Value, ...]:
@@ -97,15 +94,21 @@ def operations(body: Body) -> float:
     )
 
 
-def mentions(value: Value, var: Var) -> bool:
-    """Whether a value's own index or mask contains the variable."""
+def touches(places: Index | Mask, var: Var, names: Collection[str]) -> bool:
+    """Whether an index or a mask contains the variable, or an index variable that is one of the
+    names."""
+    return any(a == var or (isinstance(a, Var) and a.name in names) for a in places.atoms())
+
+
+def mentions(value: Value, var: Var, names: Collection[str]) -> bool:
+    """Whether a value's own index or mask contains the variable or one of the names."""
     match value:
         case Load():
-            return var in value.index.atoms() or var in value.mask.atoms()
+            return touches(value.index, var, names) or touches(value.mask, var, names)
         case IndexValue():
-            return var in value.index.atoms()
+            return touches(value.index, var, names)
         case Predicate():
-            return var in value.mask.atoms()
+            return touches(value.mask, var, names)
         case _:
             return False
 
@@ -113,13 +116,14 @@ def mentions(value: Value, var: Var) -> bool:
 def depends(root: Value, var: Var, names: set[str]) -> bool:
     """Whether a value changes with the variable or with one of the names."""
     return any(
-        value.name in names if isinstance(value, Ref) else mentions(value, var)
+        value.name in names if isinstance(value, Ref) else mentions(value, var, names)
         for value in walk((root,))
     )
 
 
 def dependent_names(body: Body, var: Var, start: Iterable[str] = ()) -> set[str]:
-    """The names (of lets and carried values) that change with a variable."""
+    """The names (of lets, of the index variables among them, and of carried values) that change
+    with a variable."""
     names, count = set(start), -1
     listed = list(statements(body))
     while len(names) != count:
@@ -128,6 +132,8 @@ def dependent_names(body: Body, var: Var, start: Iterable[str] = ()) -> set[str]
             if isinstance(statement, Let) and statement.name not in names:
                 if depends(statement.value, var, names):
                     names.add(statement.name)
+                    if statement.var is not None:
+                        names.add(statement.var.name)
             elif isinstance(statement, For):
                 for carried in statement.carried:
                     if carried.name not in names and (
@@ -175,7 +181,7 @@ def dependent_values(body: Body, var: Var, names: set[str]) -> list[Value]:
         if waiting:
             stack += [value, *waiting]
             continue
-        own = value.name in names if isinstance(value, Ref) else mentions(value, var)
+        own = value.name in names if isinstance(value, Ref) else mentions(value, var, names)
         known[id(value)] = own or any(known[id(child)] for child in children(value))
         if known[id(value)]:
             found.append(value)
@@ -183,8 +189,8 @@ def dependent_values(body: Body, var: Var, names: set[str]) -> list[Value]:
 
 
 def compute_dtypes(loop: For) -> set[DType]:
-    """The dtypes that a loop computes in, other than what is the same in every iteration; of its
-    accesses when it only copies."""
+    """The dtypes that a loop computes in, other than what is the same in every iteration and what
+    only tells where to read; of its accesses when it only copies."""
     found: set[DType] = set()
     copied: set[DType] = set()
     for statement in statements(loop.body):
@@ -193,7 +199,10 @@ def compute_dtypes(loop: For) -> set[DType]:
         if isinstance(statement, Store):
             copied.add(statement.memory.dtype)
     names = dependent_names(loop.body, loop.var, (carried.name for carried in loop.carried))
+    places = {id(v) for s in index_lets(loop.body) for v in walk((s.value,))}
     for value in dependent_values(loop.body, loop.var, names):
+        if id(value) in places:
+            continue
         if isinstance(value, Alu):
             found.add(value.dtype)
             if value.op is not Op.CAST:
@@ -203,6 +212,11 @@ def compute_dtypes(loop: For) -> set[DType]:
         elif isinstance(value, Load):
             copied.add(value.dtype)
     return found or copied
+
+
+def index_lets(body: Body) -> list[Let]:
+    """The lets of index variables."""
+    return [s for s in statements(body) if isinstance(s, Let) and s.var is not None]
 
 
 def stride(index: Index, var: Var) -> int | None:
@@ -225,79 +239,3 @@ def window(index: Index, var: Var, lanes: int) -> int | None:
     start = index.substitute({a: Index() for a in index.atoms() if a != var})
     places = [start.evaluate({var: lane}) for lane in range(lanes)]
     return max(places) - min(places) + 1
-
-
-def cycles(body: Body, var: Var | None = None, lanes: int = 1) -> float:
-    """Estimated cycles of one execution of a body, with `var` in vector lanes if given."""
-    return sum(statement_cycles(statement, var, lanes) for statement in body)
-
-
-def value_cycles(values: Iterable[Value], var: Var | None, lanes: int) -> float:
-    """Estimated cycles of some values."""
-    return sum(_value_cycles(value, var, lanes) for value in walk(values))
-
-
-def round_cycles(loop: For, var: Var | None, lanes: int) -> float:
-    """Estimated cycles that an iteration of a loop needs besides its body."""
-    return 1 + value_cycles((carried.next for carried in loop.carried), var, lanes)
-
-
-def statement_cycles(statement: Statement, var: Var | None, lanes: int) -> float:
-    """Estimated cycles of one statement."""
-    match statement:
-        case For():
-            start = value_cycles((carried.init for carried in statement.carried), var, lanes)
-            each = cycles(statement.body, var, lanes) + round_cycles(statement, var, lanes)
-            return start + trips(statement) * each
-        case If():
-            return cycles(statement.body, var, lanes)
-        case Store():
-            wide = max(lanes, statement.value.lanes)
-            masked = not statement.mask.always
-            cost = 2 * _access(statement.memory, statement.index, var, wide, masked)
-            return cost + value_cycles((statement.value,), var, lanes)
-        case _:
-            return value_cycles(roots(statement), var, lanes)
-
-
-def _value_cycles(value: Value, var: Var | None, lanes: int) -> float:
-    match value:
-        case Load():
-            masked = not value.mask.always
-            return _access(value.memory, value.index, var, max(lanes, value.lanes), masked)
-        case Alu():
-            return HEAVY.get(value.op, 1.0) * max(1, value.lanes * value.dtype.itemsize // 64)
-        case IndexValue() | Predicate() | Shuffle():
-            return 1.0
-        case Random():
-            return RANDOM * max(1, value.lanes * value.dtype.itemsize // 64)
-        case _:
-            return 0.0
-
-
-def _access(memory: Memory, index: Index, var: Var | None, lanes: int, masked: bool) -> float:
-    """Cycles of a load. `var` is the variable that is to be in lanes; in a body that is vector
-    code already, the lane variable."""
-    if var is None and lanes > 1:
-        var = next((a for a in index.atoms() if isinstance(a, Var) and a.lanes > 1), None)
-        if var is None:
-            return 0.5
-    if var is None or lanes == 1:
-        return 1.0 + sum(4.0 for atom, _ in index.terms if isinstance(atom, FloorDiv | Mod))
-    if var not in index.atoms():
-        return 0.5
-    step = stride(index, var)
-    size = memory.size * memory.dtype.itemsize
-    far = 1.0 if memory.home is not Home.ARGUMENT or size < NEAR else 2.0 if size < FAR else 6.0
-    if step is None:
-        span = window(index, var, lanes)
-        if span is None or span > PATTERN * lanes:
-            return 4.0 * lanes
-        return (far * span * memory.dtype.itemsize) // 64 + 2.0 * -(-span // lanes)
-    lines = max(1, min(lanes, lanes * memory.dtype.itemsize * abs(step) // 64))
-    if step == 2:  # two vectors and a shuffle
-        return far * lines + 1.0 + 2.0 * masked
-    if step != 1:
-        apart = abs(step) * memory.dtype.itemsize >= PAGES
-        return max(1.2 * lanes, far * lines) if apart else 1.2 * lanes
-    return far * lines + 0.5 * masked

@@ -132,9 +132,10 @@ class _State:
                     value = self.value(statement.value)
                     self.names[statement.name] = value
                     if statement.var is not None:
-                        number = int(value)
-                        assert statement.var.low <= number <= statement.var.high, statement
-                        self.variables[statement.var] = number
+                        assert np.all(value >= statement.var.low), statement
+                        assert np.all(value <= statement.var.high), statement
+                        wide = statement.value.lanes > 1
+                        self.variables[statement.var] = value.astype(int) if wide else int(value)
                 case Store():
                     self.store(statement)
                 case Fail():

@@ -319,7 +319,7 @@ class For:
 @dataclass(frozen=True, slots=True)
 class Let:
     """Name a value, evaluated here. With `var`, the (integer) value may also be used in indices as
-    that variable, whose bounds it respects."""
+    that variable, whose bounds it respects: a value of several lanes as another index in each."""
 
     name: str
     value: Value

@@ -26,7 +26,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from picograd.codegen.bounds import proves_within
-from picograd.codegen.dependence import Body, depends
+from picograd.codegen.dependence import Body, depends, touches
 from picograd.codegen.loops import (
     Alu,
     Broadcast,
@@ -50,7 +50,7 @@ from picograd.codegen.loops import (
 )
 from picograd.dtypes import bool_
 from picograd.errors import InternalError
-from picograd.graph.index import Index, Param, Var
+from picograd.graph.index import Index, Param, Var, of
 from picograd.graph.mask import EVERYWHERE, Mask
 from picograd.graph.ops import Op
 
@@ -104,17 +104,10 @@ class Replicate:
             case Let():
                 if statement.name not in self.names:
                     return (statement,)
-                if statement.var is not None and len(self.copies) == 1 and self.lanes is None:
-                    return (replace(statement, value=self.wide(statement.value, self.copies[0])),)
-                if statement.var is not None:
-                    raise InternalError(f"index variable {statement.name} cannot be copied")
-                return tuple(
-                    Let(statement.name + c.suffix, self.wide(statement.value, c))
-                    for c in self.copies
-                )
+                return tuple(self.let(statement, copy) for copy in self.copies)
             case Store():
-                used = statement.index.atoms() | statement.mask.atoms()
-                if self.var not in used and not self.depends(statement.value):
+                used = self.touches(statement.index) or self.touches(statement.mask)
+                if not used and not self.depends(statement.value):
                     return (statement,)
                 return tuple(self.store(statement, copy) for copy in self.copies)
             case Fail():
@@ -126,10 +119,15 @@ class Replicate:
             case If():
                 mask = statement.mask
                 if len(self.copies) == 1 and self.lanes is None:
-                    mask = mask.substitute(self.place(self.copies[0]))
+                    mask = self.mask(mask, self.copies[0])
                 return (replace(statement, mask=mask, body=self.body(statement.body)),)
             case _:
                 raise InternalError(f"{type(statement).__name__} cannot be copied")
+
+    def let(self, let: Let, copy: Copy) -> Let:
+        """One copy of a named value; of an index variable, one of its own."""
+        var = let.var and self.index_variable(let.var, copy)
+        return Let(let.name + copy.suffix, self.wide(let.value, copy), var)
 
     def loop(self, loop: For) -> For:
         """An inner loop, shared by the copies."""
@@ -140,8 +138,8 @@ class Replicate:
         if len(self.copies) != 1 or self.lanes is not None:
             return made
         (copy,) = self.copies
-        values = self.place(copy)
-        return replace(made, begin=loop.begin.substitute(values), end=loop.end.substitute(values))
+        begin, end = self.index(loop.begin, copy), self.index(loop.end, copy)
+        return replace(made, begin=begin, end=end)
 
     def carry(self, carried: Carried) -> tuple[Carried, ...]:
         """The copies of a carried value."""
@@ -159,10 +157,9 @@ class Replicate:
         )
 
     def store(self, store: Store, copy: Copy) -> Store:
-        values = self.place(copy)
-        mask = store.mask.substitute(values) & copy.mask
+        mask = self.mask(store.mask, copy) & copy.mask
         value = self.wide(store.value, copy)
-        return replace(store, index=store.index.substitute(values), value=value, mask=mask)
+        return replace(store, index=self.index(store.index, copy), value=value, mask=mask)
 
     def check(self, check: Fail, copy: Copy) -> Fail:
         condition = self.wide(check.condition, copy)
@@ -171,9 +168,23 @@ class Replicate:
             condition = Alu(Op.AND, (inside, condition), bool_, condition.lanes)
         return Fail(condition)
 
-    def place(self, copy: Copy) -> dict[Var | Param, Index]:
-        """What takes the variable's place in a copy."""
-        return {self.var: copy.index}
+    def index_variable(self, var: Var, copy: Copy) -> Var:
+        """A copy's own index variable."""
+        return Var(var.name + copy.suffix, var.low, var.high)
+
+    def places(self, used: frozenset[Var | Param], copy: Copy) -> dict[Var | Param, Index]:
+        """What takes the variable's place in a copy, and that of index variables made of it."""
+        data = (a for a in used if isinstance(a, Var) and a.name in self.names)
+        return {self.var: copy.index, **{var: of(self.index_variable(var, copy)) for var in data}}
+
+    def index(self, index: Index, copy: Copy) -> Index:
+        return index.substitute(self.places(index.atoms(), copy))
+
+    def mask(self, mask: Mask, copy: Copy) -> Mask:
+        return mask.substitute(self.places(mask.atoms(), copy))
+
+    def touches(self, places: Index | Mask) -> bool:
+        return touches(places, self.var, self.names)
 
     def depends(self, value: Value) -> bool:
         return depends(value, self.var, self.names)
@@ -191,7 +202,7 @@ class Replicate:
         return self.memo[key]
 
     def rewrite(self, value: Value, copy: Copy) -> Value:
-        values, lanes = self.place(copy), self.lanes or value.lanes
+        lanes = self.lanes or value.lanes
         match value:
             case Ref():
                 if value.name not in self.names:
@@ -200,13 +211,13 @@ class Replicate:
             case Load():
                 return self.load(value, copy)
             case IndexValue():
-                if self.var not in value.index.atoms():
+                if not self.touches(value.index):
                     return value
-                return IndexValue(value.index.substitute(values), value.dtype, lanes)
+                return IndexValue(self.index(value.index, copy), value.dtype, lanes)
             case Predicate():
-                if self.var not in value.mask.atoms():
+                if not self.touches(value.mask):
                     return value
-                return Predicate(value.mask.substitute(values), lanes)
+                return Predicate(self.mask(value.mask, copy), lanes)
             case Alu():
                 args = self.together(value.args, copy)
                 return replace(value, args=args, lanes=args[0].lanes)
@@ -230,16 +241,19 @@ class Replicate:
         return tuple(widen(arg, lanes) for arg in made)
 
     def load(self, load: Load, copy: Copy) -> Value:
-        values, lanes = self.place(copy), self.lanes or load.lanes
-        if self.var in load.index.atoms():
-            mask = load.mask.substitute(values) & copy.mask
-            return Load(load.memory, load.index.substitute(values), lanes, mask)
-        if self.var not in load.mask.atoms():
+        lanes = self.lanes or load.lanes
+        if self.touches(load.index):
+            index, mask = self.index(load.index, copy), self.mask(load.mask, copy)
+            data = any(var.name in self.names for var in load.index.variables())
+            if not (data and proves_within(index, load.memory.size, mask)):
+                mask = mask & copy.mask  # what a lane past the end reads does not matter
+            return Load(load.memory, index, lanes, mask)
+        if not self.touches(load.mask):
             return load
         # One element for all lanes. What a lane reads where its mask fails does not matter, so
         # the lane's part of the mask goes if the element is inside without it.
-        shared = Mask(tuple(c for c in load.mask.constraints if self.var not in c.atoms()))
+        shared = Mask(tuple(c for c in load.mask.constraints if not self.touches(c)))
         if self.lanes is not None and proves_within(load.index, load.memory.size, shared):
             return replace(load, mask=shared)
-        mask = load.mask.substitute(values) & copy.mask
+        mask = self.mask(load.mask, copy) & copy.mask
         return Load(load.memory, load.index, lanes, mask)

@@ -73,6 +73,7 @@ class _Checker:
         self.memories = set(function.memories)
         self.current = ""
         self.checked: dict[int, Value] = {}
+        self.wide: dict[Var, int] = {}  # index variables that differ by lane
 
     def fail(self, problem: str) -> InternalError:
         return InternalError(f"{self.function.name}: {problem}: {self.current}")
@@ -99,9 +100,10 @@ class _Checker:
                     self.value(statement.value, variables, scope, mask)
                     scope[statement.name] = (statement.value.dtype, statement.value.lanes)
                     if statement.var is not None:
-                        if statement.value.lanes != 1 or not statement.value.dtype.is_integer:
-                            raise self.fail("an index variable is not one integer")
+                        if not statement.value.dtype.is_integer or statement.var.lanes != 1:
+                            raise self.fail("an index variable is not an integer")
                         variables = variables | {statement.var}
+                        self.wide[statement.var] = statement.value.lanes
                 case Store():
                     self.store(statement, variables, scope, mask)
                 case Fail():
@@ -116,8 +118,10 @@ class _Checker:
 
     def loop(self, loop: For, variables: frozenset[Var], scope: Scope, mask: Mask) -> None:
         self.current = f"for {loop.var} in {loop.begin} .. {loop.end}"
-        self.index(loop.begin, variables)
-        self.index(loop.end, variables)
+        for limit in (loop.begin, loop.end):
+            self.index(limit, variables)
+            if self.lanes(limit) != 1:
+                raise self.fail(f"the limit {limit} differs by lane")
         self.bounds(loop)
         inside = dict(scope)
         for carried in loop.carried:
@@ -151,7 +155,7 @@ class _Checker:
             raise self.fail(f"{store.memory.name} is stored to but not marked as written")
         if store.value.dtype is not store.memory.dtype:
             raise self.fail(f"a {store.value.dtype.name} is stored as {store.memory.dtype.name}")
-        found = _lanes(store.index)
+        found = self.lanes(store.index)
         if lanes != found and (lanes == 1 or found != 1):
             raise self.fail(f"{lanes} lanes are stored to {found} places")
         if lanes > 1 and found == 1:
@@ -232,7 +236,7 @@ class _Checker:
         if memory not in self.memories:
             raise self.fail(f"{memory.name} is not a memory of the function")
         self.index(index, variables)
-        if lanes == 1 and _lanes(index) != 1:
+        if lanes == 1 and self.lanes(index) != 1:
             raise self.fail(f"{memory.name}[{index}] has lanes")
         if proves_within(index, memory.size, mask):
             return
@@ -247,10 +251,14 @@ class _Checker:
             elif atom.lanes == 1 and atom not in variables:
                 raise self.fail(f"index variable {atom} ({atom.bounds}) is not defined here")
 
+    def lanes(self, index: Index) -> int:
+        """In how many lanes an index differs."""
+        return max((self.wide.get(a, a.lanes) for a in index.variables()), default=1)
+
     def mask(self, mask: Mask, variables: frozenset[Var], lanes: int) -> None:
         for constraint in mask.constraints:
             self.index(constraint, variables)
-            found = _lanes(constraint)
+            found = self.lanes(constraint)
             if found not in (1, lanes):
                 raise self.fail(f"a mask of {found} lanes stands on {lanes}")
 
@@ -258,7 +266,3 @@ class _Checker:
 def constant_bounds(loop: For) -> tuple[int, int]:
     """The bounds of a loop's variable."""
     return loop.var.low, loop.var.high
-
-
-def _lanes(index: Index) -> int:
-    return max((atom.lanes for atom in index.atoms() if isinstance(atom, Var)), default=1)

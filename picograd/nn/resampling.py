@@ -283,7 +283,8 @@ def grid_sample(
     if mode == "bicubic":
         return _bicubic(input, places, padding_mode, bool(align_corners))
     if mode == "nearest":
-        return _at(input, [place.round() for place in places])
+        found, valid = _at(input, [place.round() for place in places])
+        return found * valid.unsqueeze(1)
     lows = [place.floor() for place in places]
     result = None
     for corner in range(1 << rank):
@@ -294,7 +295,8 @@ def grid_sample(
             weight = share if weight is None else weight * share
             at.append(low + high)
         assert weight is not None
-        part = _at(input, at) * weight.unsqueeze(1)
+        found, valid = _at(input, at)
+        part = found * (weight * valid).unsqueeze(1)
         result = part if result is None else result + part
     assert result is not None
     return result
@@ -313,7 +315,8 @@ def _bicubic(
         weights.append(_cubic(place - low))
     for row, row_weight in zip(at[0], weights[0], strict=True):
         for column, weight in zip(at[1], weights[1], strict=True):
-            part = _at(input, [row, column]) * (row_weight * weight).unsqueeze(1)
+            found, valid = _at(input, [row, column])
+            part = found * (row_weight * weight * valid).unsqueeze(1)
             result = part if result is None else result + part
     assert result is not None
     return result
@@ -345,8 +348,8 @@ def _inside(place: Tensor, extent: int, padding_mode: str, align_corners: bool) 
     return place.clamp(0, extent - 1)
 
 
-def _at(input: Tensor, places: Sequence[Tensor]) -> Tensor:
-    """The elements at whole positions; zero outside."""
+def _at(input: Tensor, places: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """The elements at whole positions (at the edge for those outside), and which are inside."""
     flat, valid = None, None
     whole = int32 if math.prod(input.shape[2:]) < 1 << 31 else int64
     for place, extent in zip(places, input.shape[2:], strict=True):
@@ -358,4 +361,4 @@ def _at(input: Tensor, places: Sequence[Tensor]) -> Tensor:
     batch, channels = input.shape[:2]
     index = flat.view(batch, 1, -1).expand(batch, channels, -1)
     found = along_dim(input.flatten(2), 2, index).view(batch, channels, *flat.shape[1:])
-    return found * valid.unsqueeze(1)
+    return found, valid

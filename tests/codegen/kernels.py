@@ -351,6 +351,28 @@ def gather(count: int, rows: int, columns: int) -> Kernel:
     return Kernel("gather", Pattern.ROWS, (i,), stages, memories)
 
 
+def picked(rows: int, columns: int, dtype: DType, summed: bool) -> Kernel:
+    """An element of each row, or as many as each row has indices: indices in the lanes."""
+    i, j, k = var("i0", rows), var("i1", columns), var("k0", 5)
+    place = of(i) if summed else of(i) * columns + of(j)
+    bind = Bind(k, Access("a1", place, dtype))
+    value = Access("a0", of(i) * 5 + of(k), float32)
+    if summed:
+        stage = Stage(REDUCE, "a2", Index(), value, (), (i,), SUM, float32, binds=(bind,))
+    else:
+        mask = Mask().require(of(k) - of(j) + 3)
+        value = Guard(mask, Access("a0", value.index, float32, mask), number(9.0), float32)
+        stage = Stage(MAP, "a2", place, alu(Op.MUL, value, number(3.0)), binds=(bind,))
+    size = 1 if summed else rows * columns
+    memories = (
+        memory("a0", float32, rows * 5),
+        memory("a1", dtype, rows if summed else size),
+        memory("a2", float32, size),
+    )
+    domain = () if summed else (i, j)
+    return Kernel("picked", Pattern.ROWS, domain, (stage,), memories)
+
+
 def scatter(count: int, rows: int, columns: int, combiner: Combiner | None) -> Kernel:
     i, j, k = var("i0", count), var("i1", columns), var("k0", rows)
     stage = Stage(
@@ -452,6 +474,9 @@ def all_kernels() -> list[Kernel]:
         reduction(40, 16, False, MAX),
         gather(5, 10, 20),
         gather(40, 10, 3),
+        picked(7, 37, int64, False),
+        picked(3, 64, int32, False),
+        picked(100, 1, int64, True),
         scatter(20, 6, 20, None),
         scatter(20, 6, 20, SUM),
         scatter(30, 6, 1, SUM),
@@ -466,7 +491,7 @@ def inputs(kernel: Kernel, seed: int) -> tuple[list[np.ndarray], list[int | floa
     arrays = []
     for argument in kernel.arguments:
         values = generator.integers(-4, 5, argument.size)
-        if kernel.name in ("gather", "scatter", "scatter_in_rows"):
+        if kernel.name in ("gather", "picked", "scatter", "scatter_in_rows"):
             values = np.abs(values)
         array = values.astype(argument.dtype.numpy)
         if argument.dtype.is_float:

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from picograd.codegen.cycles import cycles, round_cycles, statement_cycles
 from picograd.codegen.dependence import (
     Body,
     all_values,
-    cycles,
     dependent_names,
-    round_cycles,
-    statement_cycles,
+    touches,
     trip,
     walk,
 )
@@ -68,7 +67,7 @@ def _statement(
             cost, body = _body(statement.body, target)
             return cost, replace(statement, body=body)
         case _:
-            return statement_cycles(statement, None, 1), statement
+            return statement_cycles(statement), statement
 
 
 def _loop(loop: For, target: Target, names: frozenset[str]) -> tuple[float, Statement]:
@@ -94,21 +93,21 @@ def _loop(loop: For, target: Target, names: frozenset[str]) -> tuple[float, Stat
 
 
 def can_vectorise(loop: For) -> bool:
-    """Whether the loop's iterations may be lanes: each stores to its own place, and neither inner
-    bounds nor index variables depend on it."""
+    """Whether the loop's iterations may be lanes: each stores to its own place, which no data tell,
+    and inner bounds don't depend on it."""
     if loop.step != 1 or not (loop.independent or loop.reduces is not None):
         return False
     var = loop.var
     names = dependent_names(loop.body, var, (c.name for c in loop.carried))
     for statement in statements(loop.body):
         match statement:
-            case Let(var=bound) if bound is not None and statement.name in names:
-                return False
             case Store() if var not in statement.index.atoms():
                 return False
-            case For() if var in statement.begin.atoms() | statement.end.atoms():
+            case Store() if any(a.name in names for a in statement.index.variables()):
                 return False
-            case If() if var in statement.mask.atoms():
+            case For() if any(touches(x, var, names) for x in (statement.begin, statement.end)):
+                return False
+            case If() if touches(statement.mask, var, names):
                 return False
             case Store() if statement.memory.dtype.is_complex:
                 return False

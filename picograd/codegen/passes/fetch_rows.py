@@ -58,7 +58,8 @@ class _Rows:
 
     def body(self, body: Body, outer: tuple[Var, ...]) -> Body:
         loops = [statement for statement in body if isinstance(statement, For)]
-        outer += tuple(s.var for s in body if isinstance(s, Let) and s.var is not None)
+        lets = [s for s in body if isinstance(s, Let) and s.value.lanes == 1]
+        outer += tuple(let.var for let in lets if let.var is not None)
         asked: dict[int, tuple[Prefetch, ...]] = {}
         if len(loops) > 1 and not any(_nested(loop) for loop in loops):
             asked = self._asked(loops, outer)

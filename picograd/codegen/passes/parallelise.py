@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from picograd.codegen.cycles import statement_cycles
 from picograd.codegen.dependence import (
     Body,
     all_values,
     memories_read,
     memories_written,
-    statement_cycles,
     trip,
 )
 from picograd.codegen.loops import (
@@ -53,7 +53,7 @@ def parallelise(function: Function, target: Target) -> Function:
 
 def nanoseconds(statement: Statement) -> float:
     """Estimated time of one statement."""
-    return statement_cycles(statement, None, 1) / GIGAHERTZ
+    return statement_cycles(statement) / GIGAHERTZ
 
 
 def _phase(phase: Phase) -> Phase:
