@@ -15,6 +15,7 @@ from picograd.schedule.panels import collect
 from picograd.schedule.panels.limits import TILES
 from tests.cuda import nvrtc, sass
 from tests.cuda.sass import needs_disassembler
+from tests.cuda.test_banks import joined, shared_accesses, turns
 from tests.schedule.attention import SPELLINGS, inputs, panels, program_of, with_gradients
 
 needs_nvrtc = pytest.mark.skipif(
@@ -68,3 +69,41 @@ def test_tensor_cores_multiply(depth: int, architecture: str) -> None:
         assert sass.count(image, "HMMA.16816.F32.BF16") >= 64
         assert sass.count(image, "LDGSTS.E.BYPASS.128") and sass.count(image, "LDSM.16.M88.4")
         assert sass.count(image, "LDG.E.U16") <= 80  # maxima and sums of a backward pass
+
+
+@needs_disassembler
+@pytest.mark.parametrize("dtype", [picograd.float32, picograd.bfloat16], ids=str)
+def test_results_leave_by_16_bytes_of_sums(dtype: picograd.dtype) -> None:
+    """Neighbours of a line together; only maxima and sums are single."""
+    shape = (64, 1024, 64)
+    wide = "STG.E.128" if dtype is picograd.float32 else "STG.E.64"
+    for kernel in kernels_of("causal", shape, shape, shape, dtype=dtype):
+        image = sass.cubin(cuda_kernel(kernel), "sm_80")
+        results = 3 if "back" in kernel.name else 1
+        assert sass.count(image, wide) >= results
+        assert sass.count(image, "STG") - sass.count(image, wide) <= 8
+
+
+@needs_disassembler
+@pytest.mark.parametrize("dtype", [picograd.float32, picograd.bfloat16], ids=str)
+def test_elements_are_not_divided(dtype: picograd.dtype) -> None:
+    """By a number of the program or a sum of a row: there is one inverse for all that share it. And
+    powers of two take one multiply-add from what was multiplied."""
+    shape = (64, 1024, 64)
+    _, kernel = kernels_of("causal", shape, shape, shape, dtype=dtype)
+    image = sass.cubin(cuda_kernel(kernel), "sm_80")
+    if dtype is picograd.bfloat16:
+        assert sass.count(image, "MUFU.RCP") <= 2 * 16 + 8  # of two loops, and of the program's
+    else:
+        assert sass.count(image, "MUFU.RCP") <= 4 * 4 + 8
+
+
+def test_no_bank_is_asked_twice() -> None:
+    """Tiles, and results on their way out."""
+    shape = (64, 1024, 64)
+    for kernel in kernels_of("plain", shape, shape, shape, dtype=picograd.bfloat16):
+        for phase in grid_function(kernel).phases:
+            found = list(joined(shared_accesses(phase.body)))
+            assert {"sums"} <= {memory.name.split("_")[0] for memory, _, _ in found}
+            for access in found:
+                assert max(turns(access, warp) for warp in range(4)) == 1, access

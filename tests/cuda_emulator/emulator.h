@@ -544,6 +544,7 @@ static inline void pg_multiply_tf32(float* sums, const unsigned* left, const uns
     emulator_multiply<1>(sums, left, right, emulator_tf32);
 }
 static inline void pg_power(float* to, float exponent) { *to = std::exp2(exponent); }
+static inline void pg_inverse(float* to, float value) { *to = 1 / value; }
 static unsigned short pg_to_bfloat(float value);
 static inline void pg_pack_half(unsigned* word, float low, float high) {
     *word = pg_to_half(low) | (unsigned)pg_to_half(high) << 16;

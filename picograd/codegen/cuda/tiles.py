@@ -12,6 +12,7 @@ same helpers for the CPU, since these are PTX.
     pg_load_turned     the same, each matrix transposed
     pg_to_tf32         round a word, in place, to what tensor cores take of a float32
     pg_power           two to the power of a number, within 2 ULP; 0 for what is below 2 ** -126
+    pg_inverse         one divided by a number, within 1 ULP; 0 for what is above 2 ** 126
     pg_pack_*          two float32 rounded to 16 bits, as one word: the first in the low half
     pg_multiply_*      16 x 8 sums += 16 x k of left * k x 8 of right, for a warp
 
@@ -74,6 +75,9 @@ PG_LOAD(pg_load_turned, ".trans")
     }
 __device__ inline void pg_power(float* to, float exponent) {
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(*to) : "f"(exponent));
+}
+__device__ inline void pg_inverse(float* to, float value) {
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(*to) : "f"(value));
 }
 #define PG_PACK(name, type)                                                               \
     __device__ inline void name(unsigned* word, float low, float high) {                  \

@@ -24,13 +24,14 @@ from picograd.codegen.loops import (
 )
 from picograd.codegen.panels.analyse import Result, Rows
 from picograd.codegen.panels.lines import Lines, Tiles
+from picograd.codegen.panels.results import Results
 from picograd.codegen.panels.rounds import Round
 from picograd.codegen.panels.scene import Elements, Scene, Side, Statements
 from picograd.codegen.panels.skip import Band, assuming
 from picograd.codegen.panels.tile import State, Tile
 from picograd.dtypes import int64
-from picograd.graph.index import ZERO, Index, Var, constant, of
-from picograd.graph.mask import EVERYWHERE, Mask
+from picograd.graph.index import Index, Var, constant, of
+from picograd.graph.mask import Mask
 from picograd.graph.ops import Combiner, Op
 
 
@@ -50,8 +51,9 @@ class Block:
         body += self._hoisted(made)
         for one in made:
             body += self._round(one)
+        results = Results(self.scene, self.tiles, lines)
         for result in self.results:
-            body += self._finish(result)
+            body += results.finish(result, self.sums[result.target])
         return tuple(body)
 
     def _hoisted(self, made: list[Round]) -> Statements:
@@ -61,7 +63,7 @@ class Block:
         for access in lines.single_loads(made, side.var, lines.places):
             values = lines.values[access.buffer] = {}
             for number, position in enumerate(lines.positions):
-                lets, value = self.scene.evaluate(access, {side.var: position}, side.edge(position))
+                lets, value = lines.value(access, side.var, position, side.edge(position))
                 named, values[number] = self.scene.let(access.buffer, value)
                 body += [*lets, named]
         return tuple(body)
@@ -190,31 +192,6 @@ class Block:
         first = Mask().require(-self.tiles.place(0))
         store = Store(memory, index, cast(value, memory.dtype))
         return (let, If(lines.side.edge(position) & first, (store,)))
-
-    # --- results --------------------------------------------------------------------------------
-
-    def _finish(self, step: Result) -> Statements:
-        """The stages that follow a sum, at the thread's elements."""
-        scene, tiles, lines, body = self.scene, self.tiles, self.lines, list[Statement]()
-        extent = step.axis.high + 1
-        axis = Side(step.axis, ZERO)
-        for (i, j), total in self.sums[step.target].items():
-            position = lines.positions[i]
-            named, place = scene.name("axis", tiles.axis_place(j, extent))
-            edge = lines.side.edge(position) & axis.edge(place)
-            at = {lines.side.var: position, step.axis: place}
-            known = lines.known(i) | {step.target: cast(total, step.dtype)}
-            inner: list[Statement] = [named]
-            for stage in step.finish:
-                lets, value = scene.evaluate(stage.value, at, EVERYWHERE, known)
-                inner += lets
-                memory = scene.memories.get(stage.target)
-                if memory is not None:
-                    index = stage.store.substitute({**scene.batch, **at})
-                    inner.append(Store(memory, index, cast(value, memory.dtype)))
-                known[stage.target] = value
-            body += inner if edge.always else [inner[0], If(edge, tuple(inner[1:]))]
-        return tuple(body)
 
 
 def _negative(index: Index | None) -> Index | None:

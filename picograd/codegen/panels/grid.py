@@ -42,14 +42,19 @@ from picograd.schedule.kernel import Expr, Kernel
 
 WIDEST = 256  # positions of a result's axis
 BLOCKS = 132  # smaller blocks are taken where there would be fewer than this
-REGISTERS = 170  # of a thread, for what lives through a tile
+REGISTERS = 165  # of a thread, for what lives through a tile
 SHARED = 96 << 10  # bytes of a block
 RESIDENT = 2  # blocks that use tensor cores, on a multiprocessor at a time
 
+AROUND = 8  # what else a tile takes of a thread's time, in fragments that a warp loads
+
 # Ways to use tensor cores: products that a warp has one above the other, places of a tile, and
-# whether the lines' factors stay in registers. The first that fits is taken.
+# whether the lines' factors stay in registers.
 SHAPES = (
     (2, 64, True),
+    (2, 64, False),
+    (2, 32, True),
+    (2, 32, False),
     (1, 64, True),
     (1, 64, False),
     (1, 32, True),
@@ -181,8 +186,10 @@ class _GridPanels:
         return ceil_div(line.high + 1, height) * batches
 
     def _shape(self, made: Sequence[Round], across: bool) -> tuple[int, int, bool] | None:
-        """How a phase uses tensor cores; None where nothing fits."""
+        """How a phase uses tensor cores: what loads the fewest fragments for a product, of what
+        fits; None where nothing does."""
         line = self.steps.column if across else self.steps.row
+        fits: list[tuple[int, int, bool]] = []
         for tall, width, held in SHAPES:
             height = tall * warps.WARPS * warps.HIGH
             if tall > 1 and self._blocks(line, height) < BLOCKS:
@@ -190,8 +197,20 @@ class _GridPanels:
             if max(_registers(one, tall, width, held) for one in made) > REGISTERS:
                 continue
             if _shared(made, height, width, across) <= SHARED:
-                return tall, width, held
-        return None
+                fits.append((tall, width, held))
+        return min(fits, key=lambda shape: _fragments(made, *shape), default=None)
+
+
+def _fragments(made: Sequence[Round], tall: int, width: int, held: bool) -> float:
+    """What a warp loads for a tile, for each of its elements."""
+    loads = float(AROUND * len(made))
+    for one in made:
+        for step in one.scores:
+            steps = ceil_div(step.depth.high + 1, warps.STEP)
+            loads += steps * (width // warps.STEP + (0 if held else tall))
+        for extent in _axes(one.steps):
+            loads += ceil_div(extent, warps.STEP) * (width // warps.STEP)
+    return loads / (tall * width)
 
 
 def _registers(one: Round, tall: int, width: int, held: bool) -> int:
@@ -199,7 +218,7 @@ def _registers(one: Round, tall: int, width: int, held: bool) -> int:
     tables = len(one.scores) * width // 2
     sums = sum(round_up(extent, warps.STEP) // 2 for extent in _axes(one.steps))
     factors = sum(round_up(step.depth.high + 1, warps.STEP) // 4 for step in one.scores)
-    return tall * (tables + sums + factors * held)
+    return tall * (tables + sums + (factors if held else 4))
 
 
 def _shared(made: Sequence[Round], height: int, width: int, across: bool) -> int:

@@ -6,6 +6,8 @@ by `tile`.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from picograd.codegen.contraction.expressions import accesses
 from picograd.codegen.expressions import cast, combine
 from picograd.codegen.loops import Exchange, Let, Statement, Value
@@ -14,7 +16,9 @@ from picograd.codegen.panels.rounds import Round
 from picograd.codegen.panels.scene import Scene, Side, Statements
 from picograd.codegen.panels.threads import ThreadTiles
 from picograd.codegen.panels.warps import WarpTiles
+from picograd.codegen.panels.wide import inverse_of
 from picograd.graph.index import Index, Var
+from picograd.graph.mask import Mask
 from picograd.graph.ops import Combiner
 from picograd.schedule.kernel import Access
 
@@ -60,6 +64,18 @@ class Lines:
             ),
             key=lambda access: access.buffer,
         )
+
+    def value(
+        self, access: Access, var: Var, position: Index, edge: Mask
+    ) -> tuple[Statements, Value]:
+        """What such a load finds at a position, or its inverse."""
+        memory = inverse_of(access.buffer)
+        if memory is None:
+            return self.scene.evaluate(access, {var: position}, edge)
+        source = replace(access, buffer=memory, dtype=self.scene.memories[memory].dtype)
+        lets, value = self.scene.evaluate(source, {var: position}, edge)
+        more, value = self.tiles.inverse(cast(value, access.dtype))
+        return (*lets, *more), value
 
     def _is_loaded(self, access: Access) -> bool:
         """Whether a load finds its value in memory: a row's own are there for the columns only."""

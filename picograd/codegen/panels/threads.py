@@ -71,12 +71,24 @@ class ThreadTiles:
         """How many positions of a result's axis a thread has."""
         return ceil_div(extent, ACROSS)
 
+    def axis_together(self, extent: int) -> int:
+        """How many of these are neighbours."""
+        return _together(self.axis_count(extent))
+
     def axis_place(self, number: int, extent: int) -> Index:
         return _own(number, self.scene.thread % ACROSS, self.axis_count(extent))
 
-    def power(self, value: Value) -> tuple[Statements, Value]:
-        """exp of a value."""
-        return (), Alu(Op.EXP, (value,), value.dtype)
+    def power(
+        self, parts: Sequence[Value], exponents: dict[Value, Value]
+    ) -> tuple[Statements, Value]:
+        """exp of a value, or of the difference of two."""
+        (dtype,) = {part.dtype for part in parts}
+        value = Alu(Op.SUB, tuple(parts), dtype) if len(parts) > 1 else parts[0]
+        return (), Alu(Op.EXP, (value,), dtype)
+
+    def inverse(self, value: Value) -> tuple[Statements, Value]:
+        """One divided by a value."""
+        return (), Alu(Op.RECIPROCAL, (value,), value.dtype)
 
     # --- products -------------------------------------------------------------------------------
 
@@ -214,10 +226,14 @@ class ThreadTiles:
 def _own(number: int, thread: Index, count: int) -> Index:
     """The line that is number `number` of `count` of a thread: up to four neighbours, then the
     next ones where all threads have had theirs."""
-    together = next(size for size in (TOGETHER, 2, 1) if count % size == 0)
+    together = _together(count)
     return constant(number // together * (ACROSS * together) + number % together) + (
         thread * together
     )
+
+
+def _together(count: int) -> int:
+    return next(size for size in (TOGETHER, 2, 1) if count % size == 0)
 
 
 def is_read(expr: Expr) -> bool:

@@ -86,6 +86,7 @@ class Tile:
         self.at_place: dict[str, ByLine] = {}
         self.tables: dict[str, Elements] = {}
         self.maxima: dict[str, ByLine] = {}  # that differences are taken from
+        self.exponents: dict[Value, Value] = {}  # of what powers are relative to
 
     def body(self) -> Statements:
         lines, one, places = self.lines, self.one, self.places
@@ -119,8 +120,8 @@ class Tile:
         for access in self.lines.single_loads([self.one], self.places.var, self.lines.side.var):
             values = self.at_place[access.buffer] = {}
             for number, position in enumerate(self.positions):
-                at, edge = {self.places.var: position}, self.places.edge(position)
-                lets, value = scene.evaluate(access, at, edge)
+                edge = self.places.edge(position)
+                lets, value = self.lines.value(access, self.places.var, position, edge)
                 named, values[number] = scene.let(access.buffer, value)
                 body += [*lets, named]
         return tuple(body)
@@ -140,11 +141,17 @@ class Tile:
             at = {lines.side.var: line, self.places.var: place}
             edge = lines.side.edge(line) & self.places.edge(place)
             exponent = _exponent(step.value)
-            lets, value = self.scene.evaluate(exponent or step.value, at, edge, known)
+            if exponent is None:
+                lets, value = self.scene.evaluate(step.value, at, edge, known)
+            else:
+                parts: list[Value] = []
+                lets = ()
+                for part in exponent:
+                    more, value = self.scene.evaluate(part, at, edge, known)
+                    lets, parts = (*lets, *more), [*parts, value]
+                more, value = self.tiles.power(parts, self.exponents)
+                lets += more
             body += lets
-            if exponent is not None:
-                lets, value = self.tiles.power(value)
-                body += lets
             let, made[i, j] = self.scene.let("cell", value)
             body.append(let)
         return tuple(body), made
@@ -228,8 +235,10 @@ class Tile:
         return tuple(body)
 
 
-def _exponent(expr: Expr) -> Expr | None:
-    """The x of exp(x)."""
-    if isinstance(expr, Compute) and expr.op is Op.EXP:
-        return expr.args[0]
-    return None
+def _exponent(expr: Expr) -> tuple[Expr, ...] | None:
+    """The x of exp(x), or the x and y of exp(x - y)."""
+    if not isinstance(expr, Compute) or expr.op is not Op.EXP:
+        return None
+    (value,) = expr.args
+    difference = isinstance(value, Compute) and value.op is Op.SUB
+    return value.args if difference else (value,)

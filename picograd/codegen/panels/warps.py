@@ -28,6 +28,7 @@ from picograd.codegen.loops import (
     Literal,
     Load,
     Memory,
+    MulAdd,
     Predicate,
     Statement,
     Store,
@@ -46,6 +47,7 @@ WARPS = 4
 HIGH, WIDE, STEP = 16, 8, 16  # lines, places and depth of one product
 SLOTS = 2  # tiles of a factor in shared memory
 DEPTH = Var("depth", 0, 0)
+LOG2_E = math.log2(math.e)
 
 
 class WarpTiles:
@@ -87,17 +89,40 @@ class WarpTiles:
         """How many positions of a result's axis a thread has."""
         return round_up(extent, STEP) // 4
 
+    def axis_together(self, extent: int) -> int:
+        """How many of these are neighbours."""
+        return 2
+
     def axis_place(self, number: int, extent: int) -> Index:
         return self.place(number)
 
-    def power(self, value: Value) -> tuple[Statements, Value]:
-        """exp of a value, which will be rounded to 16 bits."""
-        if value.dtype is not float32:
-            return (), Alu(Op.EXP, (value,), value.dtype)
-        scaled = Alu(Op.MUL, (value, Literal.of(math.log2(math.e), float32)), float32)
-        target = Address(self.powers, ZERO)
-        let, value = self.scene.let("power", Load(self.powers, ZERO))
-        return (Call("pg_power", (target, scaled)), let), value
+    def power(
+        self, parts: Sequence[Value], exponents: dict[Value, Value]
+    ) -> tuple[Statements, Value]:
+        """exp of a value, or of the difference of two, which will be rounded to 16 bits. What is
+        subtracted, the same for many, is among the `exponents` of two."""
+        value, dtype = parts[0], parts[0].dtype
+        if dtype is not float32:
+            value = Alu(Op.SUB, tuple(parts), dtype) if len(parts) > 1 else value
+            return (), Alu(Op.EXP, (value,), dtype)
+        body: list[Statement] = []
+        for base in parts[1:]:
+            if base not in exponents:
+                scaled = Alu(Op.MUL, (base, Literal.of(-LOG2_E, float32)), float32)
+                let, exponents[base] = self.scene.let("exponent", scaled)
+                body.append(let)
+        factor = Literal.of(LOG2_E, float32)
+        if len(parts) > 1:
+            value = MulAdd(value, factor, exponents[parts[1]], float32)
+        else:
+            value = Alu(Op.MUL, (value, factor), float32)
+        let, power = self.scene.let("power", Load(self.powers, ZERO))
+        return (*body, Call("pg_power", (Address(self.powers, ZERO), value)), let), power
+
+    def inverse(self, value: Value) -> tuple[Statements, Value]:
+        """One divided by a value, of which 16 bits will be left."""
+        let, inverse = self.scene.let("inverse", Load(self.powers, ZERO))
+        return (Call("pg_inverse", (Address(self.powers, ZERO), value)), let), inverse
 
     # --- factors in shared memory ---------------------------------------------------------------
 

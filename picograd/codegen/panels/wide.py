@@ -3,7 +3,8 @@
 In: `Steps`. Out: the same, with tables and values of rows of 16-bit floats in float32. Called by
 `grid`: on a GPU a table's elements live in registers, where rounding them costs time and makes them
 worse. What is multiplied is rounded still, for the tensor cores, and what is stored as well. A
-division by a value that was loaded becomes a product with its inverse.
+division by a value of rows that was loaded becomes a product with its *inverse*, which is found
+once for each row: a load of `inverse_of(...)`. So does one by a number of the program.
 """
 
 from __future__ import annotations
@@ -12,15 +13,17 @@ from dataclasses import replace
 
 from picograd.codegen.panels.analyse import Cells, Result, Rows, Scores, Step, Steps, cast
 from picograd.dtypes import DType, bfloat16, float16, float32
+from picograd.graph.index import Var
 from picograd.graph.ops import Op
 from picograd.schedule.kernel import Access, Compute, Expr, Guard, Literal, Scalar
 
 NARROW = (float16, bfloat16)
+INVERSE = ".inverse"
 
 
 def widened(steps: Steps) -> Steps:
     """The steps without roundings to 16 bits in between."""
-    widen = _Widen({*steps.tables, *steps.rows})
+    widen = _Widen({*steps.tables, *steps.rows}, (steps.row, steps.column))
     return replace(
         steps,
         steps=[widen.step(step) for step in steps.steps],
@@ -34,10 +37,12 @@ def _wide(dtype: DType) -> DType:
 
 
 class _Widen:
-    """`known` are the names of what is wide already."""
+    """`known` are the names of what is wide already. `axes`: the row and the column, where
+    inverses are to be loaded."""
 
-    def __init__(self, known: set[str]) -> None:
-        self.known = known
+    def __init__(self, known: set[str], axes: tuple[Var, Var] | None = None) -> None:
+        self.known, self.axes = known, axes
+        self.inverses: dict[Access, str] = {}
         self.done: dict[int, Expr] = {}
 
     def step(self, step: Step) -> Step:
@@ -47,9 +52,9 @@ class _Widen:
             case Cells():
                 return replace(step, value=self.expr(step.value))
             case Rows():
-                return replace(
-                    step, value=self.expr(step.value), accumulator=_wide(step.accumulator)
-                )
+                widen = self if step.combiner is not None else _Widen(self.known)
+                accumulator = _wide(step.accumulator)
+                return replace(step, value=widen.expr(step.value), accumulator=accumulator)
             case Result():
                 weights = replace(step.weights, dtype=_wide(step.weights.dtype))
                 results = {step.target, *(stage.target for stage in step.finish)}
@@ -79,10 +84,14 @@ class _Widen:
             case Compute(op=Op.BITCAST):
                 args = tuple(cast(self.expr(arg), arg.dtype) for arg in expr.args)
                 return cast(replace(expr, args=args), _wide(expr.dtype))
-            case Compute(op=Op.DIV, args=(above, below)) if _is_narrow_load(below):
-                # The same for all elements of a line: one division instead of many.
-                inverse = Compute(Op.RECIPROCAL, (cast(self.expr(below), float32),), float32)
-                return Compute(Op.MUL, (cast(self.expr(above), float32), inverse), float32)
+            case Compute(op=Op.DIV, args=(above, below)) if self._is_of_rows(below):
+                wide = _wide(expr.dtype)
+                inverse = self._inverse(below, wide)
+                return Compute(Op.MUL, (cast(self.expr(above), wide), inverse), wide)
+            case Compute(op=Op.DIV, args=(above, below)) if isinstance(_uncast(below), Scalar):
+                wide = _wide(expr.dtype)
+                inverse = Compute(Op.RECIPROCAL, (cast(self.expr(below), wide),), wide)
+                return Compute(Op.MUL, (cast(self.expr(above), wide), inverse), wide)
             case Compute(op=Op.CAST):
                 return cast(self.expr(expr.args[0]), _wide(expr.dtype))
             case Compute():
@@ -94,9 +103,31 @@ class _Widen:
             case _:
                 return expr
 
+    def _is_of_rows(self, expr: Expr) -> bool:
+        """Whether an expression is a float of each row that was loaded."""
+        access = _uncast(expr)
+        if self.axes is None or not isinstance(access, Access) or access.buffer in self.known:
+            return False
+        row, column = self.axes
+        if not access.dtype.is_float or row not in access.index.atoms():
+            return False
+        return column not in access.index.atoms() | access.mask.atoms()
 
-def _is_narrow_load(expr: Expr) -> bool:
-    """Whether an expression is a 16-bit float that was loaded."""
-    if isinstance(expr, Compute) and expr.op is Op.CAST and expr.dtype is float32:
+    def _inverse(self, expr: Expr, dtype: DType) -> Expr:
+        """A load of the inverse of what an expression loads."""
+        access = _uncast(expr)
+        assert isinstance(access, Access)
+        name = self.inverses.setdefault(access, f"{access.buffer}{INVERSE}{len(self.inverses)}")
+        return replace(access, buffer=name, dtype=dtype)
+
+
+def _uncast(expr: Expr) -> Expr:
+    while isinstance(expr, Compute) and expr.op is Op.CAST and expr.dtype.is_float:
         (expr,) = expr.args
-    return isinstance(expr, Access | Scalar) and expr.dtype in NARROW
+    return expr
+
+
+def inverse_of(name: str) -> str | None:
+    """The memory of whose elements loads have the inverses."""
+    memory, found, _ = name.partition(INVERSE)
+    return memory if found else None
