@@ -240,5 +240,6 @@ def _exponent(expr: Expr) -> tuple[Expr, ...] | None:
     if not isinstance(expr, Compute) or expr.op is not Op.EXP:
         return None
     (value,) = expr.args
-    difference = isinstance(value, Compute) and value.op is Op.SUB
-    return value.args if difference else (value,)
+    if isinstance(value, Compute) and value.op is Op.SUB:
+        return value.args
+    return (value,)
