@@ -46,9 +46,8 @@ def test_every_spelling_has_loops_over_tiles(
 
 
 @needs_nvrtc
-@pytest.mark.parametrize("depth", [64, 128])
-def test_attention_fits_registers_and_shared_memory(depth: int) -> None:
-    shape = (64, 512, depth)
+def test_attention_fits_registers_and_shared_memory() -> None:
+    shape = (64, 512, 128)
     for kernel in kernels_of("causal", shape, shape, shape):
         text = f"{PRELUDE}\n{cuda_kernel(kernel)}"
         size, log = nvrtc.compile_source(text, "sm_90", "--ptxas-options=-v")
@@ -63,12 +62,12 @@ def test_attention_fits_registers_and_shared_memory(depth: int) -> None:
 def test_tensor_cores_multiply(depth: int, architecture: str) -> None:
     """No spills; everything is copied by 16 bytes and loaded by matrices."""
     shape = (64, 1024, depth)
-    for kernel in kernels_of("causal", shape, shape, shape, dtype=picograd.bfloat16):
-        image = sass.cubin(cuda_kernel(kernel), architecture)
-        assert sass.count(image, "STL") == sass.count(image, "LDL") == 0
-        assert sass.count(image, "HMMA.16816.F32.BF16") >= 64
-        assert sass.count(image, "LDGSTS.E.BYPASS.128") and sass.count(image, "LDSM.16.M88.4")
-        assert sass.count(image, "LDG.E.U16") <= 80  # maxima and sums of a backward pass
+    kernels = kernels_of("causal", shape, shape, shape, dtype=picograd.bfloat16)
+    for code in sass.codes(tuple(map(cuda_kernel, kernels)), architecture):
+        assert code.count("STL", "LDL") == 0
+        assert code.count("HMMA.16816.F32.BF16") >= 64
+        assert code.count("LDGSTS.E.BYPASS.128") and code.count("LDSM.16.M88.4")
+        assert code.count("LDG.E.U16") <= 80  # maxima and sums of a backward pass
 
 
 @needs_disassembler
@@ -77,11 +76,12 @@ def test_results_leave_by_16_bytes_of_sums(dtype: picograd.dtype) -> None:
     """Neighbours of a line together; only maxima and sums are single."""
     shape = (64, 1024, 64)
     wide = "STG.E.128" if dtype is picograd.float32 else "STG.E.64"
-    for kernel in kernels_of("causal", shape, shape, shape, dtype=dtype):
-        image = sass.cubin(cuda_kernel(kernel), "sm_80")
+    kernels = kernels_of("causal", shape, shape, shape, dtype=dtype)
+    codes = sass.codes(tuple(map(cuda_kernel, kernels)), "sm_80")
+    for kernel, code in zip(kernels, codes, strict=True):
         results = 3 if "back" in kernel.name else 1
-        assert sass.count(image, wide) >= results
-        assert sass.count(image, "STG") - sass.count(image, wide) <= 8
+        assert code.count(wide) >= results
+        assert code.count("STG") - code.count(wide) <= 8
 
 
 @needs_disassembler
@@ -90,12 +90,12 @@ def test_elements_are_not_divided(dtype: picograd.dtype) -> None:
     """By a number of the program or a sum of a row: there is one inverse for all that share it. And
     powers of two take one multiply-add from what was multiplied."""
     shape = (64, 1024, 64)
-    _, kernel = kernels_of("causal", shape, shape, shape, dtype=dtype)
-    image = sass.cubin(cuda_kernel(kernel), "sm_80")
+    kernels = kernels_of("causal", shape, shape, shape, dtype=dtype)
+    _, code = sass.codes(tuple(map(cuda_kernel, kernels)), "sm_80")
     if dtype is picograd.bfloat16:
-        assert sass.count(image, "MUFU.RCP") <= 2 * 16 + 8  # of two loops, and of the program's
+        assert code.count("MUFU.RCP") <= 2 * 16 + 8  # of two loops, and of the program's
     else:
-        assert sass.count(image, "MUFU.RCP") <= 4 * 4 + 8
+        assert code.count("MUFU.RCP") <= 4 * 4 + 8
 
 
 def test_no_bank_is_asked_twice() -> None:

@@ -17,15 +17,16 @@ from picograd.graph.ops import (
     ReduceAttr,
 )
 from tests.cuda import sass
+from tests.cuda.sass import Code
 from tests.cuda.test_compile import kernels_of, reduced
 from tests.graph.builders import expand, leaf
 
 pytestmark = sass.needs_disassembler
 
 
-def code_of(output: Node, architecture: int = 90) -> bytes:
-    (text,) = kernels_of([output], architecture)
-    return sass.cubin(text, f"sm_{architecture}")
+def codes_of(*outputs: Node, architecture: int = 90) -> tuple[Code, ...]:
+    texts = tuple("\n".join(kernels_of([output], architecture)) for output in outputs)
+    return sass.codes(texts, f"sm_{architecture}")
 
 
 def sums(dtype: dtypes.DType, shape: tuple[int, ...] = (1 << 20,)) -> Node:
@@ -85,12 +86,14 @@ ACCESSES = {
 
 
 @pytest.mark.parametrize("architecture", [80, 90])
-@pytest.mark.parametrize("name", ACCESSES)
-def test_threads_move_16_bytes(name: str, architecture: int) -> None:
-    output, *expected = ACCESSES[name]
-    code = code_of(output, architecture)
-    assert [sass.widths(code, start) for start in ("LDG", "STG")] == expected
-    assert sass.count(code, "LDL", "STL") == 0
+def test_threads_move_16_bytes(architecture: int) -> None:
+    codes = codes_of(*[output for output, *_ in ACCESSES.values()], architecture=architecture)
+    found = {
+        name: [code.widths("LDG"), code.widths("STG")]
+        for name, code in zip(ACCESSES, codes, strict=True)
+    }
+    assert found == {name: expected for name, (_, *expected) in ACCESSES.items()}
+    assert sum(code.count("LDL", "STL") for code in codes) == 0
 
 
 def softmax(rows: int, size: int) -> Node:
@@ -110,30 +113,36 @@ ROWS = {
 }
 
 
-@pytest.mark.parametrize("size", ROWS)
-def test_a_softmax_reads_its_row_once(size: int) -> None:
+def test_a_softmax_reads_its_row_once() -> None:
     """The row stays in registers; warps combine theirs by exchanges."""
-    code = code_of(softmax(1 << 16, size))
-    found = [sass.count(code, start) for start in ("LDG.E.128", "STG.E.128", "SHFL", "BAR")]
-    assert found == list(ROWS[size])
-    assert sass.count(code, "LDG") == found[0] and sass.count(code, "LDL", "STL") == 0
+    codes = codes_of(*[softmax(1 << 16, size) for size in ROWS])
+    for (size, expected), code in zip(ROWS.items(), codes, strict=True):
+        found = [code.count(start) for start in ("LDG.E.128", "STG.E.128", "SHFL", "BAR")]
+        assert found == list(expected), size
+        assert code.count("LDG") == found[0] and code.count("LDL", "STL") == 0, size
 
 
-@pytest.mark.parametrize("dtype", [dtypes.float32, dtypes.bfloat16], ids=str)
-@pytest.mark.parametrize("shape", [(4096, 4096), (1, 1 << 24)], ids=str)
-def test_sums_of_rows_are_read_by_16_bytes(shape: tuple[int, ...], dtype: dtypes.DType) -> None:
+def test_sums_of_rows_are_read_by_16_bytes() -> None:
     """Five exchanges a warp; a row of its own for each block, and one that all blocks share."""
-    code = code_of(make(Op.REDUCE, (leaf(0, shape, dtype),), ReduceAttr(Combiner.SUM, (1,))))
-    stages = 2 if shape[0] == 1 else 1
-    assert set(sass.widths(code, "LDG")) - {32} == {128}
-    assert sass.count(code, "SHFL.BFLY") == 5 * stages
-    assert sass.count(code, "BAR") == stages and sass.count(code, "LDL", "STL") == 0
+    cases = [
+        (dtype, shape, stages)
+        for dtype in (dtypes.float32, dtypes.bfloat16)
+        for shape, stages in (((4096, 4096), 1), ((1, 1 << 24), 2))
+    ]
+    sums_of = ReduceAttr(Combiner.SUM, (1,))
+    nodes = [make(Op.REDUCE, (leaf(0, shape, dtype),), sums_of) for dtype, shape, _ in cases]
+    for case, code in zip(cases, codes_of(*nodes), strict=True):
+        stages = case[-1]
+        assert set(code.widths("LDG")) - {32} == {128}, case
+        assert code.count("SHFL.BFLY") == 5 * stages, case
+        assert code.count("BAR") == stages and code.count("LDL", "STL") == 0, case
 
 
 def test_columns_are_read_by_16_bytes() -> None:
     """Few columns are summed in two stages, each of which writes its sums."""
-    for shape, stages in (((512, 4096), 2), ((256, 16384), 1)):
-        columns = make(Op.REDUCE, (leaf(0, shape),), ReduceAttr(Combiner.SUM, (0,)))
-        code = code_of(columns)
-        assert sass.count(code, "LDG") == sass.count(code, "LDG.E.128") >= stages
-        assert sass.count(code, "STG") == sass.count(code, "STG.E.128") == stages
+    cases = (((512, 4096), 2), ((256, 16384), 1))
+    sums_of = ReduceAttr(Combiner.SUM, (0,))
+    nodes = [make(Op.REDUCE, (leaf(0, shape),), sums_of) for shape, _ in cases]
+    for (_, stages), code in zip(cases, codes_of(*nodes), strict=True):
+        assert code.count("LDG") == code.count("LDG.E.128") >= stages
+        assert code.count("STG") == code.count("STG.E.128") == stages
