@@ -10,6 +10,7 @@ In: tensors. Out: arrays with their contents (realised), and tensors made of arr
 
 from __future__ import annotations
 
+import sys
 from typing import cast
 
 import numpy as np
@@ -84,5 +85,5 @@ def unravelled(places: np.ndarray, shape: tuple[int, ...]) -> list[np.ndarray]:
 
 def settle(x: Tensor) -> Tensor:
     """The tensor, its contents in memory of their own if they are one number everywhere."""
-    x._storage.settle()
+    x._storage.settle(limit=sys.maxsize)
     return x

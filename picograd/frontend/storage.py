@@ -82,18 +82,23 @@ class Storage:
         if node.buffer is None:
             engine.after_write(self)
 
-    def settle(self) -> None:
-        """Give contents that are one number everywhere memory of their own.
+    def settle(self, limit: int = _SETTLED) -> None:
+        """Give contents of up to so many elements that are one number everywhere memory of their
+        own.
 
         Tensors that live through a loop begin so (parameters, statistics, an optimiser's state).
         Simplified for that number, the first step would be another program than all later ones.
         """
         node = self.node
         number = uniform_constant(node) if node.buffer is None else None
-        if number is not None and node.size <= _SETTLED:
-            memory = np.full(node.shape, number.value, dtype=node.dtype.numpy)
-            settled = leaf(buffers.from_array(memory, node.device), node.shape)
-            self.node = known.remember(settled, memory)
+        if number is None or node.size > limit:
+            return
+        if node.device == "cpu":
+            self.node = leaf(buffers.filled(node.dtype, node.size, number.value), node.shape)
+            return
+        memory = np.full(node.shape, number.value, dtype=node.dtype.numpy)
+        settled = leaf(buffers.from_array(memory, node.device), node.shape)
+        self.node = known.remember(settled, memory)
 
     def roll_back(self, spoilt: Callable[[Node], bool]) -> None:
         """Undo the pending writes from the first that is spoilt on."""

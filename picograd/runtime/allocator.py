@@ -41,11 +41,13 @@ HUGE_PAGE = 2 << 20
 
 
 class Chunk(NamedTuple):
-    """Memory of the system: `capacity` usable bytes at `address`, alive as long as `backing`."""
+    """Memory of the system: `capacity` usable bytes at `address`, alive as long as `backing`.
+    When it is obtained they are zeros if `cleared`."""
 
     address: int
     capacity: int
     backing: object
+    cleared: bool = False
 
 
 class Block:
@@ -55,9 +57,12 @@ class Block:
     that keeps the block alive.
     """
 
-    __slots__ = ("_allocator", "_chunk", "address", "size")
+    __slots__ = ("_allocator", "_chunk", "address", "cleared", "size")
 
-    def __init__(self, chunk: Chunk, size: int, allocator: Allocator) -> None:
+    def __init__(
+        self, chunk: Chunk, size: int, allocator: Allocator, cleared: bool = False
+    ) -> None:
+        self.cleared = cleared  # whether it came as zeros, of which no page was touched yet
         self._chunk = chunk
         self._allocator = allocator
         self.address = chunk.address
@@ -139,7 +144,7 @@ class Allocator:
             chunk = self.obtain(capacity)
         except (MemoryError, OSError, ValueError, OverflowError):
             chunk = self._retry(capacity, size)
-        return Block(chunk, size, self)
+        return Block(chunk, size, self, chunk.cleared)
 
     def allocate_all(self, sizes: Sequence[int]) -> list[Block]:
         """A block for each size, under one lock where they are at hand."""
@@ -259,7 +264,7 @@ def _map(capacity: int) -> Chunk:
     if alignment == HUGE_PAGE and hasattr(mmap, "MADV_HUGEPAGE"):
         with contextlib.suppress(OSError):  # without huge pages small ones do
             mapping.madvise(mmap.MADV_HUGEPAGE, skip, capacity)
-    return Chunk(start + skip, capacity, mapping)
+    return Chunk(start + skip, capacity, mapping, cleared=True)
 
 
 def memory_of_machine() -> int:

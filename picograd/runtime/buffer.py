@@ -118,6 +118,17 @@ def empty(dtype: DType, size: int, device: str = "cpu") -> Buffer:
     return Buffer(dtype, size, device, block.address, block)
 
 
+def filled(dtype: DType, size: int, number: int | float | complex | bool) -> Buffer:
+    """A new buffer of the host that holds one number everywhere. Zeros in large new memory cost
+    nothing until somebody reads or writes them."""
+    buffer = empty(dtype, size)
+    pattern = np.array(number, dtype.numpy)
+    assert isinstance(buffer.owner, Block)
+    if any(pattern.tobytes()) or not buffer.owner.cleared:
+        buffer.array.fill(pattern[()])
+    return buffer
+
+
 def from_array(array: np.ndarray, device: str = "cpu") -> Buffer:
     """A buffer over the memory of a C-contiguous array; nothing is copied but to a GPU.
 
