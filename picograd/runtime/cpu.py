@@ -33,15 +33,16 @@ class CpuDevice:
         observer: Observer | None = None,
     ) -> CpuExecutable:
         """Plan and compile a canonical graph, or load what an earlier process made of it."""
-        from picograd.schedule.plan import plan
-
-        if observer is not None or env.TUNE.get() or not disk.enabled():
-            return self.compile(plan(outputs, donated), observer)
-        name = disk.key(outputs, donated, target())
-        known = disk.fetch(name)
+        kept = observer is None and not env.TUNE.get() and disk.enabled()
+        name = disk.key(outputs, donated, target()) if kept else ""
+        known = disk.fetch(name) if kept else None
         if known is not None:
             return CpuExecutable(*known, self.name, loaded=True)
+        from picograd.schedule.plan import plan  # only now: it takes a while to import
+
         program = plan(outputs, donated)
+        if not kept:
+            return self.compile(program, observer)
         kernels = compile_kernels([step.kernel for step in program.steps], target())
         disk.keep(name, program, kernels)
         return CpuExecutable(program, kernels, self.name)

@@ -114,7 +114,7 @@ def compile_ir(text: str, cpu: str | None = None, features: str = "") -> Library
                 exports.append(function.name)
             elif function.is_declaration and not function.name.startswith("llvm."):
                 imports.append(function.name)
-        return _load([machine.emit_object(module)], exports, imports)
+        return _load([_emit(module, machine)], exports, imports)
 
 
 def compile_modules(texts: Iterable[str], cpu: str, features: str) -> list[bytes]:
@@ -155,7 +155,7 @@ class _Worker:
                 continue
             try:
                 with _locks.compile:
-                    self._made.append(self._machine.emit_object(_parse(text, self._machine)))
+                    self._made.append(_emit(_parse(text, self._machine), self._machine))
             except BaseException as error:
                 self.failure = error
 
@@ -169,6 +169,24 @@ class _Worker:
         if self.failure is not None:
             raise self.failure
         return self._made
+
+
+def _emit(module: ModuleRef, machine: TargetMachine) -> bytes:
+    """The object file of a module. The compile lock is held.
+
+    The renderer has written addresses as it wants them: LLVM's own search for better induction
+    variables takes a third of the time and gains nothing. Other users of LLVM in this process
+    have it back afterwards.
+    """
+    from llvmlite import binding as llvm
+
+    if not module.triple.startswith("x86_64"):
+        return machine.emit_object(module)
+    llvm.set_option("picograd", "-disable-lsr=true")
+    try:
+        return machine.emit_object(module)
+    finally:
+        llvm.set_option("picograd", "-disable-lsr=false")
 
 
 def load_images(images: Sequence[bytes], exports: Sequence[str]) -> Library:

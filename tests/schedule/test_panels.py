@@ -153,3 +153,24 @@ def test_undivided_sums_have_the_range_of_float32() -> None:
     for leaf in (q, k, v):
         leaf.tolist()
     assert scaled_dot_product_attention(q, k, v).max().item() == 10
+
+
+@pytest.mark.parametrize("layers", [3, 8])
+def test_a_sum_that_grows_layer_by_layer_is_stored(layers: int) -> None:
+    """Every norm reads what all layers before it have added: none of it is computed again, and
+    all layers but the last share their kernels."""
+    x, inner, outer = (leaf.detach() for leaf in inputs((640, 32), (32, 64), (32, 32)))
+    norm = picograd.nn.functional.layer_norm
+    for _ in range(layers):
+        wide = picograd.tanh(norm(x, (32,)) @ inner)
+        x = x + (wide[:, :32] * wide[:, 32:]) @ outer
+    program = program_of([norm(x, (32,)) @ inner])
+    products = [
+        stage
+        for step in program.steps
+        for stage in step.kernel.stages
+        if stage.kind is StageKind.REDUCE and isinstance(stage.value, Compute)
+        if stage.value.op is Op.MUL and len(stage.inner) + len(step.kernel.domain) >= 2
+    ]
+    assert len(products) <= 2 * layers + 4
+    assert len({step.kernel for step in program.steps}) <= 8

@@ -30,19 +30,21 @@ Term = tuple[int, tuple[int, ...]]
 # One element computed, or read from memory, takes the time of this many products of a contraction.
 ELEMENT = 8
 # A program may cost this many times what one for the very sizes would, and this much more, which
-# is some 50 us.
-FACTOR, SLACK = 4, 1 << 21
-# Growths that are tried where they are cheap, and those of which the first thrifty one is taken
-# elsewhere. Two sizes may be all there are (the last batch of an epoch is a smaller one), so the
-# first program reaches ahead only where that is for nothing.
-CHEAP, USUAL = (64, 32, 16, 8, 4), (3, 2)
+# is some 50 us, and a third of what it takes to record a node for each of the graph's.
+FACTOR, SLACK, RECORDING = 4, 1 << 21, 1 << 16
+# Growths that are tried where they are cheap, and those of which the first is taken elsewhere that
+# costs at most `AHEAD` times as much: where several axes grow, they share it. Two sizes may be all
+# there are (the last batch of an epoch is a smaller one), so the first program reaches ahead only
+# where that is for nothing.
+CHEAP, USUAL, AHEAD = (64, 32, 16, 8, 4), (2, 1.5, 1.25), 2.5
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """A sum of products of sizes."""
+    """A sum of products of sizes, and how much more than that does not matter."""
 
     terms: tuple[Term, ...]
+    slack: int = SLACK
 
     @staticmethod
     def of(order: Sequence[Node], structure: Structure, symbols: Symbols) -> Cost:
@@ -55,7 +57,8 @@ class Cost:
             numbers = tuple(sorted(extent.number for extent in own if isinstance(extent, Symbol)))
             constant = weight * prod(extent for extent in own if isinstance(extent, int))
             total[numbers] = total.get(numbers, 0) + constant
-        return Cost(tuple((constant, numbers) for numbers, constant in total.items() if constant))
+        terms = tuple((constant, numbers) for numbers, constant in total.items() if constant)
+        return Cost(terms, SLACK + RECORDING * len(order))
 
     def at(self, sizes: Sizes) -> int:
         """The cost at given sizes of the symbols."""
@@ -63,7 +66,7 @@ class Cost:
 
     def is_thrifty(self, capacities: Sizes, sizes: Sizes) -> bool:
         """True unless most of what a program computes would be thrown away."""
-        return self.at(capacities) <= FACTOR * self.at(sizes) + SLACK
+        return self.at(capacities) <= FACTOR * self.at(sizes) + self.slack
 
 
 def reach(order: Sequence[Node], structure: Structure, observations: Sequence[Sizes]) -> Symbols:
@@ -75,9 +78,9 @@ def reach(order: Sequence[Node], structure: Structure, observations: Sequence[Si
     for growth in (*CHEAP, *(USUAL if grows else ())):
         further = Symbols.of(observations, growth)
         if growth in USUAL:
-            good = cost.is_thrifty(further.capacities, sizes)
+            good = cost.at(further.capacities) <= AHEAD * cost.at(sizes) + cost.slack
         else:
-            good = cost.at(further.capacities) <= (2 if grows else 1) * cost.at(sizes) + SLACK
+            good = cost.at(further.capacities) <= (2 if grows else 1) * cost.at(sizes) + cost.slack
         if good:
             return further
     return symbols

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import ceil
 
 from picograd.graph.canonical import Structure
 from picograd.graph.node import signature
@@ -87,10 +88,10 @@ class Symbol:
 Extent = int | Symbol
 
 
-def capacity(size: int, growth: int) -> int:
+def capacity(size: int, growth: float) -> int:
     """How far a program made at `size` reaches. By factors, a size that grows from 1 to n meets
     O(log n) programs."""
-    return max(16, -(-growth * size // 16) * 16)
+    return max(16, ceil(growth * size / 16) * 16)
 
 
 def room(extent: Extent) -> int:
@@ -111,7 +112,7 @@ class Symbols:
     observed: tuple[Sizes, ...]
 
     @staticmethod
-    def of(observations: Sequence[Sizes], growth: int = 1) -> Symbols:
+    def of(observations: Sequence[Sizes], growth: float = 1) -> Symbols:
         """From observations, the last of which sets the capacities."""
         symbols: dict[Sizes, Symbol] = {}
         first: list[int] = []

@@ -6,7 +6,8 @@ belong together in one kernel. Called by `schedule.plan`, before the other draft
 A kernel of attention's forward pass and one of its backward pass each compute the scores again from
 their factors; what is one number for each row (maximum and sum of a softmax) is stored by the
 first and read by the second. So no table is ever stored whole, and each kernel multiplies once
-more than it would have to. Tables that something else reads too are left as they are.
+more than it would have to. Tables that something else reads too are left as they are, and so are
+those that more kernels would have to make again: what a network adds up layer by layer.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ LEAST = 1 << 14  # elements of a table that is worth it
 COLUMNS = 16  # at least, for vectors
 ATTEMPTS = 4  # at finding the axes of one table
 LONGEST = 24  # parts of a mask's formula
+MOST = 2  # kernels that make the same table: forward and backward
 
 
 @dataclass(slots=True)
@@ -138,7 +140,9 @@ class _Search:
 
     def kernels(self, region: Region) -> list[_Kernel]:
         """Results that need the same scores and not each other share a kernel."""
-        stored = self._stored(region)
+        return self._kernels(region, self._stored(region))
+
+    def _kernels(self, region: Region, stored: set[str]) -> list[_Kernel]:
         made: list[_Kernel] = []
         for number in sorted(self._worthwhile(region, stored)):
             cone = self._cone(region, number, stored, self.owner)
@@ -184,9 +188,23 @@ class _Search:
                 for access in stage_accesses(self.drafts[number].stage)
                 if access.buffer in region.cells
             }
-            if more <= stored:
+            more = more - stored or self._repeated(region, stored)
+            if not more:
                 return stored
             stored |= more
+
+    def _repeated(self, region: Region, stored: set[str]) -> set[str]:
+        """Tables that too many kernels would make again, where they are read by several drafts."""
+        owner, self.owner = self.owner, {}
+        kernels = self._kernels(region, stored)
+        self.owner = owner
+        return {
+            name
+            for name, member in region.cells.items()
+            if name not in stored
+            and len({n for n in self.readers.get(name, ()) if n in region.members}) > 1
+            and sum(member.number in kernel.cone for kernel in kernels) > MOST
+        }
 
     def _worthwhile(self, region: Region, stored: set[str]) -> dict[int, set[int]]:
         """The results that need scores of which some result wants whole rows, and what each needs
