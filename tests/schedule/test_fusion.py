@@ -27,6 +27,7 @@ from tests.schedule.nets import (
     reduce,
     reshape,
     softmax,
+    spread,
     transpose,
 )
 
@@ -177,6 +178,20 @@ def test_adam_is_one_kernel_in_place() -> None:
     kinds = [program.slots[slot].kind for slot in program.outputs]
     assert kinds == [SlotKind.INPUT] * 3
     assert len(program.steps[0].slots) == 4  # one argument for each memory
+
+
+@pytest.mark.parametrize(("shape", "expected"), [((40, 40), 1), ((120, 100), 3)])
+def test_large_maps_that_share_a_scalar_stay_apart(shape: tuple[int, int], expected: int) -> None:
+    rate = leaf(3, 1, 1)
+    outputs = [apply(Op.MUL, leaf(slot, *shape), spread(rate, shape)) for slot in range(3)]
+    buffers = {slot: floats(*shape) for slot in range(3)}
+    assert kernels(check(outputs, buffers | {3: floats(1, 1)})) == expected
+
+
+@pytest.mark.parametrize("shape", [(40, 40), (120, 100)])
+def test_large_maps_of_the_same_input_are_one_kernel(shape: tuple[int, int]) -> None:
+    x = leaf(0, *shape)
+    assert kernels(check([apply(Op.SQRT, x), apply(Op.NEG, x)], {0: np.abs(floats(*shape))})) == 1
 
 
 def test_result_of_a_domain_reduction_may_be_stored_twice() -> None:
