@@ -4,7 +4,8 @@ In: a tensor, where the windows of each axis lie (`Window`). Out: the largest el
 gradient for the first of equal ones, and where they were; the sums. `picograd.nn.pooling` calls it.
 
 The elements at one place of all windows are a slice, so a window of n elements is n slices that are
-compared, and the gradient is n slices that are added: nothing is scattered.
+compared, and the gradient is n slices that are added: nothing is scattered. Windows that lie side
+by side have a gradient of one piece: every element belongs to one of them.
 
 >>> import picograd
 >>> largest(picograd.tensor([[1.0, 3.0, 2.0]]), [Window(1, 2, 1, 0, 1, 2, 0)]).tolist()
@@ -42,6 +43,10 @@ class Window(NamedTuple):
     number: int  # of windows
     after: int  # elements to pad behind, beyond the input
 
+    @property
+    def side_by_side(self) -> bool:
+        return self.stride == self.size and self.dilation == 1
+
     def slices(self, x: Tensor, outside: float) -> list[Tensor]:
         """The elements at each place of all windows; a number stands for those outside."""
         if self.padding or self.after:
@@ -56,9 +61,9 @@ class Window(NamedTuple):
         steps[self.axis] = self.stride
         return primitives.slice_(x, tuple(starts), tuple(sizes), tuple(steps))
 
-    def along(self, vector: Tensor, rank: int) -> Tensor:
-        """One number a window, to be broadcast."""
-        return vector.reshape([-1 if n == self.axis else 1 for n in range(rank)])
+    def along(self, vector: Tensor, rank: int, behind: int = 0) -> Tensor:
+        """One number a window (or for what lies so many axes behind), to be broadcast."""
+        return vector.reshape([-1 if n == self.axis + behind else 1 for n in range(rank)])
 
 
 def largest(x: Tensor, windows: Sequence[Window]) -> Tensor:
@@ -106,6 +111,8 @@ def _total(x: Tensor, window: Window) -> Tensor:
     extent = x._shape[window.axis]
 
     def rule(gradient: Tensor) -> tuple[Tensor]:
+        if window.side_by_side:
+            return (_unrolled(_places(gradient, window), window, extent),)
         return (_spread([gradient] * window.size, window, extent),)
 
     def compute() -> Tensor:
@@ -137,10 +144,33 @@ def _recorded(x: Tensor, window: Window) -> Tensor:
         which, best = _compare(x.detach(), window)
 
     def rule(gradient: Tensor, which: Tensor) -> tuple[Tensor]:
+        if window.side_by_side:
+            place = arange(window.size, dtype=int32, device=gradient.device)
+            chosen = eq(_places(which, window), window.along(place, x.ndim + 1, 1))
+            parts = choose(chosen, _places(gradient, window), 0)
+            return (_unrolled(parts, window, extent),)
         parts = [choose(eq(which, place), gradient, 0) for place in range(window.size)]
         return (_spread(parts, window, extent),)
 
     return with_rule("MaxPoolBackward0", lambda: best, (x,), rule, (which,))
+
+
+def _places(x: Tensor, window: Window) -> Tensor:
+    """What belongs to a window, at each of its places: an axis more."""
+    shape = (*x._shape[: window.axis + 1], window.size, *x._shape[window.axis + 1 :])
+    return x.unsqueeze(window.axis + 1).expand(shape)
+
+
+def _unrolled(x: Tensor, window: Window, extent: int) -> Tensor:
+    """The places of windows side by side, one after the other: what lies in the input."""
+    axis = window.axis
+    flat = x.flatten(axis, axis + 1)
+    kept = flat.narrow(axis, window.padding, min(extent, flat._shape[axis] - window.padding))
+    if kept._shape[axis] == extent:
+        return kept
+    before, after = [0] * kept.ndim, [0] * kept.ndim
+    after[axis] = extent - kept._shape[axis]
+    return primitives.pad(kept, tuple(before), tuple(after), 0)
 
 
 def _spread(gradients: list[Tensor], window: Window, extent: int) -> Tensor:

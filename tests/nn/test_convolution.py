@@ -40,8 +40,11 @@ CASES = [
     ("max_pool2d", [(2, 3, 9, 8)], {"kernel_size": (3, 2), "stride": 2, "ceil_mode": True}),
     ("max_pool2d", [(2, 3, 9, 8)], {"kernel_size": 2, "dilation": 2, "stride": 1}),
     ("max_pool3d", [(1, 2, 4, 5, 6)], {"kernel_size": 2}),
+    ("max_pool2d", [(2, 3, 9, 8)], {"kernel_size": 3, "padding": 1, "ceil_mode": True}),
+    ("max_pool1d", [(3, 10)], {"kernel_size": 4, "padding": 2}),
     ("avg_pool1d", [(2, 3, 9)], {"kernel_size": 3, "padding": 1}),
     ("avg_pool2d", [(2, 3, 9, 8)], {"kernel_size": 2}),
+    ("avg_pool2d", [(2, 3, 10, 8)], {"kernel_size": 3, "padding": 1, "ceil_mode": True}),
     ("avg_pool2d", [(2, 3, 9, 8)], {"kernel_size": 3, "padding": 1, "count_include_pad": False}),
     ("avg_pool2d", [(2, 3, 9, 8)], {"kernel_size": 3, "stride": 2, "ceil_mode": True}),
     ("avg_pool2d", [(2, 3, 8, 8)], {"kernel_size": 3, "padding": 1, "ceil_mode": True}),
@@ -108,6 +111,16 @@ def test_windows_are_no_kernels_of_their_own(name: str, shapes, options, most: i
     assert engine.statistics.kernels_run <= most
 
 
+def test_the_gradient_of_maxima_side_by_side_is_a_kernel_an_axis() -> None:
+    x = picograd.ones(2, 3, 9, 8, requires_grad=True)
+    y = picograd.nn.functional.max_pool2d(x, 2, padding=1)
+    gradient = picograd.ones(y.shape)
+    y.detach().numpy(), gradient.numpy()
+    engine.statistics.reset()
+    picograd.autograd.grad(y, x, gradient)[0].numpy()
+    assert engine.statistics.kernels_run <= 2
+
+
 def test_a_gradient_has_no_windows_in_memory() -> None:
     x, w = (picograd.ones(s, requires_grad=True) for s in ((2, 16, 12, 12), (24, 16, 3, 3)))
     picograd.synchronize()
@@ -154,7 +167,10 @@ def test_max_pool_gives_places_and_one_winner(plane: str, options: dict[str, obj
 def test_the_gradient_of_pooling_has_a_gradient() -> None:
     x = picograd.randn(1, 2, 5, 5, dtype=picograd.float64, requires_grad=True)
     for pool in (picograd.nn.functional.max_pool2d, picograd.nn.functional.avg_pool2d):
-        assert picograd.autograd.gradgradcheck(lambda x, pool=pool: pool(x, 3, 2, 1).square(), x)
+        for window in ((3, 2, 1), (2,)):
+            assert picograd.autograd.gradgradcheck(
+                lambda x, pool=pool, window=window: pool(x, *window).square(), x
+            )
 
 
 ERRORS = [
