@@ -29,6 +29,7 @@ from picograd.graph.ops import (
     FAMILY,
     Attr,
     AxesAttr,
+    ConcatAttr,
     Family,
     GatherAttr,
     IotaAttr,
@@ -207,6 +208,11 @@ def _scatter(node: Node, found: _Found, size: int) -> Node:
     return make(node.op, (base, value, where, *indices), attr)
 
 
+def _concat(attr: Attr, size: int) -> Attr:
+    assert isinstance(attr, ConcatAttr)
+    return dataclasses.replace(attr, axis=attr.axis + 1)
+
+
 def _kind(node: Node) -> Op | Family:
     return node.op if node.op in _RULES else FAMILY[node.op]
 
@@ -222,6 +228,7 @@ _RULES: dict[Op | Family, Callable[[Node, _Found, int], Node]] = {
     Op.PAD: _moved(_pad),
     Op.SLICE: _moved(_slice),
     Op.UPDATE: _moved(_slice),
+    Op.CONCAT: _moved(_concat),
     Op.GATHER: _gather,
     Op.SCATTER: _scatter,
     Op.SCATTER_REDUCE: _scatter,

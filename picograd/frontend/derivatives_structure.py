@@ -32,6 +32,7 @@ from picograd.graph.build import uniform_constant
 from picograd.graph.ops import (
     AxesAttr,
     Combiner,
+    ConcatAttr,
     GatherAttr,
     Op,
     PadAttr,
@@ -312,6 +313,18 @@ def _update(ctx: PrimitiveGrad, grad: Tensor) -> Gradients:
         seen = grad if erased is None or _meet(erased, attr) else source
         value = primitives.slice_(seen, starts, sizes, steps)
     return (base, value)
+
+
+@derivative(Op.CONCAT, name="CatBackward0")
+def _concat(ctx: PrimitiveGrad, grad: Tensor) -> Gradients:
+    attr = cast("ConcatAttr", ctx.attr)
+    nowhere, steps = (0,) * grad.ndim, (1,) * grad.ndim
+    parts: list[Tensor | None] = []
+    for place, (start, shape) in enumerate(zip(attr.values(), ctx.shapes, strict=True)):
+        starts = (*nowhere[: attr.axis], start, *nowhere[attr.axis + 1 :])
+        needed = ctx.needs(place)
+        parts.append(primitives.slice_(grad, starts, shape, steps) if needed else None)
+    return tuple(parts)
 
 
 def _erased(grad: Tensor) -> tuple[Tensor, SliceAttr | None]:

@@ -26,6 +26,8 @@ from picograd.frontend.registry import operation
 from picograd.frontend.tensor import Tensor
 from picograd.graph.ops import Shape
 
+FEW = 4  # parts of a tensor in which the others keep their places: one update each
+
 
 def _sequence(tensors: Sequence[Tensor], name: str) -> list[Tensor]:
     if isinstance(tensors, Tensor):
@@ -70,6 +72,8 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     kept = [primitives.cast(part, dtype) for part in kept]
     if len(kept) == 1:
         return kept[0].clone()
+    if len(kept) > FEW:
+        return primitives.concat(kept, axis)
     extents = [part._shape[axis] for part in kept]
     result = broadcast_zero(kept[0], replaced(kept[0]._shape, axis, sum(extents)))
     before, after = (0,) * axis, (0,) * (result.ndim - 1 - axis)

@@ -15,6 +15,8 @@ Shapes and dtypes are checked by `graph.infer` alone, so its errors are the user
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 
 from picograd.dtypes import DType, float32, int64
@@ -30,6 +32,7 @@ from picograd.graph.ops import (
     AxesAttr,
     CastAttr,
     Combiner,
+    ConcatAttr,
     ConstAttr,
     GatherAttr,
     IotaAttr,
@@ -193,6 +196,12 @@ def update(
 ) -> Tensor:
     """`base` with the elements that `slice_` would read replaced by `value`."""
     return primitive(Op.UPDATE, (base, value), SliceAttr(starts, sizes, steps))
+
+
+def concat(parts: Sequence[Tensor], axis: int) -> Tensor:
+    """The parts one after the other along an axis."""
+    starts = (0, *accumulate([part._shape[axis] for part in parts[:-1]]))
+    return primitive(Op.CONCAT, tuple(parts), ConcatAttr(axis, starts))
 
 
 # Programs use the same few numbers again and again; a known one costs a look-up.

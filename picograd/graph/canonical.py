@@ -20,9 +20,11 @@ from picograd.dtypes import float32
 from picograd.graph import index
 from picograd.graph.index import Index, Param
 from picograd.graph.node import BufferLike, Node, make
-from picograd.graph.ops import NO_ATTR, ConstAttr, LeafAttr, Op, RandomAttr, SliceAttr
+from picograd.graph.ops import NO_ATTR, ConcatAttr, ConstAttr, LeafAttr, Op, RandomAttr, SliceAttr
 
 Number = int | float | complex | bool
+
+MANY = 16  # parts of a CONCAT, of which it pays to compile one kernel for all of one size
 
 
 @dataclass(slots=True, eq=False)
@@ -84,6 +86,8 @@ def analyse(order: Sequence[Node], outputs: Sequence[Node], donated: Sequence[in
             key.append(known)
             if known == len(cells):
                 cells.extend(attr.values())
+        elif isinstance(attr, ConcatAttr):
+            cells.extend(attr.values())
         elif isinstance(attr, RandomAttr):
             # Words of one block share their cells, so that a kernel computes the block once.
             known = streams.setdefault(attr.values(), len(cells))
@@ -164,6 +168,8 @@ def canonicalise(
                 continue
         elif isinstance(attr, SliceAttr):
             attr = _with_parameters(attr, node.srcs[0].shape, cell)
+        elif isinstance(attr, ConcatAttr):
+            attr = _with_places(attr, node.srcs, cell)
         elif isinstance(attr, RandomAttr):
             attr = RandomAttr(attr.shape, attr.word, unbounded(cell), unbounded(cell + 1))
         srcs = tuple(replaced[id(src)] for src in node.srcs)
@@ -187,6 +193,8 @@ def value_slots(order: Sequence[Node]) -> Iterator[tuple[Node, int]]:
             elif isinstance(attr, SliceAttr):
                 first = _window(windows, node, cells)
                 cells += len(attr.starts) if first == cells else 0
+            elif isinstance(attr, ConcatAttr):
+                cells += len(attr.starts)
             elif isinstance(attr, RandomAttr):
                 first = streams.setdefault(attr.values(), cells)
                 cells += 2 if first == cells else 0
@@ -202,6 +210,16 @@ def _with_parameters(attr: SliceAttr, shape: tuple[int, ...], slot: int) -> Slic
         fixed = last <= 0 or size == 0
         starts.append(index.ZERO if fixed else index.of(Param(slot + axis, 0, last)))
     return SliceAttr(tuple(starts), attr.sizes, attr.steps)
+
+
+def _with_places(attr: ConcatAttr, parts: tuple[Node, ...], slot: int) -> ConcatAttr:
+    """Where parts start, as constants, or of many parts as parameters."""
+    if len(parts) <= MANY:
+        return attr
+    extents = [part.shape[attr.axis] for part in parts]
+    total = sum(extents)
+    starts = [index.of(Param(slot + n, 0, total - extent)) for n, extent in enumerate(extents)]
+    return ConcatAttr(attr.axis, tuple(starts))
 
 
 def unbounded(slot: int) -> Index:

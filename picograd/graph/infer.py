@@ -39,6 +39,7 @@ from picograd.graph.infer_elementwise import (
     unary_rule,
 )
 from picograd.graph.infer_movement import (
+    rule_concat,
     rule_expand,
     rule_flip,
     rule_gather,
@@ -205,5 +206,6 @@ RULES: dict[Op, Rule] = {
     Op.FLIP: rule_flip,
     Op.GATHER: rule_gather,
     Op.UPDATE: rule_update,
+    Op.CONCAT: rule_concat,
     Op.SCATTER: rule_scatter,
 }

@@ -29,6 +29,7 @@ from picograd.graph.ops import (
     Attr,
     AxesAttr,
     Combiner,
+    ConcatAttr,
     GatherAttr,
     Op,
     PadAttr,
@@ -148,6 +149,23 @@ def rule_update(op: Op, srcs: Sources, attr: Attr) -> tuple[DType, Shape]:
         )
     check_same_dtype(op, base, value)
     return base.dtype, base.shape
+
+
+def rule_concat(op: Op, srcs: Sources, attr: Attr) -> tuple[DType, Shape]:
+    window = attribute(op, attr, ConcatAttr)
+    first, axis, end = srcs[0], window.axis, 0
+    before, after = first.shape[:axis], first.shape[axis + 1 :]
+    for part, start in zip(srcs, window.starts, strict=True):
+        if isinstance(start, int) and start != end:
+            raise RuntimeError(f"a part starts at {start}, but the one before ends at {end}")
+        end += part.shape[axis]
+        if part.shape[:axis] != before or part.shape[axis + 1 :] != after:
+            raise RuntimeError(
+                f"Sizes of tensors must match except in dimension {axis}, got {list(first.shape)} "
+                f"and {list(part.shape)}"
+            )
+        check_same_dtype(op, first, part)
+    return first.dtype, (*before, end, *after)
 
 
 def rule_flip(op: Op, srcs: Sources, attr: Attr) -> tuple[DType, Shape]:

@@ -93,6 +93,7 @@ MEANING: dict[Op, Meaning] = {
     Op.FLIP: structure.flip,
     Op.GATHER: structure.gather,
     Op.UPDATE: structure.update,
+    Op.CONCAT: structure.concat,
     Op.SCATTER: structure.scatter,
 }
 

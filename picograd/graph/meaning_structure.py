@@ -25,6 +25,7 @@ from picograd.graph.node import Node
 from picograd.graph.ops import (
     AxesAttr,
     Combiner,
+    ConcatAttr,
     ConstAttr,
     GatherAttr,
     IotaAttr,
@@ -242,6 +243,12 @@ def update(node: Node, sources: Arrays, bindings: Bindings) -> np.ndarray:
     result = np.array(sources[0], order="C")
     result[_window(attr, result.shape, bindings)] = sources[1]
     return result
+
+
+def concat(node: Node, sources: Arrays, bindings: Bindings) -> np.ndarray:
+    attr = node.attr
+    assert isinstance(attr, ConcatAttr)
+    return np.concatenate(sources, attr.axis)
 
 
 def flip(node: Node, sources: Arrays, bindings: Bindings) -> np.ndarray:

@@ -142,6 +142,7 @@ class Op(Enum):
     FLIP = auto()
     GATHER = auto()  # (x, index...): table g
     UPDATE = auto()  # (base, value): base with a SLICE of it replaced
+    CONCAT = auto()  # (part...): one after the other along an axis
     SCATTER = auto()  # (base, value, index...): base with base[index] = value, last write wins
 
 
@@ -168,6 +169,7 @@ MOVEMENTS = frozenset(
         Op.FLIP,
         Op.GATHER,
         Op.UPDATE,
+        Op.CONCAT,
         Op.SCATTER,
     }
 )
@@ -358,6 +360,21 @@ class SliceAttr:
 
 
 @dataclass(frozen=True, slots=True)
+class ConcatAttr:
+    """CONCAT: the axis, and where along it each part starts. In a canonical graph the starts of
+    many parts are parameters, so that equal parts are copied by one and the same kernel."""
+
+    axis: int
+    starts: tuple[int | Index, ...]
+
+    def structure(self) -> Hashable:
+        return self.axis
+
+    def values(self) -> tuple[int, ...]:
+        return tuple([start for start in self.starts if isinstance(start, int)])
+
+
+@dataclass(frozen=True, slots=True)
 class GatherAttr(NoAttr):
     """GATHER and SCATTER: source axis `axes[n]` is indexed by index source n (all of one shape I).
 
@@ -398,6 +415,7 @@ Attr = (
     | AxesAttr
     | PadAttr
     | SliceAttr
+    | ConcatAttr
     | GatherAttr
     | ScatterReduceAttr
 )

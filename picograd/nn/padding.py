@@ -14,9 +14,6 @@ from collections.abc import Sequence
 
 from picograd.frontend import primitives
 from picograd.frontend.autocasting import raised
-from picograd.frontend.comparison import ge, lt
-from picograd.frontend.creation import arange
-from picograd.frontend.selection import choose
 from picograd.frontend.tensor import Tensor
 
 
@@ -36,13 +33,22 @@ def pad(
     result = input
     if mode == "replicate" or (mode == "reflect" and len(pairs) < 3):
         result = raised(input)
-    for axis, (before, after) in zip(axes, pairs, strict=True):
-        if mode == "circular":  # what is left goes around
-            result = _cropped(result, axis, min(before, 0), min(after, 0))
-        result = _pad_axis(result, axis, max(before, 0), max(after, 0), mode)
-        if mode != "circular":
-            result = _cropped(result, axis, min(before, 0), min(after, 0))
-    return result
+    return _pad_axes(result, list(zip(axes, pairs, strict=True)), mode)
+
+
+def _pad_axes(x: Tensor, axes: list[tuple[int, tuple[int, int]]], mode: str) -> Tensor:
+    """Padding along all axes: the last of them here, the others in each part that is joined, so
+    that no axis takes a pass over memory of its own."""
+    if not axes:
+        return x
+    *others, (axis, (before, after)) = axes
+    crops = min(before, 0), min(after, 0)
+    if mode == "circular":  # what is left goes around
+        x = _cropped(x, axis, *crops)
+    parts = _pad_parts(x, axis, max(before, 0), max(after, 0), mode)
+    parts = [_pad_axes(part, others, mode) for part in parts]
+    whole = parts[0] if len(parts) == 1 else primitives.concat(parts, axis)
+    return whole if mode == "circular" else _cropped(whole, axis, *crops)
 
 
 def constant_pad_nd(input: Tensor, pad: Sequence[int], value: float = 0) -> Tensor:
@@ -78,10 +84,10 @@ def _pad_constant(x: Tensor, axes: list[int], pairs: list[tuple[int, int]], valu
     return primitives.pad(x, tuple(before), tuple(after), value)
 
 
-def _pad_axis(x: Tensor, axis: int, before: int, after: int, mode: str) -> Tensor:
-    """Padding by the tensor's own elements."""
+def _pad_parts(x: Tensor, axis: int, before: int, after: int, mode: str) -> list[Tensor]:
+    """What an axis consists of when it is padded by the tensor's own elements."""
     if not before and not after:
-        return x
+        return [x]
     extent = x._shape[axis]
     if mode == "reflect" and max(before, after) >= extent:
         raise RuntimeError(
@@ -92,15 +98,8 @@ def _pad_axis(x: Tensor, axis: int, before: int, after: int, mode: str) -> Tenso
         raise RuntimeError("Padding value causes wrapping around more than once.")
     if mode not in ("circular", "replicate", "reflect"):
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
-    steps = [-1 if n == axis else 1 for n in range(x.ndim)]
-    here = arange(before + extent + after, device=x.device).reshape(steps)
     left, right = _sides(x, axis, before, after, mode)
-    found = _among(x, axis, before, after)
-    if after:
-        found = choose(ge(here, before + extent), _among(right, axis, before + extent, 0), found)
-    if before:
-        found = choose(lt(here, before), _among(left, axis, 0, extent + after), found)
-    return found
+    return [part for part, size in ((left, before), (x, 1), (right, after)) if size]
 
 
 def _sides(x: Tensor, axis: int, before: int, after: int, mode: str) -> tuple[Tensor, Tensor]:
@@ -114,10 +113,3 @@ def _sides(x: Tensor, axis: int, before: int, after: int, mode: str) -> tuple[Te
     left, right = list(x._shape), list(x._shape)
     left[axis], right[axis] = before, after
     return x.narrow(axis, 0, 1).expand(*left), x.narrow(axis, extent - 1, 1).expand(*right)
-
-
-def _among(x: Tensor, axis: int, before: int, after: int) -> Tensor:
-    """An axis with room at both ends."""
-    front, back = [0] * x.ndim, [0] * x.ndim
-    front[axis], back[axis] = before, after
-    return primitives.pad(x, tuple(front), tuple(back), 0)

@@ -37,10 +37,12 @@ OPERATION_COST: dict[Op, int] = {
     Op.GATHER: 6,
     Op.PAD: 2,
     Op.UPDATE: 2,
+    Op.CONCAT: 4,
 }
 CHEAP = 4  # below this, a repeated value is recomputed whatever the repetition: it is hoisted
 MAX_WEIGHT = 96  # expression nodes of one stage
 MAX_ROOTS = 6  # stages that one recomputed value may be part of
+FEW_PARTS = 4  # that are joined within the expressions that use the whole
 ALWAYS = frozenset({Op.REDUCE, Op.SCAN, Op.SCATTER_REDUCE, Op.SCATTER})
 FREE = frozenset({Op.CONST, Op.PARAMETER, Op.IOTA})
 
@@ -66,6 +68,8 @@ class Demands:
         """The reason why a node has memory in any case, or nothing."""
         if node.op in ALWAYS:
             return "reductions and scatters have memory"
+        if node.op is Op.CONCAT and len(node.srcs) > FEW_PARTS:
+            return "joined from many parts"
         if id(node) in self.in_place:
             return "written into its base"
         if id(node) in self.outputs:
@@ -327,6 +331,8 @@ def _start(node: Node, in_place: bool, uses: dict[int, dict[tuple[int, int], int
         count = node.size
         if node.op in (Op.REDUCE, Op.SCAN):
             count = node.srcs[0].size
+        elif node.op is Op.CONCAT:
+            count = src.size
         elif in_place or node.op in (Op.SCATTER, Op.SCATTER_REDUCE):
             count = node.srcs[min(position, 1)].size
         if not (in_place and position == 0):

@@ -26,6 +26,7 @@ from picograd.graph.mask import Mask
 from picograd.graph.movement import reshape_index, source_index, update_index
 from picograd.graph.node import Node
 from picograd.graph.ops import (
+    ConcatAttr,
     ConstAttr,
     GatherAttr,
     LeafAttr,
@@ -103,6 +104,8 @@ class Expressions:
             return self._pad(node, indices, mask)
         if op is Op.UPDATE:
             return self._update(node, indices, mask)
+        if op is Op.CONCAT:
+            return self._concat(node, indices, mask)
         if op is Op.GATHER:
             return self._gather(node, indices, mask)
         args = tuple(self.express(src, indices, mask) for src in node.srcs)
@@ -139,6 +142,22 @@ class Expressions:
         other = self.express(base, indices, mask)
         inner, inside = update_index(node, indices)
         return self._guard(node.dtype, inside, mask, value, inner, other)
+
+    def _concat(self, node: Node, indices: Indices, mask: Mask) -> Expr:
+        """The part that the position lies in; in the first one where it lies in no other."""
+        attr, result = node.attr, None
+        assert isinstance(attr, ConcatAttr)
+        for part, start in zip(node.srcs, attr.starts, strict=True):
+            if not part.size:
+                continue
+            inner = list(indices)
+            inner[attr.axis] = indices[attr.axis] - start
+            inside = Mask.inside(inner[attr.axis], 0, part.shape[attr.axis])
+            if result is None:
+                result = self.express(part, tuple(inner), mask & inside)
+            else:
+                result = self._guard(node.dtype, inside, mask, part, inner, result)
+        return zero(node.dtype) if result is None else result
 
     def _guard(
         self,

@@ -10,9 +10,10 @@ name. Expressions name versions; `Buffers.root` tells which memory a version liv
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
+from operator import add
 
 from picograd.dtypes import DType, bfloat16, bool_, float16, float32
 from picograd.graph.index import ZERO, Index, Var, linearize, of
@@ -21,6 +22,7 @@ from picograd.graph.movement import window_index
 from picograd.graph.node import Node
 from picograd.graph.ops import (
     Combiner,
+    ConcatAttr,
     ConstAttr,
     GatherAttr,
     LeafAttr,
@@ -151,6 +153,9 @@ class Drafter:
             if node.size:
                 self._write_part(node, name, over)
             return
+        if isinstance(node.attr, ConcatAttr) and node.size:
+            self._join(node, name)
+            return
         self.buffers.add(name, node.dtype, node.size)
         if node.size == 0:
             return
@@ -164,6 +169,38 @@ class Drafter:
         else:
             value = expressions.define(node, indices_of(axes))
         self._add(self._stage(name, expressions, value, axes, node.shape), node)
+
+    def _join(self, node: Node, name: str) -> None:
+        """A stage for each part, which writes its window; together they write all."""
+        over = None
+        parts = [(part, place) for part, place in self._parts(node) if part.size]
+        for number, (part, place) in enumerate(parts):
+            version = name if number == len(parts) - 1 else f"v{next(self.numbers)}"
+            self.buffers.add(version, node.dtype, node.size, over)
+            axes = self._axes(part.shape)
+            where = tuple(map(add, indices_of(axes), place))
+            expressions = Expressions(self.names, self.numbers)
+            element = expressions.express(part, indices_of(axes))
+            stage = self._stage(version, expressions, element, axes, node.shape, where)
+            self._add(stage, node, over)
+            over = version
+
+    def _parts(self, node: Node) -> Iterator[tuple[Node, list[Index]]]:
+        """The parts of a CONCAT and their places. One that is itself joined, but not along the
+        last axis, is taken apart: its parts' windows are still long."""
+        waiting = [(node, [ZERO] * len(node.shape))]
+        while waiting:
+            part, place = waiting.pop()
+            attr = part.attr
+            apart = part is node or id(part) not in self.names
+            last = part is not node and isinstance(attr, ConcatAttr) and attr.axis == len(place) - 1
+            if not isinstance(attr, ConcatAttr) or not apart or last:
+                yield part, place
+                continue
+            for inner, start in zip(part.srcs, attr.starts, strict=True):
+                inside = list(place)
+                inside[attr.axis] = inside[attr.axis] + start
+                waiting.append((inner, inside))
 
     def _base_copy(self, node: Node, base: Node) -> str:
         """Fresh memory with the base's contents, for a scatter."""

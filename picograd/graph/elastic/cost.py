@@ -95,7 +95,7 @@ def _weight(node: Node) -> int:
     return 0 if free and node.op not in _COPIES else ELEMENT
 
 
-_COPIES = (Op.GATHER, Op.UPDATE, Op.SCATTER)
+_COPIES = (Op.GATHER, Op.UPDATE, Op.CONCAT, Op.SCATTER)
 
 
 def _summed_products(order: Sequence[Node]) -> set[int]:

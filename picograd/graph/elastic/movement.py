@@ -1,4 +1,4 @@
-"""PAD, SLICE, FLIP and UPDATE over capacities: shifts by amounts known at run time.
+"""PAD, SLICE, FLIP, UPDATE and CONCAT over capacities: shifts by amounts known at run time.
 
 In and out: as in `rules`. A shift is a slice, whose start may be a run-time value, of a source
 that is padded far enough for every start; what it uncovers is masked.
@@ -24,7 +24,7 @@ from picograd.graph.elastic.layout import (
 from picograd.graph.elastic.sizes import Extent, Symbol, room
 from picograd.graph.index import Index
 from picograd.graph.node import Node, convert, make
-from picograd.graph.ops import AxesAttr, ConstAttr, Op, PadAttr, Shape, SliceAttr
+from picograd.graph.ops import AxesAttr, ConcatAttr, ConstAttr, Op, PadAttr, Shape, SliceAttr
 
 Extents = tuple[Extent, ...]
 
@@ -152,13 +152,40 @@ def pad(
 def update(
     state: State, node: Node, srcs: list[Elastic], shape: Extents, extra: Extents, cell: int
 ) -> Elastic:
+    assert isinstance(node.attr, SliceAttr)
+    return _written(state, settle(srcs[0]), srcs[1], node.attr.steps, (shape, extra), cell)
+
+
+def concat(
+    state: State, node: Node, srcs: list[Elastic], shape: Extents, extra: Extents, cell: int
+) -> Elastic:
+    """Updates of zeros, each part's start in a cell."""
     attr = node.attr
-    assert isinstance(attr, SliceAttr)
-    base = settle(srcs[0])
-    value = srcs[1]
-    whole = _whole(shape, extra, attr.steps)
+    assert isinstance(attr, ConcatAttr)
+    dims = tuple((extent,) for extent in shape)
+    zero = ConstAttr(convert(0, node.dtype), node.dtype)
+    nothing = make(Op.CONST, (), zero, state.device)
+    result, steps = Elastic(filled(nothing, physical(dims)), dims), (1,) * len(shape)
+    for number, (part, source) in enumerate(zip(srcs, node.srcs, strict=True)):
+        extents = shape, state.extents[id(source)]
+        result = _written(state, result, part, steps, extents, cell + number - attr.axis)
+    return result
+
+
+def _written(
+    state: State,
+    base: Elastic,
+    value: Elastic,
+    steps: tuple[int, ...],
+    extents: tuple[Extents, Extents],
+    cell: int,
+) -> Elastic:
+    """The value in a window of the base; `extents` are the user's, of both. The window's start
+    along axis n is in cell n from `cell` on."""
+    shape, extra = extents
+    whole = _whole(shape, extra, steps)
     kinds = [
-        "whole" if whole[dim] else _kind(base.dims[dim], size, attr.steps[dim])
+        "whole" if whole[dim] else _kind(base.dims[dim], size, steps[dim])
         for dim, size in enumerate(extra)
     ]
     wanted: list[Dim] = [
@@ -168,7 +195,7 @@ def update(
     window = Window(base.node.shape)
     for dim, kind in enumerate(kinds):
         if kind == "fixed":
-            extent, size, step = single(base.dims, dim), extra[dim], attr.steps[dim]
+            extent, size, step = single(base.dims, dim), extra[dim], steps[dim]
             assert isinstance(extent, int) and isinstance(size, int)
             high = extent - (max(size, 1) - 1) * step - 1
             window.move(base.axes(dim)[0], state.start(cell + dim, high), size, step)

@@ -29,7 +29,7 @@ from picograd.graph.elastic.layout import (
     size,
     varies,
 )
-from picograd.graph.elastic.movement import flip, pad, slice_, update
+from picograd.graph.elastic.movement import concat, flip, pad, slice_, update
 from picograd.graph.elastic.reshape import regroup
 from picograd.graph.elastic.sizes import Extent, Symbol
 from picograd.graph.meaning_structure import identity
@@ -304,6 +304,7 @@ RULES: dict[Op, Rule] = {
     Op.SLICE: slice_,
     Op.FLIP: flip,
     Op.UPDATE: update,
+    Op.CONCAT: concat,
     Op.GATHER: _gather,
     Op.SCATTER: _scatter,
     Op.SCATTER_REDUCE: _scatter,
