@@ -73,6 +73,7 @@ FUNCTIONS: dict[str, Function] = {
     "merged axes": lambda x, y: F.linear(x.view(-1, 8), W, W[0]).view(3, -1, 8),
     "causal attention": lambda x, y: F.scaled_dot_product_attention(x, x, x, is_causal=True),
     "triangle": lambda x, y: (x @ x.transpose(1, 2)).tril(),
+    "concatenation of many": lambda x, y: torch.cat([x, x[:, -1:], x, x, x * 2, x], 1),
     "concatenation": lambda x, y: torch.cat([x, x[:, -1:], x], 1),
     "flip": lambda x, y: x.flip(1),
     "roll": lambda x, y: x.roll(2, 1),

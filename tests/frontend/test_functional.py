@@ -215,6 +215,8 @@ CASES = {
     "pad_reflect": (f("pad", (2, 1), mode="reflect"), (2, 3, 4)),
     "pad_reflect_2": (f("pad", (2, 1, 1, 2), mode="reflect"), (1, 2, 3, 4)),
     "pad_replicate": (f("pad", (2, 1), mode="replicate"), (2, 3, 4)),
+    "pad_replicate_3": (f("pad", (2, 1, 0, 3, 1, 1), mode="replicate"), (1, 2, 3, 4, 5)),
+    "pad_circular_2": (f("pad", (2, -1, 1, 2), mode="circular"), (1, 2, 3, 4)),
     "pad_circular": (f("pad", (2, 1), mode="circular"), (2, 3, 4)),
     "pad_wrong": (f("pad", (1, 1, 1)), S),
     "dropout_eval": (f("dropout", 0.5, False), S),

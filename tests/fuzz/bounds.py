@@ -71,7 +71,7 @@ def _bound(
     op, exact = node.op, all(not error.any() for error in errors)
     if not node.srcs:
         return np.zeros(value.shape)
-    if op in STRUCTURAL or op is Op.UPDATE or op is Op.PAD:
+    if op in STRUCTURAL or op in (Op.UPDATE, Op.CONCAT, Op.PAD):
         return _moved(node, errors, bindings)
     if op is Op.GATHER or op is Op.SCATTER:
         if any(error.any() for error in errors[-_index_count(node) :]):

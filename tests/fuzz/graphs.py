@@ -28,8 +28,8 @@ class Generator(Pointwise, Reductions, Contractions):
             self.scan: 0.7, self.scan_and_reduce: 0.3, self.rows: few, self.reshape: 1.5,
             self.permute: 1.5, self.expand: 1, self.pad: 1, self.slice: 1.5, self.flip: 0.7,
             self.views: 1, self.same_memory: 0.2, self.gather: 1, self.scatter: 0.7,
-            self.update: 1, self.update_chain: 0.3, self.contraction: few, self.chained: few / 8,
-            self.convolution: few / 8, self.iota: 0.3, self.randomness: 0.3,
+            self.update: 1, self.update_chain: 0.3, self.concat: 0.7, self.contraction: few,
+            self.chained: few / 8, self.convolution: few / 8, self.iota: 0.3, self.randomness: 0.3,
             self.complex_numbers: 0.3,
         }  # fmt: skip
         if self.chance(0.3):  # a graph that is mostly about one thing

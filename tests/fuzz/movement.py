@@ -5,6 +5,8 @@ In: the pool of `Parts`. Out: one node a call, used by `tests.fuzz.graphs`.
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import numpy as np
 
 from picograd import dtypes
@@ -15,6 +17,7 @@ from picograd.graph.node import Node, const, make
 from picograd.graph.ops import (
     AxesAttr,
     Combiner,
+    ConcatAttr,
     ConstAttr,
     GatherAttr,
     IotaAttr,
@@ -202,6 +205,23 @@ class Movement(Parts):
         if x.dtype.is_bool:
             return make(Op.NOT, (part,))
         return make(Op.ADD, (part, self.like(part)))
+
+    def concat(self) -> Node:
+        """Few parts or many, some of them empty, some of them parts of another."""
+        x = self.pick(lambda n: bool(n.shape) and n.size <= MOST_ELEMENTS // 8)
+        axis, parts = self.random.randrange(len(x.shape)), [x]
+        for _ in range(self.random.choice((1, 1, 2, 5, 20))):
+            part = self.like(x) if self.chance(0.5) else x
+            if self.chance(0.5):
+                size = self.random.randint(0, x.shape[axis])
+                sizes = (*x.shape[:axis], size, *x.shape[axis + 1 :])
+                attr = SliceAttr((index.ZERO,) * len(sizes), sizes, (1,) * len(sizes))
+                part = make(Op.SLICE, (part,), attr)
+            parts.append(part)
+            if sum(part.size for part in parts) > MOST_ELEMENTS:
+                break
+        ends = accumulate(part.shape[axis] for part in parts)
+        return make(Op.CONCAT, tuple(parts), ConcatAttr(axis, (0, *ends)[: len(parts)]))
 
     def update_chain(self) -> Node:
         """Several writes to one memory, with readers of the versions in between."""

@@ -16,6 +16,7 @@ from picograd.graph.ops import (
     AxesAttr,
     CastAttr,
     Combiner,
+    ConcatAttr,
     ConstAttr,
     GatherAttr,
     IotaAttr,
@@ -82,6 +83,10 @@ def gather(*indices: Node, axes: tuple[int, ...] = (0,)) -> Node:
 
 def update(value: Node, starts: tuple[int, ...]) -> Node:
     return make(Op.UPDATE, (X, value), SliceAttr(starts, (2, 2), (1, 1)))
+
+
+def concat(*parts: Node, starts: tuple[int, ...] = (0, 3)) -> Node:
+    return make(Op.CONCAT, parts, ConcatAttr(0, starts))
 
 
 ELSEWHERE = make(Op.BUFFER, (), LeafAttr(9, (3, 4), dt.float32), "cuda")
@@ -151,6 +156,13 @@ BAD: list[tuple[type[Exception], str, Callable[[], Node]]] = [
     (RuntimeError, "shape [3, 4] cannot be written", lambda: update(X, (0, 0))),
     (RuntimeError, "same dtype", lambda: update(leaf(7, (2, 2), dt.int8), (0, 0))),
     (IndexError, "out of bounds", lambda: update(leaf(7, (2, 2)), (2, 0))),
+    (
+        RuntimeError,
+        "starts at 2, but the one",
+        lambda: concat(X, X, starts=(0, 2)),
+    ),
+    (RuntimeError, "must match except in dimension 0", lambda: concat(X, leaf(7, (3, 5)))),
+    (RuntimeError, "same dtype", lambda: concat(X, leaf(7, (3, 4), dt.int8))),
     (IndexError, "must be integers, got float32", lambda: gather(leaf(7, (2,)))),
     (IndexError, "1 index tensors for the 2 dimensions", lambda: gather(INDEX, axes=(0, 1))),
     (
