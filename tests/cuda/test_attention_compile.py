@@ -71,6 +71,27 @@ def test_tensor_cores_multiply(depth: int, architecture: str) -> None:
 
 
 @needs_disassembler
+@pytest.mark.parametrize("depth", [64, 128])
+def test_tensorfloat32_where_it_is_allowed(depth: int) -> None:
+    """As with 16 bits: copies of 16 bytes, fragments by matrices but for the values'."""
+    shape = (64, 1024, depth)
+    before = picograd.get_float32_matmul_precision()
+    picograd.set_float32_matmul_precision("high")
+    try:
+        kernels = kernels_of("causal", shape, shape, shape)
+    finally:
+        picograd.set_float32_matmul_precision(before)
+    for kernel in kernels:
+        image = sass.cubin(cuda_kernel(kernel), "sm_80")
+        assert sass.count(image, "STL") == sass.count(image, "LDL") == 0
+        assert sass.count(image, "HMMA.1688.F32.TF32") >= 128
+        assert sass.count(image, "LDGSTS") == sass.count(image, "LDGSTS.E.BYPASS.128") > 0
+        assert sass.count(image, "LDSM.16.M88.4") >= 32
+    for kernel in kernels_of("causal", shape, shape, shape):
+        assert "pg_multiply" not in cuda_kernel(kernel)
+
+
+@needs_disassembler
 @pytest.mark.parametrize("dtype", [picograd.float32, picograd.bfloat16], ids=str)
 def test_results_leave_by_16_bytes_of_sums(dtype: picograd.dtype) -> None:
     """Neighbours of a line together; only maxima and sums are single."""

@@ -113,6 +113,25 @@ def test_tensor_cores(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -
     check(shape, shape[1] == 150, torch.bfloat16)
 
 
+@pytest.mark.parametrize(
+    "shape",
+    [(1, 150, 200, 64, 64), (1, 30, 70, 128, 128), (1, 40, 33, 19, 21), (2, 20, 20, 12, 40)],
+    ids=str,
+)
+def test_tensorfloat32_where_it_is_allowed(
+    shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Factors of ten bits: ragged and odd ones, too."""
+    monkeypatch.setattr(grid, "BLOCKS", 1)
+    monkeypatch.setitem(TOLERANCES, torch.float32, 3e-3)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        check(shape, shape[1] == 150, torch.float32)
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 def test_masks_biases_and_shared_heads() -> None:
     """A mask that leaves out all of some rows, a bias for each head, keys of two for four heads."""
     (arrays,) = (made((1, 4, 33, 16), (1, 2, 70, 16), (1, 2, 70, 16), (1, 4, 33, 16), (4, 33, 70)),)

@@ -9,6 +9,6 @@ In: a `schedule.kernel.Kernel` of pattern PANELS. Out: a `loops.Function`. `code
 
 For a GPU, `codegen.cuda.render` calls `grid.lower_panels_to_grid`: `rounds` plans the loops over
 tiles of columns, `wide` drops roundings, `block` and `tile` build what a block of threads does with
-its `lines`, `results` what it leaves, `threads` and `warps` multiply, `scene` holds memories, names
-and the current place.
+its `lines`, `results` what it leaves, `threads`, `warps` and `coarse` multiply, `scene` holds
+memories, names and the current place.
 """

@@ -28,6 +28,7 @@ class Scores:
     right: Expr
     depth: Var
     accumulator: DType
+    coarse: bool = False  # whether its factors may be rounded to TensorFloat32
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class Result:
     dtype: DType
     across: bool
     finish: tuple[Stage, ...] = ()
+    coarse: bool = False
 
 
 Step = Scores | Cells | Rows | Result
@@ -144,7 +146,8 @@ class _Reader:
         if not _varies(left, row):
             left, right = right, left
         self.steps.tables[stage.target] = dtype
-        self.steps.steps.append(Scores(stage.target, left, right, stage.reduce[0], accumulator))
+        step = Scores(stage.target, left, right, stage.reduce[0], accumulator, stage.coarse)
+        self.steps.steps.append(step)
         return True
 
     def _row(self, stage: Stage) -> bool:
@@ -181,7 +184,8 @@ class _Reader:
             load = Access(name, stage.store, dtype)
             finish = (Stage(StageKind.MAP, stage.target, stage.store, load, stage.inner),)
         values = cast(values, accumulator)
-        step = Result(name, weights, values, stage.inner[1], accumulator, dtype, across, finish)
+        axis, coarse = stage.inner[1], stage.coarse
+        step = Result(name, weights, values, axis, accumulator, dtype, across, finish, coarse)
         self.results[stage.target] = len(self.steps.steps)
         self.steps.steps.append(step)
         return True

@@ -29,6 +29,7 @@ from picograd.codegen.loops import For, Function, Kind, Phase
 from picograd.codegen.panels import threads, warps
 from picograd.codegen.panels.analyse import Cells, Result, Rows, Scores, Steps, analyse
 from picograd.codegen.panels.block import Block
+from picograd.codegen.panels.coarse import CoarseTiles
 from picograd.codegen.panels.lines import Lines, Tiles
 from picograd.codegen.panels.rounds import Round, columns_round, reads, rounds
 from picograd.codegen.panels.scene import Scene, Side, Statements
@@ -36,7 +37,7 @@ from picograd.codegen.panels.skip import find_band
 from picograd.codegen.panels.threads import ThreadTiles
 from picograd.codegen.panels.warps import WarpTiles, common_depth, narrow
 from picograd.codegen.panels.wide import widened
-from picograd.dtypes import DType
+from picograd.dtypes import DType, float32
 from picograd.graph.index import ZERO, Var, constant, delinearize, of
 from picograd.schedule.kernel import Expr, Kernel
 
@@ -85,7 +86,8 @@ def _accumulator(steps: Steps) -> DType | None:
 
 
 def _kind(steps: Steps) -> DType | None:
-    """The 16-bit float that all factors of all products are, if they are one."""
+    """The 16-bit float that all factors of all products are, if they are one; float32 where all
+    may be rounded."""
     cells = {step.target: step.value for step in steps.steps if isinstance(step, Cells)}
     factors: list[Expr | None] = []
     for step in steps.steps:
@@ -95,7 +97,11 @@ def _kind(steps: Steps) -> DType | None:
             factors += [cells.get(step.weights.buffer), step.values]
     sources = [narrow(factor) if factor is not None else None for factor in factors]
     kinds = {None if source is None else source.dtype for source in sources}
-    return kinds.pop() if len(kinds) == 1 else None
+    if len(kinds) == 1 and None not in kinds:
+        return kinds.pop()
+    products = [step for step in steps.steps if isinstance(step, Scores | Result)]
+    coarse = all(step.coarse and step.accumulator is float32 for step in products)
+    return float32 if coarse else None
 
 
 def _axes(steps: Iterable[object]) -> list[int]:
@@ -104,11 +110,12 @@ def _axes(steps: Iterable[object]) -> list[int]:
 
 
 class _GridPanels:
-    """Builds the phases of one kernel. `kind`: the 16-bit float that tensor cores multiply."""
+    """Builds the phases of one kernel. `kind`: the float that tensor cores multiply."""
 
     def __init__(self, kernel: Kernel, steps: Steps, dtype: DType, kind: DType | None) -> None:
         self.kernel, self.steps, self.dtype = kernel, steps, dtype
         self.band = find_band(steps)
+        self.kind = kind
         first, second = rounds(steps), columns_round(steps)
         self.passes = [(first, False)] if first else []
         if second is not None:
@@ -173,7 +180,8 @@ class _GridPanels:
         made, across = self.passes[phase]
         shape = self.shapes[phase]
         if self.kind is not None and shape is not None:
-            return WarpTiles(self.scene, self.kind, *shape, across)
+            kind = CoarseTiles if self.kind is float32 else WarpTiles
+            return kind(self.scene, self.kind, *shape, across)
         widest = max((extent for one in made for extent in _axes(one.steps)), default=1)
         most = 64 if self.dtype.itemsize == 4 else 32
         height = most
@@ -186,17 +194,20 @@ class _GridPanels:
         return ceil_div(line.high + 1, height) * batches
 
     def _shape(self, made: Sequence[Round], across: bool) -> tuple[int, int, bool] | None:
-        """How a phase uses tensor cores: what loads the fewest fragments for a product, of what
+        """How a phase may use tensor cores: what loads the fewest fragments for a product, of what
         fits; None where nothing does."""
+        if self.kind is None:
+            return None
         line = self.steps.column if across else self.steps.row
         fits: list[tuple[int, int, bool]] = []
         for tall, width, held in SHAPES:
             height = tall * warps.WARPS * warps.HIGH
             if tall > 1 and self._blocks(line, height) < BLOCKS:
                 continue
-            if max(_registers(one, tall, width, held) for one in made) > REGISTERS:
+            size = self.kind.itemsize
+            if max(_registers(one, size, tall, width, held) for one in made) > REGISTERS:
                 continue
-            if _shared(made, height, width, across) <= SHARED:
+            if _shared(made, size, height, width, across) <= SHARED:
                 fits.append((tall, width, held))
         return min(fits, key=lambda shape: _fragments(made, *shape), default=None)
 
@@ -213,15 +224,15 @@ def _fragments(made: Sequence[Round], tall: int, width: int, held: bool) -> floa
     return loads / (tall * width)
 
 
-def _registers(one: Round, tall: int, width: int, held: bool) -> int:
+def _registers(one: Round, size: int, tall: int, width: int, held: bool) -> int:
     """What lives through a tile: tables, sums of results, the lines' factors."""
     tables = len(one.scores) * width // 2
     sums = sum(round_up(extent, warps.STEP) // 2 for extent in _axes(one.steps))
-    factors = sum(round_up(step.depth.high + 1, warps.STEP) // 4 for step in one.scores)
+    factors = sum(round_up(step.depth.high + 1, warps.STEP) * size // 8 for step in one.scores)
     return tall * (tables + sums + (factors if held else 4))
 
 
-def _shared(made: Sequence[Round], height: int, width: int, across: bool) -> int:
+def _shared(made: Sequence[Round], size: int, height: int, width: int, across: bool) -> int:
     """Bytes of a block's shared memory."""
     lefts: dict[str, int] = {}
     rights: dict[Expr, int] = {}
@@ -235,4 +246,4 @@ def _shared(made: Sequence[Round], height: int, width: int, across: bool) -> int
             rights[values] = step.axis.high + 1
     elements = height * sum(round_up(depth, warps.STEP) for depth in lefts.values())
     places = sum(round_up(depth, warps.STEP) for depth in rights.values())
-    return 2 * (elements + warps.SLOTS * width * places)
+    return size * (elements + warps.SLOTS * width * places)

@@ -18,7 +18,7 @@ from picograd.codegen.contraction.expressions import rewrite
 from picograd.codegen.contraction.frame import inside
 from picograd.codegen.contraction.groups import Group
 from picograd.codegen.contraction.staging import BYTES, Factor, copied
-from picograd.codegen.contraction.tiles import ceil_div, round_up
+from picograd.codegen.contraction.tiles import round_up
 from picograd.codegen.loops import (
     Address,
     Alu,
@@ -36,7 +36,7 @@ from picograd.codegen.loops import (
 )
 from picograd.codegen.panels.analyse import Result, Scores
 from picograd.codegen.panels.scene import Elements, Scene, Side, Statements, zero
-from picograd.dtypes import DType, bfloat16, float32, uint16, uint32
+from picograd.dtypes import DType, bfloat16, float16, float32, uint16, uint32
 from picograd.graph.index import ZERO, Index, Var, constant, of
 from picograd.graph.mask import Mask
 from picograd.graph.ops import Op
@@ -44,9 +44,10 @@ from picograd.schedule.kernel import Access, Compute, Expr
 
 THREADS = 128
 WARPS = 4
-HIGH, WIDE, STEP = 16, 8, 16  # lines, places and depth of one product
+HIGH, WIDE, STEP = 16, 8, 16  # lines, places and depth of one product of 16-bit floats
 SLOTS = 2  # tiles of a factor in shared memory
 DEPTH = Var("depth", 0, 0)
+NAMES = {float16: "half", bfloat16: "bfloat", float32: "tf32"}
 LOG2_E = math.log2(math.e)
 
 
@@ -55,6 +56,7 @@ class WarpTiles:
     the other; `held`: whether the lines' factors stay in registers."""
 
     distances = (1, 2)  # between the threads that share a line
+    packed, step = 2, STEP  # elements of a word, and along the depth of a product
 
     def __init__(
         self, scene: Scene, kind: DType, tall: int, width: int, held: bool, across: bool
@@ -62,7 +64,7 @@ class WarpTiles:
         self.scene, self.kind, self.tall, self.width, self.held = scene, kind, tall, width, held
         self.across = across
         self.height, self.high, self.wide = WARPS * HIGH * tall, 2 * tall, width // 4
-        self.name = "bfloat" if kind is bfloat16 else "half"
+        self.name = NAMES[kind]
         self.factors: dict[Expr, Factor] = {}  # of the places
         self.lefts: dict[str, tuple[Factor, Memory | None]] = {}  # of the lines, by step
         self.powers = scene.registers("powers", float32, 1)
@@ -70,7 +72,7 @@ class WarpTiles:
         self.warp, self.lane = scene.thread // 32, scene.thread % 32
         products = width // WIDE
         self.tile_sums = self.scene.registers("tile_sums", float32, tall * products * 4)
-        self.words = self.scene.registers("words", uint32, tall * width // STEP * 4)
+        self.words = self.scene.registers("words", uint32, tall * width // self.step * 4)
         self.left_words = self.scene.registers("left_words", uint32, tall * 4)
         self.right_words = self.scene.registers("right_words", uint32, 4)
 
@@ -132,7 +134,7 @@ class WarpTiles:
         for step in scores:
             expr, depth = (step.right if across else step.left), step.depth
             factor = self._factor(f"left_{step.target}", expr, lines, depth, self.height, 1)
-            words = self.tall * ceil_div(depth.high + 1, STEP) * 4
+            words = self.tall * factor.depth // self.step * 4
             held = self.scene.registers(f"held_{step.target}", uint32, words) if self.held else None
             self.lefts[step.target] = factor, held
             body += self._move(factor, lines, ZERO)
@@ -200,12 +202,13 @@ class WarpTiles:
         self, name: str, expr: Expr, side: Side, depth: Var, lines: int, slots: int
     ) -> Factor:
         """`lines` of a factor in shared memory, `slots` times."""
-        source = narrow(expr)
-        assert source is not None
+        source = self._source(expr)
         extent = round_up(depth.high + 1, STEP)
         groups = _group(depth), _group(side.var)
         grain = BYTES // self.kind.itemsize
         copies = copied(source, *groups, grain)
+        if not copies:
+            grain, copies = self.packed, self.packed == 1 and copied(source, *groups, 1)
         return Factor(
             name=name,
             expr=source if copies else expr,
@@ -213,16 +216,22 @@ class WarpTiles:
             lines=lines,
             depth=extent,
             start=ZERO,
-            memory=self.scene.shared(name, uint32, slots * lines * extent // 2),
+            memory=self.scene.shared(name, uint32, slots * lines * extent // self.packed),
             along_depth=True,
             lines_inner=False,
-            pitch=extent // 2,
+            pitch=extent // self.packed,
             rotation=1,
-            packed=2,
-            grain=grain if copies else 2,
+            packed=self.packed,
+            grain=grain,
             copies=copies,
             threads=THREADS,
         )
+
+    def _source(self, expr: Expr) -> Expr:
+        """What is multiplied, of a factor."""
+        source = narrow(expr)
+        assert source is not None
+        return source
 
     def _move(self, factor: Factor, side: Side, slot: Index) -> Statements:
         """Begin to move lines of a factor, from the start of a side, to shared memory."""
@@ -250,9 +259,15 @@ class WarpTiles:
             at = {**scene.batch, **values}
             source = Address(scene.memories[access.buffer], access.index.substitute(at))
             read = Predicate(access.mask.substitute(at) & edge)
-            return (Call("pg_copy16", (Address(factor.memory, target), source, read)),)
-        source = narrow(factor.expr)
-        assert source is not None
+            helper = f"pg_copy{factor.grain * access.dtype.itemsize}"
+            return (Call(helper, (Address(factor.memory, target), source, read)),)
+        return self._word(factor, values, edge, target)
+
+    def _word(
+        self, factor: Factor, values: dict[Var, Index], edge: Mask, target: Index
+    ) -> Statements:
+        """Two neighbours."""
+        scene, source = self.scene, self._source(factor.expr)
         depth, body, halves = factor.group.axes[0], list[Statement](), list[Value]()
         for offset in (0, 1):
             point = values | {depth: values[depth] + offset}
@@ -281,15 +296,16 @@ class WarpTiles:
         right = self._right(self._right_of(step), places.var, step.depth)
         slot = places.start // self.width % SLOTS
         lane = self.lane
-        for number in range(right.depth // STEP):
+        for number in range(right.depth // self.step):
             words, base = held, number * self.tall * 4
             if words is None:
                 words, base = self.left_words, 0
                 body += self._left(left, words, 0, number)
             for pair in range(0, products, 2):
                 row = lane // 16 * 8 + lane % 8 + pair * WIDE
-                k = lane // 8 % 2 * 8 + number * STEP
+                k = lane // 8 % 2 * (self.step // 2) + number * self.step
                 body.append(self._matrix("matrix", right, self.right_words, 0, slot, row, k))
+                body += self.rounded(self.right_words, 0)
                 body += self._multiply(sums, products, words, base, pair)
         return self._named(sums, products, tuple(body))
 
@@ -298,36 +314,50 @@ class WarpTiles:
     ) -> tuple[Statements, Elements]:
         """Sums of a result with the products of a tile."""
         extent = round_up(step.axis.high + 1, STEP)
-        products, steps = extent // WIDE, self.width // STEP
+        products = extent // WIDE
         total = self.scene.registers(f"total_{step.target}_", float32, self.tall * products * 4)
         body: list[Statement] = []
         for (i, j), value in sums.items():
             body.append(Store(total, self._at(i, j, products), value))
-        for number in range(steps):
-            for i in range(self.high):
-                for half in (0, 1):
-                    j = number * 4 + half * 2
-                    at = (number * self.tall + i // 2) * 4 + half * 2 + i % 2
-                    pair = weights[i, j], weights[i, j + 1]
-                    word = Address(self.words, constant(at))
-                    body.append(Call(f"pg_pack_{self.name}", (word, *pair)))
         values = self._right(step.values, places.var, step.axis)
-        slot, lane = places.start // self.width % SLOTS, self.lane
-        for number in range(steps):
+        slot = places.start // self.width % SLOTS
+        for number in range(self.width // self.step):
+            body += self.weights(weights, number)
             for pair in range(0, products, 2):
-                place, at = lane % 16 + number * STEP, lane // 16 * 8 + pair * WIDE
-                body.append(self._matrix("turned", values, self.right_words, 0, slot, place, at))
+                body += self.values(values, slot, number, pair)
                 body += self._multiply(total, products, self.words, number * self.tall * 4, pair)
         return self._named(total, products, tuple(body))
+
+    def weights(self, weights: Elements, number: int) -> list[Statement]:
+        """The words of the weights of one step: where they are, they are needed."""
+        body: list[Statement] = []
+        for i in range(self.high):
+            for half in (0, 1):
+                j = number * 4 + half * 2
+                at = (number * self.tall + i // 2) * 4 + half * 2 + i % 2
+                word = Address(self.words, constant(at))
+                body.append(Call(f"pg_pack_{self.name}", (word, weights[i, j], weights[i, j + 1])))
+        return body
+
+    def values(self, values: Factor, slot: Index, number: int, pair: int) -> list[Statement]:
+        """The words of the values of one step, for two products."""
+        place = self.lane % 16 + number * STEP
+        at = self.lane // 16 * 8 + pair * WIDE
+        return [self._matrix("turned", values, self.right_words, 0, slot, place, at)]
 
     def _left(self, factor: Factor, words: Memory, at: int, number: int) -> list[Statement]:
         """The lines' words of one step of the depth."""
         body: list[Statement] = []
         for tall in range(self.tall):
             row = self.warp * (HIGH * self.tall) + tall * HIGH + self.lane % 16
-            k = self.lane // 16 * 8 + number * STEP
+            k = self.lane // 16 * (self.step // 2) + number * self.step
             body.append(self._matrix("matrix", factor, words, at + tall * 4, ZERO, row, k))
+            body += self.rounded(words, at + tall * 4)
         return body
+
+    def rounded(self, words: Memory, at: int) -> list[Statement]:
+        """Four words as they are multiplied."""
+        return []
 
     @staticmethod
     def _matrix(
