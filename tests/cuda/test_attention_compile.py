@@ -81,12 +81,11 @@ def test_tensorfloat32_where_it_is_allowed(depth: int) -> None:
         kernels = kernels_of("causal", shape, shape, shape)
     finally:
         picograd.set_float32_matmul_precision(before)
-    for kernel in kernels:
-        image = sass.cubin(cuda_kernel(kernel), "sm_80")
-        assert sass.count(image, "STL") == sass.count(image, "LDL") == 0
-        assert sass.count(image, "HMMA.1688.F32.TF32") >= 128
-        assert sass.count(image, "LDGSTS") == sass.count(image, "LDGSTS.E.BYPASS.128") > 0
-        assert sass.count(image, "LDSM.16.M88.4") >= 32
+    for code in sass.codes(tuple(map(cuda_kernel, kernels)), "sm_80"):
+        assert code.count("STL", "LDL") == 0
+        assert code.count("HMMA.1688.F32.TF32") >= 128
+        assert code.count("LDGSTS") == code.count("LDGSTS.E.BYPASS.128") > 0
+        assert code.count("LDSM.16.M88.4") >= 32
     for kernel in kernels_of("causal", shape, shape, shape):
         assert "pg_multiply" not in cuda_kernel(kernel)
 
