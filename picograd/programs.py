@@ -24,13 +24,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from picograd import env, reporter
-from picograd.graph.canonical import Structure, canonicalise, is_simple
+from picograd.graph.canonical import Structure, canonicalise, identity, is_simple
 from picograd.graph.elastic.sizes import Sizes, split
 from picograd.graph.hole import is_hole
 from picograd.graph.node import Node
 from picograd.reporter import Reporter
 from picograd.runtime import device as devices
-from picograd.runtime.device import Executable
+from picograd.runtime.device import Canonical, Executable
 
 if TYPE_CHECKING:
     from picograd.graph.elastic.build import Recipe
@@ -175,22 +175,32 @@ def _compile_own(graph: Graph) -> Variant:
     baked = {slot: structure.cells[slot] for slot, attr in structure.constants if is_simple(attr)}
     for variant in variants:
         baked = {slot: cell for slot, cell in baked.items() if variant.baked.get(slot) == cell}
-    canonical = canonicalise(graph.order, graph.outputs, structure, frozenset(baked))
-    slots = {id(buffer): slot for slot, buffer in enumerate(structure.leaves)}
-    donated = frozenset(slots[id(graph.order[position].buffer)] for position in graph.donated)
-    variant = Variant(baked, *_build(graph, canonical, donated))
+
+    def make() -> Canonical:
+        canonical = canonicalise(graph.order, graph.outputs, structure, frozenset(baked))
+        slots = {id(buffer): slot for slot, buffer in enumerate(structure.leaves)}
+        places = [slots[id(graph.order[position].buffer)] for position in graph.donated]
+        return canonical, frozenset(places)
+
+    built = _build(graph, make, lambda: identity(structure, baked))
+    variant = Variant(baked, *built)
     variants.append(variant)
     _tell_compiled(graph, variant, started, "")
     return variant
 
 
-def _build(graph: Graph, canonical: list[Node], donated: frozenset[int]) -> tuple[Executable, int]:
+def _build(
+    graph: Graph, make: Callable[[], Canonical], identify: Callable[[], str]
+) -> tuple[Executable, int]:
+    """An executable, and the number of its program; who watches sees it made."""
     statistics.programs_compiled += 1
-    report = Reporter(statistics.programs_compiled) if reporter.wanted() else None
-    if report is not None:
-        report.saw_graph(canonical)
-    executable = devices.get(graph.outputs[0].device).build(canonical, donated, report)
-    return executable, statistics.programs_compiled
+    device = devices.get(graph.outputs[0].device)
+    if not reporter.wanted():
+        return device.obtain(make, identify), statistics.programs_compiled
+    report = Reporter(statistics.programs_compiled)
+    canonical, donated = make()
+    report.saw_graph(canonical)
+    return device.build(canonical, donated, report), statistics.programs_compiled
 
 
 def _tell_compiled(graph: Graph, variant: Variant, started: float, remark: str) -> None:
@@ -261,7 +271,11 @@ def _compile_elastic(graph: Graph, kind: _Kind, sizes: Sizes) -> tuple[Variant, 
             print(f"no program for many sizes: {reason}", file=sys.stderr)
         return None
     _see(kind, sizes, structure.cells)
-    executable, number = _build(graph, built.outputs, built.donated)
+    executable, number = _build(
+        graph,
+        lambda: (built.outputs, built.donated),
+        lambda: f"{identity(structure, baked)} {symbols}",
+    )
     variant = Variant(baked, ElasticExecutable(executable, built.recipe), number)
     kind.variants.append((variant, built.recipe))
     limits = ", ".join(map(str, built.recipe.capacities))

@@ -2,7 +2,8 @@
 
 In: the nodes of one program in topological order. Out: `Structure` (a hashable key, the leaf
 buffers and the run-time values, made by one linear walk) and, when nothing compiled is known for
-the key, `canonicalise`: the same graph over numbered leaves. Called by the engine only.
+the key, `canonicalise`: the same graph over numbered leaves; `identity` names it for other
+processes. Called by the engine and `picograd.programs`.
 
 Two graphs with equal keys differ at most in *which* buffers they read and in the *numbers* listed
 as values: slice starts, random counters and constants. Starts and counters are always given at
@@ -13,13 +14,14 @@ otherwise; which ones are baked is a choice of the program (`baked`), not part o
 from __future__ import annotations
 
 import struct
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from picograd.dtypes import float32
 from picograd.graph import index
 from picograd.graph.index import Index, Param
-from picograd.graph.node import BufferLike, Node, make
+from picograd.graph.node import BufferLike, Node, make, signature
 from picograd.graph.ops import NO_ATTR, ConcatAttr, ConstAttr, LeafAttr, Op, RandomAttr, SliceAttr
 
 Number = int | float | complex | bool
@@ -147,6 +149,22 @@ def is_simple(attr: ConstAttr) -> bool:
     if value != value or value in (float("inf"), float("-inf")):
         return True
     return abs(value) <= 8 and value * 2 == int(value * 2)
+
+
+def identity(structure: Structure, baked: Mapping[int, int]) -> str:
+    """What the canonical graph of a structure depends on, in words that mean the same in every
+    process. `baked` are the constants that stay constants, by their value slots."""
+    key = list(structure.key)
+    for position in structure.entries:
+        entry = key[position]
+        if isinstance(entry, int):
+            key[position] = _in_words(entry)
+    return f"{key} {sorted(baked.items())}"
+
+
+@lru_cache(maxsize=65536)
+def _in_words(structure: int) -> str:
+    return repr(signature(structure))
 
 
 def canonicalise(

@@ -9,12 +9,13 @@ and LLVM meet here; every step of the way can be watched through an `Observer`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from picograd import env
 from picograd.graph.node import Node
 from picograd.runtime import disk
-from picograd.runtime.executable import CpuExecutable
+from picograd.runtime.device import Canonical
+from picograd.runtime.executable import CpuExecutable, layout_of
 from picograd.runtime.host import target
 from picograd.runtime.kernels import compile_kernels
 from picograd.runtime.observe import Observer
@@ -32,27 +33,35 @@ class CpuDevice:
         donated: frozenset[int] = frozenset(),
         observer: Observer | None = None,
     ) -> CpuExecutable:
-        """Plan and compile a canonical graph, or load what an earlier process made of it."""
-        kept = observer is None and not env.TUNE.get() and disk.enabled()
-        name = disk.key(outputs, donated, target()) if kept else ""
-        known = disk.fetch(name) if kept else None
-        if known is not None:
-            return CpuExecutable(*known, self.name, loaded=True)
+        """Plan and compile a canonical graph."""
         from picograd.schedule.plan import plan  # only now: it takes a while to import
 
-        program = plan(outputs, donated)
-        if not kept:
-            return self.compile(program, observer)
+        return self.compile(plan(outputs, donated), observer)
+
+    def obtain(self, make: Callable[[], Canonical], identify: Callable[[], str]) -> CpuExecutable:
+        """Load what an earlier process made of a graph, else build and keep it."""
+        if env.TUNE.get() or not disk.enabled():
+            return self.build(*make())
+        name = disk.key(identify(), target())
+        known = disk.fetch(name)
+        if known is not None:
+            executable = CpuExecutable(*known, self.name)
+            executable.loaded = True
+            return executable
+        from picograd.schedule.plan import plan
+
+        program = plan(*make())
         kernels = compile_kernels([step.kernel for step in program.steps], target())
-        disk.keep(name, program, kernels)
-        return CpuExecutable(program, kernels, self.name)
+        layout = layout_of(program, kernels)
+        disk.keep(name, program, layout, list(kernels.values()))
+        return CpuExecutable.of(program, kernels, self.name, layout)
 
     def compile(self, program: Program, observer: Observer | None = None) -> CpuExecutable:
         """Compile a program; kernels that any earlier program had are not compiled again."""
         if observer is not None:
             observer.saw_program(program)
         kernels = compile_kernels([step.kernel for step in program.steps], target(), observer)
-        return CpuExecutable(program, kernels, self.name)
+        return CpuExecutable.of(program, kernels, self.name)
 
 
 def device() -> CpuDevice:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import importlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from picograd.graph.node import Node
@@ -53,10 +53,17 @@ class Executable(Protocol):
     ) -> list[Buffer]: ...
 
 
+# A canonical graph: its outputs, and the leaf slots whose memory the program may overwrite.
+Canonical = tuple[list[Node], frozenset[int]]
+
+
 class Device(Protocol):
     """Compiles canonical graphs.
 
-    `donated` holds the leaf slots whose memory the program may overwrite.
+    build    compiles one, under the eyes of an observer
+    obtain   gives the program that an earlier process made of a graph of the same identity
+             (`graph.canonical.identity`) where the device keeps such, else builds what `make`
+             makes
     """
 
     name: str
@@ -67,6 +74,8 @@ class Device(Protocol):
         donated: frozenset[int] = frozenset(),
         observer: Observer | None = None,
     ) -> Executable: ...
+
+    def obtain(self, make: Callable[[], Canonical], identify: Callable[[], str]) -> Executable: ...
 
 
 # name -> module with a function `device()`

@@ -1,6 +1,6 @@
 """Compiled programs on the disk, so that the next process compiles nothing.
 
-In: a canonical graph (`key`); a program with its machine code (`keep`). Out: the same, loaded
+In: a graph's identity (`key`); a program with its machine code (`keep`). Out: the same, loaded
 (`fetch`). Called by `runtime.cpu`; `runtime.sorting` keeps its code here too (`compiled`). The
 folder is `PICOGRAD_CACHE` (0: none).
 
@@ -21,25 +21,25 @@ import pickle
 import sys
 import tempfile
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from picograd import env
 from picograd.codegen.target import Target
 from picograd.errors import InternalError
-from picograd.graph.index import Index
-from picograd.graph.node import Node, topological
-from picograd.graph.ops import RandomAttr, SliceAttr
 from picograd.runtime import tune
 from picograd.runtime.jit import Library, compile_ir, load_images
-from picograd.runtime.kernels import CompiledKernel, Outline
-from picograd.schedule.kernel import Kernel, Program
+from picograd.runtime.kernels import CompiledKernel
+from picograd.schedule.kernel import Program
 
 LIMIT = 512 << 20  # bytes in the folder before the oldest files go
 _PARTS = ("graph", "schedule", "codegen", "runtime", "dtypes.py")
 
-Loaded = tuple[Program, dict[Kernel, CompiledKernel]]
+# A layout, for each kernel its code and where its phases begin, and what gives the program.
+Loaded = tuple[Any, list[tuple[Library, tuple[int, ...]]], Callable[[], Program]]
+_digests: weakref.WeakKeyDictionary[Library, str] = weakref.WeakKeyDictionary()
 _libraries: weakref.WeakValueDictionary[str, Library] = weakref.WeakValueDictionary()
 
 
@@ -86,34 +86,10 @@ def _make_room(folder: Path) -> None:
 # --- keys -----------------------------------------------------------------------------------------
 
 
-def key(outputs: Sequence[Node], donated: Iterable[int], target: Target) -> str:
-    """The name of a program on the disk."""
-    number: dict[int, int] = {}
-    lines = [_version(), tune.stamp(), repr(target), repr(sorted(donated))]
-    for node in topological(outputs):
-        number[id(node)] = len(number)
-        sources = [number[id(src)] for src in node.srcs]
-        kind = f"{node.op.name} {node.dtype.name} {node.shape} {node.device}"
-        lines.append(f"{kind} {_attribute(node)} {sources}")
-    lines.append(repr([number[id(node)] for node in outputs]))
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:40]
-
-
-def _attribute(node: Node) -> str:
-    """Everything about a node's attribute; an index prints without the bounds of its atoms."""
-    attr = node.attr
-    numbers: tuple[int | Index, ...] = ()
-    if isinstance(attr, SliceAttr):
-        numbers = attr.starts
-    elif isinstance(attr, RandomAttr):
-        numbers = (attr.seed, attr.call)
-    bounds = [
-        (str(atom), atom.bounds)
-        for value in numbers
-        if isinstance(value, Index)
-        for atom in sorted(value.atoms(), key=str)
-    ]
-    return f"{attr!r} {bounds}"
+def key(identity: str, target: Target) -> str:
+    """The name on the disk of the program of a graph (`graph.canonical.identity`)."""
+    words = [_version(), tune.stamp(), repr(target), identity]
+    return hashlib.sha256("\n".join(words).encode()).hexdigest()[:40]
 
 
 @lru_cache(maxsize=1)
@@ -174,16 +150,18 @@ def write(name: str, content: bytes) -> None:
         return
 
 
-def keep(name: str, program: Program, kernels: Mapping[Kernel, CompiledKernel]) -> None:
-    """Write a program and its machine code."""
-    outlines: list[tuple[Outline, str]] = []
-    for kernel in _kernels(program):
-        compiled = kernels[kernel]
+def keep(name: str, program: Program, layout: object, kernels: Sequence[CompiledKernel]) -> None:
+    """Write a program, what its runs take to know, and its machine code."""
+    codes: list[tuple[tuple[str, ...], str]] = []
+    for compiled in kernels:
         library = compiled.library
-        digest = hashlib.sha256(b"".join(library.images)).hexdigest()[:40]
-        write(f"{digest}.code", pickle.dumps((tuple(library.addresses), library.images), 5))
-        outlines.append((compiled.outline, digest))
-    write(f"{name}.program", pickle.dumps((program, outlines), 5))
+        digest = _digests.get(library)
+        if digest is None:
+            digest = hashlib.sha256(b"".join(library.images)).hexdigest()[:40]
+            write(f"{digest}.code", pickle.dumps((tuple(library.addresses), library.images), 5))
+            _digests[library] = digest
+        codes.append((compiled.outline.symbols, digest))
+    write(f"{name}.program", pickle.dumps((layout, codes, pickle.dumps(program, 5)), 5))
 
 
 def fetch(name: str) -> Loaded | None:
@@ -191,14 +169,14 @@ def fetch(name: str) -> Loaded | None:
     content = read(f"{name}.program")
     if content is None:
         return None
-    program, outlines = pickle.loads(content)
-    compiled: dict[Kernel, CompiledKernel] = {}
-    for kernel, (outline, digest) in zip(_kernels(program), outlines, strict=True):
+    layout, codes, program = pickle.loads(content)
+    code: list[tuple[Library, tuple[int, ...]]] = []
+    for symbols, digest in codes:
         library = _library(digest)
         if library is None:
             return None
-        compiled[kernel] = CompiledKernel.of(outline, library)
-    return program, compiled
+        code.append((library, tuple([library.addresses[symbol] for symbol in symbols])))
+    return layout, code, lambda: pickle.loads(program)
 
 
 def compiled(text: str, target: Target) -> Library:
@@ -211,10 +189,6 @@ def compiled(text: str, target: Target) -> Library:
         library = _libraries[digest] = compile_ir(text, target.cpu, target.features)
         write(f"{digest}.code", pickle.dumps((tuple(library.addresses), library.images), 5))
     return library
-
-
-def _kernels(program: Program) -> list[Kernel]:
-    return list(dict.fromkeys(step.kernel for step in program.steps))
 
 
 def _library(digest: str) -> Library | None:

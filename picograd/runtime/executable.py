@@ -1,7 +1,8 @@
 """A program as one native call.
 
-In: a `schedule.kernel.Program` and its compiled kernels. Out: `CpuExecutable`, whose `run` makes
-the outputs, fills a *frame* with addresses and numbers, and calls the native executor once.
+In: a `schedule.kernel.Program` and its compiled kernels, or the `Layout` that an earlier process
+made of them and the code. Out: `CpuExecutable`, whose `run` makes the outputs, fills a *frame* with
+addresses and numbers, and calls the native executor once.
 
 A frame is one block of 64-bit cells: the header that `runtime.native` reads, then the addresses of
 the program's slots (inputs, outputs, temporaries), its values, the extents of all phases, and room
@@ -13,8 +14,8 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -25,11 +26,13 @@ from picograd.runtime import pool as pools
 from picograd.runtime.allocator import HOST, Block
 from picograd.runtime.buffer import Buffer
 from picograd.runtime.device import Interrupted
-from picograd.runtime.kernels import CompiledKernel
+from picograd.runtime.jit import Library
+from picograd.runtime.kernels import CompiledKernel, Outline
 from picograd.runtime.observe import Timing
 from picograd.schedule.kernel import Kernel, Program, SlotKind
 
 _SIGN = 1 << 63
+Code = tuple[Library, tuple[int, ...]]  # a kernel's: what holds it, where its phases begin
 
 
 def _aligned(size: int) -> int:
@@ -44,10 +47,11 @@ class _Extent(NamedTuple):
     parameters: tuple[tuple[Param, int], ...]
 
 
-class _Tables:
-    """What all runs of a program share, as the native executor reads it."""
+class Layout:
+    """What all runs of a program share, as the native executor reads it, but for where the code
+    is: `phases` has room for the addresses of the phases of each step's kernel, by its number."""
 
-    def __init__(self, program: Program, kernels: Mapping[Kernel, CompiledKernel]) -> None:
+    def __init__(self, program: Program, outlines: Mapping[Kernel, Outline]) -> None:
         slots = program.slots
         of_kind = {
             kind: [n for n, slot in enumerate(slots) if slot.kind is kind] for kind in SlotKind
@@ -68,20 +72,30 @@ class _Tables:
         steps: list[int] = []
         operands: list[int] = []
         phases: list[int] = []
+        number = {kernel: n for n, kernel in enumerate(outlines)}
         for step in program.steps:
-            compiled = kernels[step.kernel]
+            outline = outlines[step.kernel]
             first = len(self.constant)
             counts = (len(step.slots), len(step.scalars), len(operands))
-            steps += [*counts, len(compiled.addresses), first, int(step.kernel.checks)]
+            steps += [*counts, len(outline.phases), first, int(step.kernel.checks)]
             operands += [self.cell_of[n] for n in step.slots]
             operands += step.scalars
-            outlined = zip(compiled.addresses, compiled.outline.phases, strict=True)
-            for address, (extent, work) in outlined:
-                phases += [address, struct.unpack("q", struct.pack("d", work))[0]]
+            for extent, work in outline.phases:
+                phases += [0, struct.unpack("q", struct.pack("d", work))[0]]
                 self._add_extent(extent, step.scalars)
+        self.kernels = [number[step.kernel] for step in program.steps]
         self.steps = np.array(steps, np.int64)
         self.operands = np.array(operands, np.int64)
         self.phases = np.array(phases, np.int64)
+        self.arena = program.arena
+        self.scratch = max((outline.scratch for outline in outlines.values()), default=0)
+        self.workspace = max((outline.workspace for outline in outlines.values()), default=0)
+        self.results = program.plan_results()
+
+    def place(self, code: Sequence[tuple[int, ...]]) -> None:
+        """Fill in the addresses of the phases of each kernel, which are in order."""
+        addresses = [address for n in self.kernels for address in code[n]]
+        self.phases[::2] = np.array(addresses, np.uint64).astype(np.int64)
 
     def _add_extent(self, extent: Index, scalars: Sequence[int]) -> None:
         if extent.is_constant:
@@ -95,12 +109,17 @@ class _Tables:
         self.constant.append(0)
 
 
+def layout_of(program: Program, kernels: Mapping[Kernel, CompiledKernel]) -> Layout:
+    """The layout of a program whose kernels were compiled."""
+    return Layout(program, {kernel: made.outline for kernel, made in kernels.items()})
+
+
 class _Frame:
     """The memory of one run at a time."""
 
     __slots__ = ("address", "base", "cells", "extents_at", "memory", "slots_at", "values_at")
 
-    def __init__(self, tables: _Tables, steps: int, scratch: int) -> None:
+    def __init__(self, tables: Layout, steps: int, scratch: int) -> None:
         self.slots_at = native.FRAME_CELLS
         self.values_at = self.slots_at + tables.slots
         self.extents_at = self.values_at + tables.values
@@ -128,31 +147,44 @@ class CpuExecutable:
     """A compiled program; see `runtime.device.Executable`."""
 
     def __init__(
-        self,
-        program: Program,
-        kernels: Mapping[Kernel, CompiledKernel],
-        device: str = "cpu",
-        loaded: bool = False,
+        self, layout: Layout, code: Sequence[Code], program: Callable[[], Program], device: str
     ) -> None:
-        self.program = program
-        self.loaded = loaded
+        layout.place([addresses for _, addresses in code])
+        self._tables = layout
+        self._program = program
+        self._code = code  # stays loaded
+        self.loaded = False
         self.device = device
-        self.kernel_count = len(program.steps)
-        self._kernels = dict(kernels)  # keeps the code loaded
-        self._tables = _Tables(program, kernels)
-        outlines = [kernels[step.kernel].outline for step in program.steps]
+        self.kernel_count = len(layout.kernels)
         # One block a run: temporaries, the workspace, the calling thread's scratch.
-        self._scratch = _aligned(max((outline.scratch for outline in outlines), default=0))
-        workspace = _aligned(max((outline.workspace for outline in outlines), default=0))
-        self._workspace_at = _aligned(program.arena)
-        self._scratch_at = self._workspace_at + workspace
+        self._scratch = _aligned(layout.scratch)
+        self._workspace_at = _aligned(layout.arena)
+        self._scratch_at = self._workspace_at + _aligned(layout.workspace)
         self._block_bytes = self._scratch_at + self._scratch
         # Pool, threads and status of the header, then the addresses of inputs and outputs.
         self._addresses = struct.Struct(f"{3 + self._tables.inputs + len(self._tables.outputs)}Q")
         self._values = struct.Struct(f"{self._tables.values}q")
         self._output_bytes = [slot.size * slot.dtype.itemsize for slot in self._tables.outputs]
         self._frames: list[_Frame] = []
-        self.result_plan = program.plan_results()
+        self.result_plan = layout.results
+
+    @classmethod
+    def of(
+        cls,
+        program: Program,
+        kernels: Mapping[Kernel, CompiledKernel],
+        device: str = "cpu",
+        layout: Layout | None = None,
+    ) -> Self:
+        """The executable of a program whose kernels were compiled; its layout, if that is known."""
+        layout = layout or layout_of(program, kernels)
+        code = [(made.library, made.addresses) for made in kernels.values()]
+        return cls(layout, code, lambda: program, device)
+
+    @property
+    def program(self) -> Program:
+        """What it was made of, which only those who look into it need."""
+        return self._program()
 
     def run(
         self,

@@ -201,7 +201,7 @@ def _executable(kernel: Kernel, target: Target, tiles: Tiles) -> CpuExecutable:
         for number, memory in enumerate(kernel.arguments)
     )
     program = Program(slots, (Step(kernel, tuple(range(len(slots))), ()),), (), 0, ())
-    return CpuExecutable(program, {kernel: compiled})
+    return CpuExecutable.of(program, {kernel: compiled})
 
 
 def _values(dtype: DType, size: int, seed: int) -> np.ndarray:

@@ -143,7 +143,7 @@ def build(
         )
         compiled[work.kernel] = CompiledKernel(Outline.of(function), addresses, library)
         steps.append(Step(work.kernel, work.slots, work.scalars, work.origin))
-    return CpuExecutable(Program(tuple(slots), tuple(steps), outputs, arena, ()), compiled)
+    return CpuExecutable.of(Program(tuple(slots), tuple(steps), outputs, arena, ()), compiled)
 
 
 def slot(kind: SlotKind, number: int, size: int, dtype: DType = int64, offset: int = 0) -> Slot:

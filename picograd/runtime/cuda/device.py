@@ -8,11 +8,12 @@ In: the outputs of a canonical graph, from the engine. Out: a `CudaExecutable`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from picograd.graph.node import Node
 from picograd.runtime.cuda.executable import CudaExecutable
 from picograd.runtime.cuda.modules import compile_kernels
+from picograd.runtime.device import Canonical
 from picograd.runtime.observe import Observer
 from picograd.schedule.kernel import Program
 
@@ -33,6 +34,10 @@ class CudaDevice:
         from picograd.schedule.plan import plan
 
         return self.compile(plan(outputs, donated, TILES), observer)
+
+    def obtain(self, make: Callable[[], Canonical], identify: Callable[[], str]) -> CudaExecutable:
+        """Nothing is kept for other processes but machine code."""
+        return self.build(*make())
 
     def compile(self, program: Program, observer: Observer | None = None) -> CudaExecutable:
         """Compile a program; kernels that any earlier program had are not compiled again."""
