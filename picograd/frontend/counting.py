@@ -20,7 +20,7 @@ from picograd.dtypes import DType, bool_, float32, float64, int32, int64
 from picograd.frontend import primitives
 from picograd.frontend.comparison import eq, ge, le, logical_and, ne
 from picograd.frontend.composite import without_derivative
-from picograd.frontend.elementwise import sub
+from picograd.frontend.elementwise import div, mul, sub
 from picograd.frontend.gathering import along_dim
 from picograd.frontend.hostdata import from_array, values
 from picograd.frontend.movement import stack
@@ -159,9 +159,13 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         parts = ones if weights is None else primitives.cast(weights.detach(), dtype)
         return counted(primitives.cast(input, int64), max(int(high) + 1, minlength), parts)
     array = values(input)
-    if (array < 0).any():
-        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
-    counts = np.bincount(array, None if weights is None else values(weights), minlength)
+    try:
+        counts = np.bincount(array, None if weights is None else values(weights), minlength)
+    except ValueError:
+        if not (array < 0).any():
+            raise
+        message = "bincount only supports 1-d non-negative integral inputs."
+        raise RuntimeError(message) from None
     if weights is not None and weights.dtype.name == "float32":
         counts = counts.astype(np.float32)
     return from_array(counts, _device(input))
@@ -172,29 +176,32 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
     """How many elements fall into each of `bins` equal parts of [min, max]."""
     if bins <= 0:
         raise RuntimeError(f"histc(): bins must be > 0, but got {bins}")
-    there = on_gpu(input) and input.numel() > 0
-    array = (
-        values(stack([input.detach().min(), input.detach().max()], 0)) if there else values(input)
-    )
-    low, high = (array.min(), array.max()) if min == max and array.size else (min, max)
+    x = input.detach().reshape((-1,))
+    if not x.dtype.is_float:
+        x = primitives.cast(x, float64)
+    low, high = float(min), float(max)
+    if low == high and x.numel():
+        low, high = values(primitives.cast(stack([x.min(), x.max()], 0), float64)).tolist()
     if low == high:
         low, high = low - 1, high + 1
-    if there:
-        edges = np.histogram_bin_edges(array, bins, (float(low), float(high)))
-        return primitives.cast(_in_bins(input, edges), input.dtype)
-    counts, _ = np.histogram(array, bins, (float(low), float(high)))
-    return primitives.cast(from_array(counts, _device(input)), input.dtype)
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise RuntimeError(f"torch.histc: range of [{low}, {high}] is not finite")
+    if low > high:
+        raise RuntimeError("torch.histc: max must be larger than min")
+    return primitives.cast(_in_bins(x, bins, low, high), input.dtype)
 
 
-def _in_bins(x: Tensor, edges: np.ndarray) -> Tensor:
-    """How many elements lie between any two edges; the last ones are inside."""
-    flat, borders = x.detach().reshape((-1,)), from_array(edges, "cuda")
-    bins = edges.size - 1
-    first, behind = (searched(borders, flat, after) for after in (False, True))
-    inside = logical_and(ge(behind, 1), le(first, bins))
-    cell = clamp(sub(behind, 1), max=bins - 1)
-    ones = primitives.constant(1, int64, "cuda", flat._shape)
-    return counted(choose(inside, cell, bins), bins + 1, ones).narrow(0, 0, bins)
+def _in_bins(x: Tensor, bins: int, low: float, high: float) -> Tensor:
+    """How many elements lie in each of equal parts; the highest edge is inside."""
+    first, last = (np.asarray(edge).astype(x.dtype.numpy) for edge in (low, high))
+    place = div(mul(sub(x, low), bins), float(last - first))
+    inside = logical_and(ge(x, low), le(x, high))
+    found = choose(inside, clamp(primitives.cast(place, int64), max=bins - 1), bins)
+    if not on_gpu(x):
+        counts = np.bincount(values(found), minlength=bins + 1)[:bins]
+        return from_array(counts.astype(np.int64), _device(x))
+    ones = primitives.constant(1, int64, "cuda", x._shape)
+    return counted(found, bins + 1, ones).narrow(0, 0, bins)
 
 
 class Histogram(NamedTuple):

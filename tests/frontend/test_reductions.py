@@ -115,6 +115,8 @@ CASES = {
     ),
     "bincount": (lambda t, x: (t.bincount(x), t.bincount(x, minlength=9)), np.array([1, 3, 1])),
     "histc": (lambda t, x: t.histc(x, 4, -2, 2), S),
+    "histc_found": (lambda t, x: (t.histc(x, 5), t.histc(x[:0], 3), t.histc(x * 0 + 2)), S),
+    "histc_edges": (lambda t, x: t.histc(t.arange(60) / 10, 12, 0.5, 5.3), S),
     "searchsorted": (
         lambda t, x: (t.searchsorted(t.arange(5.0), x), t.bucketize(x, t.arange(3.0), right=True)),
         S,
@@ -126,7 +128,16 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_case(name):
     function, *specs = CASES[name]
-    no_gradient = ("quantile", "quantiles", "histc", "searchsorted", "std_zero", "max_nan")
+    no_gradient = (
+        "quantile",
+        "quantiles",
+        "histc",
+        "histc_found",
+        "histc_edges",
+        "searchsorted",
+        "std_zero",
+        "max_nan",
+    )
     check(function, *specs, grad=name not in no_gradient, rtol=5e-5)
 
 
