@@ -25,10 +25,13 @@ from picograd.frontend.creation import Device, arange
 from picograd.frontend.elementwise import filled_like
 from picograd.frontend.function import Function
 from picograd.frontend.hostdata import from_array, values
-from picograd.frontend.movement import roll
+from picograd.frontend.movement import cat, replaced, roll
 from picograd.frontend.promotion import as_complex, get_default_dtype, type_name, wrap_dim
 from picograd.frontend.registry import writing_out
-from picograd.frontend.tensor import Tensor
+from picograd.frontend.tensor import Tensor, wrap
+from picograd.graph.node import leaf
+from picograd.graph.ops import Shape
+from picograd.runtime.buffer import empty
 
 Sizes = Sequence[int] | None
 Dims = int | Sequence[int] | None
@@ -38,9 +41,16 @@ Dims = int | Sequence[int] | None
 _OTHER_WAY = {"backward": "forward", "forward": "backward", "ortho": "ortho"}
 
 
-def _on_host(function: Callable[..., np.ndarray], x: Tensor, dtype: DType, **given: Any) -> Tensor:
-    result = function(values(x), **given)
-    return from_array(np.asarray(result, dtype.numpy), x._storage.node.device)
+def _on_host(
+    function: Callable[..., np.ndarray], x: Tensor, dtype: DType, shape: Shape, **given: Any
+) -> Tensor:
+    """A transform of the host's contents; on the CPU its result lies in memory that is warm."""
+    device = x._storage.node.device
+    if device != "cpu" or not math.prod(shape):
+        return from_array(np.asarray(function(values(x), **given), dtype.numpy), device)
+    memory = empty(dtype, math.prod(shape))
+    function(values(x), out=memory.array.reshape(shape), **given)
+    return wrap(leaf(memory, shape))
 
 
 def _float_of(dtype: DType) -> DType:
@@ -59,12 +69,38 @@ class _Complex(Function):
     def forward(ctx: Any, x: Tensor, dims: tuple[int, ...], norm: str, inverse: bool) -> Tensor:
         ctx.dims, ctx.norm, ctx.inverse = dims, norm, inverse
         run = np.fft.ifftn if inverse else np.fft.fftn
-        return _on_host(run, x, x.dtype, axes=dims, norm=norm)
+        return _on_host(run, x, x.dtype, x._shape, axes=dims, norm=norm)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
         turned = _Complex.apply(gradient, ctx.dims, _OTHER_WAY[ctx.norm], not ctx.inverse)
         return turned, None, None, None
+
+
+def _half_spectrum(x: Tensor, dims: tuple[int, ...], norm: str) -> Tensor:
+    shape = replaced(x._shape, dims[-1], x._shape[dims[-1]] // 2 + 1)
+    return _on_host(np.fft.rfftn, x, as_complex(x.dtype), shape, axes=dims, norm=norm)
+
+
+class _Spectrum(Function):
+    """Real to complex over dims, forward or inverse: half of it says all, the rest is mirrored."""
+
+    _step_name = "FftR2CBackward0"
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, dims: tuple[int, ...], norm: str, inverse: bool) -> Tensor:
+        ctx.dims, ctx.norm, ctx.inverse = dims, norm, inverse
+        *others, last = dims
+        half = _half_spectrum(x, dims, _OTHER_WAY[norm] if inverse else norm)
+        mirrored = half.narrow(last, 1, x._shape[last] - half._shape[last]).flip(dims)
+        mirrored = roll(mirrored, (1,) * len(others), tuple(others)) if others else mirrored
+        parts = (conj(half), mirrored) if inverse else (half, conj(mirrored))
+        return cat(parts, last)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        turned = _Complex.apply(gradient, ctx.dims, _OTHER_WAY[ctx.norm], not ctx.inverse)
+        return real(turned).clone(), None, None, None
 
 
 class _FromReal(Function):
@@ -75,7 +111,7 @@ class _FromReal(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, dims: tuple[int, ...], norm: str) -> Tensor:
         ctx.dims, ctx.norm, ctx.size = dims, norm, x._shape[dims[-1]]
-        return _on_host(np.fft.rfftn, x, as_complex(x.dtype), axes=dims, norm=norm)
+        return _half_spectrum(x, dims, norm)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
@@ -93,7 +129,9 @@ class _ToReal(Function):
     def forward(ctx: Any, x: Tensor, dims: tuple[int, ...], norm: str, size: int) -> Tensor:
         ctx.dims, ctx.norm, ctx.size = dims, norm, size
         sizes = (*[x._shape[dim] for dim in dims[:-1]], size)
-        return _on_host(np.fft.irfftn, x, _float_of(x.dtype), s=sizes, axes=dims, norm=norm)
+        shape = replaced(x._shape, dims[-1], size)
+        dtype = _float_of(x.dtype)
+        return _on_host(np.fft.irfftn, x, dtype, shape, s=sizes, axes=dims, norm=norm)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
@@ -191,10 +229,11 @@ def _fitted(x: Tensor, places: Sequence[int], sizes: Sequence[int]) -> Tensor:
 def _plain(x: Tensor, s: Sizes, dim: Dims, norm: str | None, inverse: bool, name: str) -> Tensor:
     x = _checked(x, name)
     places, sizes = _arguments(x, s, dim)
-    fitted = _fitted(_as_complex(x), places, sizes)
+    fitted = _fitted(x, places, sizes)
     if not places:
-        return fitted.clone()
-    return _Complex.apply(fitted, places, _norm(norm), inverse)
+        return _as_complex(fitted).clone()
+    step = _Complex if x.dtype.is_complex else _Spectrum
+    return step.apply(fitted, places, _norm(norm), inverse)
 
 
 def _half(x: Tensor, s: Sizes, dim: Dims, norm: str, name: str) -> Tensor:
