@@ -39,6 +39,13 @@ C_TYPES: dict[DType, tuple[str, str]] = {
     dtypes.float64: ("double", "double"),
 }
 
+# What is computed in another type, since the own one might overflow.
+_WORDS = {
+    dtypes.int32: "unsigned int",
+    dtypes.int64: "unsigned long long",
+    dtypes.uint16: "unsigned int",
+}
+
 NARROW = {dtypes.float16: "half", dtypes.bfloat16: "bfloat"}
 
 PRELUDE = r"""// Helpers of generated kernels. Compile with --fmad=false: nodes round one by one.
@@ -113,10 +120,14 @@ __device__ inline float pg_minimum(float x, float y) {
     return smaller;
 }
 #endif
+// Integers wrap: what may not fit is computed without a sign, in words of at least 32 bits.
+template <int size> struct pg_words { using type = unsigned int; };
+template <> struct pg_words<8> { using type = unsigned long long; };
+template <typename T> using pg_word = typename pg_words<sizeof(T)>::type;
 // Integers: rounding towards minus infinity, 0 for a zero divisor, wrapping for the least number.
 template <typename T> __device__ inline T pg_floordiv(T x, T y) {
     if (y == 0) return 0;
-    if (T(-1) < T(0) && y == T(-1)) return T(0) - x;
+    if (T(-1) < T(0) && y == T(-1)) return T(pg_word<T>(0) - pg_word<T>(x));
     T quotient = x / y;
     return (x % y != 0 && ((x < 0) != (y < 0))) ? quotient - 1 : quotient;
 }
@@ -148,16 +159,16 @@ __device__ inline double pg_floordiv(double x, double y) {
     return pg_floordiv_real(x, y, fmod(x, y));
 }
 template <typename T> __device__ inline T pg_shl(T x, T count) {
-    return count < 0 || count >= T(8 * sizeof(T)) ? T(0) : T(x << count);
+    return count < 0 || count >= T(8 * sizeof(T)) ? T(0) : T(pg_word<T>(x) << count);
 }
 template <typename T> __device__ inline T pg_shr(T x, T count) {
     return count < 0 || count >= T(8 * sizeof(T)) ? T(x < 0 ? -1 : 0) : T(x >> count);
 }
 template <typename T> __device__ inline T pg_pow(T base, T exponent) {
     if (exponent < 0) return base == T(1) ? 1 : base == T(-1) ? (exponent & 1 ? T(-1) : T(1)) : 0;
-    T result = 1;
-    for (; exponent; exponent >>= 1, base *= base) if (exponent & 1) result *= base;
-    return result;
+    pg_word<T> result = 1, power = base;
+    for (; exponent; exponent >>= 1, power *= power) if (exponent & 1) result *= power;
+    return T(result);
 }
 __device__ inline float pg_pow(float x, float y) { return powf(x, y); }
 __device__ inline double pg_pow(double x, double y) { return pow(x, y); }
@@ -201,13 +212,31 @@ def _helper(name: str) -> Form:
 
 
 def _logical(arithmetic: str, logical: str) -> Form:
-    return lambda dtype, x, y: f"({x} {logical if dtype.is_bool else arithmetic} {y})"
+    def form(dtype: DType, x: str, y: str) -> str:
+        if dtype.is_bool:
+            return f"({x} {logical} {y})"
+        return wrapping(dtype, "({} " + arithmetic + " {})", x, y)
+
+    return form
+
+
+def wrapping(dtype: DType, form: str, *args: str) -> str:
+    """Arithmetic, which C leaves undefined where the result does not fit into a signed type (to
+    which those of 16 bits are promoted)."""
+    word = _WORDS.get(dtype)
+    if word is None:
+        return form.format(*args)
+    return f"({register_type(dtype)}){form.format(*(f'({word}){arg}' for arg in args))}"
+
+
+def _negative(dtype: DType, x: str) -> str:
+    return wrapping(dtype, "(-{})" if dtype.is_float else "(0 - {})", x)
 
 
 def _absolute(dtype: DType, x: str) -> str:
     if dtype.is_float:
         return _call("fabs")(dtype, x)
-    return x if not dtype.is_signed else f"({x} < 0 ? -{x} : {x})"
+    return x if not dtype.is_signed else f"({x} < 0 ? {_negative(dtype, x)} : {x})"
 
 
 def _one(dtype: DType) -> str:
@@ -215,7 +244,7 @@ def _one(dtype: DType) -> str:
 
 
 FORMS: dict[Op, Form] = {
-    Op.NEG: lambda dtype, x: f"(-{x})",
+    Op.NEG: _negative,
     Op.ABS: _absolute,
     Op.NOT: lambda dtype, x: f"(!{x})" if dtype.is_bool else f"(~{x})",
     Op.SQRT: _call("sqrt"),

@@ -226,7 +226,8 @@ class Values:
                 if value.dtype.is_float:
                     suffix = "" if value.dtype is float64 else "f"
                     return f"fma{suffix}({', '.join(names)})"
-                return f"{names[0]} * {names[1]} + {names[2]}"
+                product = cuda_ops.wrapping(value.dtype, "({} * {} + {})", *names)
+                return cuda_ops.rounded(value.dtype, product)
             case Random():
                 return f"pg_philox({value.word}, {', '.join(names)})"
             case Exchange():
