@@ -9,12 +9,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from picograd.codegen.contraction.lower import lower_contraction
-from picograd.codegen.contraction.tiles import Tiles
 from picograd.codegen.loops import Function
 from picograd.codegen.lower import lower
-from picograd.codegen.panels.lower import lower_panels
 from picograd.codegen.passes.choose_axes import choose_axes
 from picograd.codegen.passes.fetch_rows import fetch_rows
 from picograd.codegen.passes.flatten import flatten
@@ -34,6 +32,9 @@ from picograd.codegen.target import Target
 from picograd.codegen.verify import verify
 from picograd.graph.ops import Combiner
 from picograd.schedule.kernel import Kernel, Pattern
+
+if TYPE_CHECKING:
+    from picograd.codegen.contraction.tiles import Tiles
 
 Observer = Callable[[str, Function], None]
 Pass = Callable[[Function, Target], Function]
@@ -83,13 +84,18 @@ def plain(
     kernel: Kernel, target: Target, tiles: Tiles | None = None
 ) -> tuple[Function, tuple[tuple[str, Pass], ...]]:
     """The first form of a kernel, and the passes that it goes through: a contraction that is
-    worth its own schedule comes with its loops made; everything else is a plain nest."""
+    worth its own schedule comes with its loops made; everything else is a plain nest, and loads
+    none of the modules that make those."""
     if kernel.pattern is Pattern.PANELS and target.vector_bytes >= 8:
+        from picograd.codegen.panels.lower import lower_panels
+
         function = lower_panels(kernel, target)
         if function is not None:
             return function, ()
     sums = kernel.pattern is Pattern.CONTRACTION or kernel.stages[0].combiner is Combiner.SUM
     if sums and target.vector_bytes >= 8:
+        from picograd.codegen.contraction.lower import lower_contraction
+
         function = lower_contraction(kernel, target, tiles)
         if function is not None:
             return function, ()

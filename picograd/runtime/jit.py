@@ -135,6 +135,13 @@ def compile_modules(texts: Iterable[str], cpu: str, features: str) -> list[bytes
         sys.setswitchinterval(interval)
 
 
+def compile_module(text: str, cpu: str, features: str) -> bytes:
+    """The object file of one module, made here and now: a thread would take longer to start."""
+    machine = _machine(cpu, features)
+    with _locks.compile:
+        return _emit(_parse(text, machine), machine)
+
+
 class _Worker:
     """A thread that compiles the texts of a queue, up to a None."""
 

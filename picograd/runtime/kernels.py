@@ -23,6 +23,7 @@ from picograd.runtime.fork import renew_in_child
 from picograd.runtime.jit import (
     Library,
     assembly,
+    compile_module,
     compile_modules,
     load_images,
     register_report,
@@ -102,7 +103,10 @@ class KernelCache:
     def _compile(self, kernels: list[Kernel], target: Target, observer: Observer | None) -> None:
         outlines: list[Outline] = []
         texts = _modules(kernels, target, observer, outlines)
-        images = compile_modules(texts, target.cpu, target.features)
+        if len(kernels) <= MODULE:
+            images = [compile_module(text, target.cpu, target.features) for text in texts]
+        else:
+            images = compile_modules(texts, target.cpu, target.features)
         symbols = dict.fromkeys(name for outline in outlines for name in outline.symbols)
         library = load_images(images, list(symbols))
         for kernel, outline in zip(kernels, outlines, strict=True):
