@@ -13,6 +13,7 @@ tensor([0.2500])
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import cast
 
@@ -76,11 +77,13 @@ def with_rule(
     inputs: Sequence[Tensor],
     rule: Rule,
     saved: Sequence[Tensor] | None = None,
+    watched: Sequence[Tensor] = (),
 ) -> Tensor:
     """Run `compute` unrecorded; its gradient is `rule(gradient, *saved)`, one entry per input.
 
     Without `saved` the rule is called as `rule(gradient, result)`. `compute` must return fresh
-    storage. `name` is the step's name as torch prints it.
+    storage. `name` is the step's name as torch prints it; backward raises where one of those that
+    are `watched` was written since.
     """
     edges = tuple([x._edge() for x in inputs]) if state.enabled else ()
     if not any(edge is not None for edge in edges):
@@ -97,5 +100,6 @@ def with_rule(
         node.save_result(result)
     else:
         node = cast("type[RuleGrad]", named(RuleGrad, name))(edges, outputs, saved, rule)
+        node.versions = [(weakref.ref(x._storage), x._storage.version) for x in watched]
     result._meta = Meta((node, 0))
     return result

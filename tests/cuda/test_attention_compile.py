@@ -9,8 +9,11 @@ import pytest
 import picograd
 from picograd.codegen.cuda.ops import PRELUDE
 from picograd.codegen.cuda.render import cuda_kernel, grid_function
+from picograd.codegen.panels.analyse import analyse
 from picograd.codegen.panels.grid import lower_panels_to_grid
+from picograd.codegen.panels.rounds import rounds
 from picograd.codegen.verify import verify
+from picograd.nn.functional import scaled_dot_product_attention
 from picograd.schedule.panels import collect
 from picograd.schedule.panels.limits import TILES
 from tests.cuda import nvrtc, sass
@@ -43,6 +46,18 @@ def test_every_spelling_has_loops_over_tiles(
         assert function is not None
         verify(function)
         assert not function.scratch and len(function.phases) == 1 + ("back" in kernel.name)
+
+
+def test_gradients_of_scores_take_one_round() -> None:
+    """What a row's gradients have in common comes from the result: scores are there once."""
+    leaves = inputs(*[(64, 256, 32)] * 3)
+    result = scaled_dot_product_attention(*leaves, is_causal=True)
+    _, kernel = panels(program_of(with_gradients(result, leaves), TILES))
+    steps = analyse(kernel)
+    assert steps is not None and len(rounds(steps)) == 1
+    _, kernel = kernels_of("causal", *[(64, 256, 32)] * 3)
+    steps = analyse(kernel)
+    assert steps is not None and len(rounds(steps)) == 2
 
 
 @needs_nvrtc

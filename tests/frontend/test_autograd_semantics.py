@@ -85,6 +85,12 @@ STATEMENTS = [
     "with graph.save_on_cpu(): y = (x * x).sum()\ny.backward(); r = x.grad",
     "r = [isinstance(b.grad_fn, graph.Node), b.grad_fn.name()]",
     "r = x.grad_fn",
+    "q = b.view(1, 1, 2, 1); v = q * 3\n"
+    "y = m.nn.functional.scaled_dot_product_attention(q, q, v); v.detach().add_(1)\n"
+    "y.sum().backward()",
+    "q = b.view(1, 1, 2, 1); v = q * 3\n"
+    "y = m.nn.functional.scaled_dot_product_attention(q, q * 2, v, scale=0.7)\n"
+    "(r,) = m.autograd.grad(y.pow(3).sum(), x)",
 ]  # fmt: skip
 
 

@@ -14,13 +14,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from picograd.dtypes import bool_
+from picograd.dtypes import bool_, float32
 from picograd.frontend import primitives
 from picograd.frontend.autocasting import in_fewer_bits
+from picograd.frontend.composite import with_rule
 from picograd.frontend.contractions import matmul
-from picograd.frontend.elementwise import add, mul
+from picograd.frontend.elementwise import add, mul, sub
+from picograd.frontend.grad_mode import no_grad, state
 from picograd.frontend.naming import recorded_as
-from picograd.frontend.reductions import positions
+from picograd.frontend.reductions import fold, positions, spread
 from picograd.frontend.selection import choose
 from picograd.frontend.stamps import stamped
 from picograd.frontend.statistics import softmax as _softmax
@@ -73,4 +75,33 @@ def _attended(query: Tensor, key: Tensor, value: Tensor, *others: Any) -> Tensor
         # A query that may look at nothing gets zeros, not NaN.
         seen = primitives.reduce(Combiner.MAX, attn_mask, (attn_mask.ndim - 1,))
         weights = choose(primitives.reshape(seen, (*seen._shape, 1)), weights, 0.0)
-    return matmul(dropout(weights, dropout_p, dropout_p > 0), value)
+    if dropout_p or weights._shape[:-2] != value._shape[:-2]:
+        return matmul(dropout(weights, dropout_p, dropout_p > 0), value)
+    return _mixed(scores, weights, value)
+
+
+def _mixed(scores: Tensor, weights: Tensor, value: Tensor) -> Tensor:
+    """`weights @ value`, of weights that are a softmax of the scores' rows, or nothing.
+
+    What is the same for all scores of a row in their gradient, the sum of the weights times their
+    gradients, is the result times its gradient: one pass over both, and no table.
+    """
+    with no_grad():
+        result = matmul(weights, value)
+
+    def rule(
+        gradient: Tensor, weights: Tensor, value: Tensor, result: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        back = matmul(gradient, value.transpose(-2, -1))
+        if state.enabled:  # the result is saved as a number, the weights as what depends on scores
+            products = mul(back, weights)
+        else:
+            wide = gradient.dtype if gradient.dtype.itemsize > 2 else float32
+            products = mul(primitives.cast(gradient, wide), primitives.cast(result, wide))
+        total = fold(Combiner.SUM, products, (products.ndim - 1,), False)
+        moved = sub(back, spread(total, back, (back.ndim - 1,)))
+        found = primitives.cast(mul(weights, moved), scores.dtype)
+        return found, matmul(weights.transpose(-2, -1), gradient)
+
+    name, saved = "ScaledDotProductAttentionBackward0", (weights, value, result)
+    return with_rule(name, lambda: result, (scores, value), rule, saved, watched=(value,))
