@@ -12,8 +12,10 @@ A worker that sees a free seat of a generation it has not served takes it (compa
 chunks, and leaves. When the caller finds no work left it closes the seats and waits for the active
 workers only: one that overslept finds no seat, and nobody waits for it. Every participant owns a
 region of the iterations, cut into chunks; one that is done takes chunks from its neighbours.
-Workers spin for about 50 us after their last task and then sleep on the generation (futex). Before
-a caller wakes some it sees to it that they don't wake up where it runs itself (`placement`).
+Workers spin for about 50 us after their last task and then sleep on the generation (futex). A task
+so short that waking them costs more than their help finds those that spin; when several have
+passed, sleepers are woken all the same, for there may be more to come. Before a caller wakes some
+it sees to it that they don't wake up where it runs itself (`placement`).
 
 >>> "define ptr @picograd_worker(ptr %pool)" in part("x86_64")
 True
@@ -28,9 +30,13 @@ POOL_STATE, POOL_SLEEPERS, POOL_BUSY, POOL_STOP = 0, 8, 16, 24
 POOL_FUNCTION, POOL_BUFFERS, POOL_SCALARS, POOL_STATUS, POOL_WORKSPACE = 32, 33, 34, 35, 36
 POOL_CHUNK, POOL_PARTICIPANTS, POOL_SCRATCH_BYTES, POOL_SPINS = 37, 38, 39, 40
 # Who the workers are: places given out, places filled; and for whom they were placed last.
-POOL_STARTED, POOL_KNOWN, POOL_PLACED, POOL_AVOIDED, POOL_MASK = 48, 49, 50, 51, 56
+POOL_STARTED, POOL_KNOWN, POOL_PLACED, POOL_AVOIDED, POOL_ALONE = 48, 49, 50, 51, 52
+POOL_MASK = 56
 POOL_REGIONS, REGION_CELLS = POOL_MASK + MASK_CELLS, 8
 MAX_THREADS = 256
+# Waking a thread takes the caller some 10 us, which a short task alone does not make up for. So
+# sleepers are woken by a long one, or once short ones have come to so much since.
+PATIENCE_NANOSECONDS = 60_000
 POOL_THREADS = POOL_REGIONS + REGION_CELLS * MAX_THREADS
 POOL_CELLS = POOL_THREADS + MAX_THREADS
 
@@ -242,7 +248,7 @@ $LEAVE
 _PARALLEL = """
 ; Runs one phase on up to `participants` threads; false when another caller has the pool.
 define internal i1 @parallel(ptr %pool, ptr %function, ptr %buffers, ptr %scalars, ptr %context,
-    i64 %extent, i64 %chunk, i64 %participants, i64 %scratch.bytes) {
+    i64 %extent, i64 %chunk, i64 %participants, i64 %scratch.bytes, i64 %nanoseconds) {
 entry:
   %p.busy = getelementptr i64, ptr %pool, i64 $POOL_BUSY
   %pair = cmpxchg ptr %p.busy, i64 0, i64 1 seq_cst seq_cst
@@ -303,7 +309,15 @@ publish:
   %p.sleepers = getelementptr i64, ptr %pool, i64 $POOL_SLEEPERS
   %sleepers = load atomic i64, ptr %p.sleepers seq_cst, align 8
   %asleep = icmp ne i64 %sleepers, 0
-  br i1 %asleep, label %wake, label %work
+  br i1 %asleep, label %weigh, label %work
+weigh:
+  %p.alone = getelementptr i64, ptr %pool, i64 $POOL_ALONE
+  %alone.before = load i64, ptr %p.alone
+  %alone.now = add i64 %alone.before, %nanoseconds
+  %patient = icmp ult i64 %alone.now, $PATIENCE_NANOSECONDS
+  %alone.after = select i1 %patient, i64 %alone.now, i64 0
+  store i64 %alone.after, ptr %p.alone
+  br i1 %patient, label %work, label %wake
 wake:
   %helpers32 = trunc i64 %helpers to i32
 $WAKE

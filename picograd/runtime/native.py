@@ -40,6 +40,8 @@ def module(machine: str) -> str:
 
 
 _RUN = """
+declare i64 @llvm.fptosi.sat.i64.f64(double)
+
 ; Runs the steps [begin, end) of a frame; returns the step whose check failed, or -1 with status 2.
 define i64 @picograd_run(ptr %frame) {
 entry:
@@ -175,8 +177,9 @@ cut:
   %least = fptosi double %least.cut to i64
   %small = icmp slt i64 %even, %least
   %chunk = select i1 %small, i64 %least, i64 %even
+  %nanoseconds = call i64 @llvm.fptosi.sat.i64.f64(double %total)
   %shared = call i1 @parallel(ptr %pool, ptr %function, ptr %buffers, ptr %scalars, ptr %context,
-      i64 %extent, i64 %chunk, i64 %participants, i64 %bytes)
+      i64 %extent, i64 %chunk, i64 %participants, i64 %bytes, i64 %nanoseconds)
   br i1 %shared, label %phase.end, label %alone
 alone:
   call void %function(ptr %buffers, ptr %scalars, ptr %context, i64 0, i64 %extent)

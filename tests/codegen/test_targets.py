@@ -35,6 +35,15 @@ def check(case: Case, target: Target) -> None:
         np.testing.assert_array_equal(got.astype(np.float64), want.astype(np.float64))
 
 
+def test_half_vectors_where_they_fit_better_and_cost_nothing() -> None:
+    machine = replace(AVX512, cpu="znver4")
+    for columns, lanes in {8: 8, 10: 16, 17: 8, 65: 8, 100: 8, 300: 16, 512: 16}.items():
+        for target, wanted in ((machine, lanes), (AVX512, 8 if columns == 8 else 16), (AVX2, 8)):
+            found = tiles.choose(1, 300, columns, 300, float32, target, False)
+            assert found.lanes == wanted, (columns, target)
+    assert tiles.choose(1, 300, 100, 300, float32, machine, True, whole=True).lanes == 16
+
+
 @on_x86
 @pytest.mark.parametrize("target", OLDER)
 @pytest.mark.parametrize("equation", ["mk,kn->mn", "km,nk->mn", "bmk,bnk->bmn", "mk,kn->nm"])

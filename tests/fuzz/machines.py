@@ -40,7 +40,6 @@ BUSY: Settings = {
     (lower, "BLOCK"): 16,
     (lower, "BLOCKS"): 7,
     (contraction, "SMALL"): 16,
-    (contraction, "tile_work"): _much_work,
     (tiles, "tile_work"): _much_work,
     (packing, "FEW_ROWS"): 2,
     (packing, "SHALLOW"): 4,

@@ -17,7 +17,7 @@ import pytest
 
 from picograd.dtypes import int64
 from picograd.graph.index import Param, of
-from picograd.runtime import pool
+from picograd.runtime import fork_join, pool
 from picograd.runtime.allocator import memory_allocated
 from picograd.runtime.buffer import empty, from_array
 from picograd.runtime.observe import Timing
@@ -284,7 +284,7 @@ SCRIPT = """
 import sys, threading, time
 sys.path.insert(0, {root!r})
 import numpy as np
-from picograd.runtime import pool
+from picograd.runtime import fork_join, pool
 from picograd.runtime.buffer import from_array
 from picograd.schedule.kernel import SlotKind
 from tests.runtime.helpers import COUNT, Work, build, slot
@@ -334,6 +334,22 @@ def test_sleeping_workers_wake_up_away_from_the_caller():
     """)
     output, errors = process.communicate(timeout=60)
     assert output == "True\n" * 3, errors
+
+
+@threaded
+def test_sleepers_are_not_woken_for_a_short_task_alone():
+    """But for several of them, and for a long one."""
+    pool.set_num_threads(2)
+    cells, buffer = pool.current().cells, zeros(3000)
+    for nanoseconds, waits in ((6.0, [18_000, 36_000, 54_000, 0, 18_000]), (100.0, [0, 0])):
+        executable = counter(3000, nanoseconds)
+        for waited in waits:
+            deadline = time.monotonic() + 30
+            while not cells[fork_join.POOL_SLEEPERS] and time.monotonic() < deadline:
+                time.sleep(0.001)
+            executable.run([buffer])
+            assert cells[fork_join.POOL_ALONE] == waited
+    assert (buffer.array == 7).all()
 
 
 def test_the_process_exits_while_workers_spin():

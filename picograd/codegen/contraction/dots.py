@@ -42,8 +42,9 @@ FEW_ROWS = 6
 LEAST_VECTORS = 16
 # The most lines of the large factor that are read side by side.
 WIDEST = 8
-# Parts of the large factor for each thread: each packs the few lines again.
-PARTS_PER_THREAD = 2
+# Parts of the large factor for each thread: each packs the few lines again, so that there are
+# several only where they are much longer than a task has to be.
+PARTS_PER_THREAD, LONG = 2, 4
 
 
 def suits(found: Contraction, target: Target) -> bool:
@@ -89,7 +90,9 @@ def choose(found: Contraction, target: Target) -> Tiles:
     row_tiles, column_tiles = ceil_div(rows, height), ceil_div(columns, width)
     total = found.batch.extent * row_tiles * column_tiles
     work = total * tile_work(height, width, ceil_div(depth, lanes))
-    wanted = max(1, min(int(work / TASK_NANOSECONDS), PARTS_PER_THREAD * target.threads))
+    tasks = int(work / TASK_NANOSECONDS)
+    most = max(1, min(PARTS_PER_THREAD, tasks // (LONG * target.threads))) * target.threads
+    wanted = max(1, min(tasks, most))
     parts = ceil_div(wanted, found.batch.extent)
     row_parts = 1 if rows <= columns else min(row_tiles, parts)
     column_parts = min(column_tiles, parts) if rows <= columns else 1

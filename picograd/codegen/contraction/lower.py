@@ -54,7 +54,7 @@ from picograd.codegen.contraction.packing import (
     unit,
 )
 from picograd.codegen.contraction.places import Destination, Tile
-from picograd.codegen.contraction.tiles import Tiles, ceil_div, choose, tile_work
+from picograd.codegen.contraction.tiles import Tiles, ceil_div, choose, work_of
 from picograd.codegen.contraction.tiles_across import choose_across
 from picograd.codegen.loops import Statement
 from picograd.codegen.target import Target
@@ -100,6 +100,7 @@ def choose_tiles(found: Contraction, target: Target) -> Tiles:
                 target,
                 packs_right=True,
                 packs_left=pairs.packs_left(found),
+                whole=True,
             ),
             pairs=True,
         )
@@ -171,7 +172,7 @@ class _Nest:
         row_part = task // tiles.column_parts % tiles.row_parts
         body = self._depth_blocks(row_part, task % tiles.column_parts)
         work = tiles.row_tiles * tiles.column_tiles * found.batch.extent / tasks
-        work *= tile_work(tiles.height, tiles.vectors, self.steps * tiles.turns)
+        work *= work_of(tiles, self.steps * tiles.turns, found.accumulator, frame.target)
         phase = loops.Phase(var if tasks > 1 else None, constant(tasks), body, work)
         memories = tuple(frame.memories.values())
         return loops.Function(

@@ -81,7 +81,13 @@ def round_up(number: int, multiple: int) -> int:
 
 
 # A task shorter than this is not worth another thread.
-TASK_NANOSECONDS = 20_000
+TASK_NANOSECONDS = 8_000
+# Bytes that one thread reads in a nanosecond, of a factor larger than its caches.
+READ_BYTES = 40
+# CPUs that take two turns to compute with a vector: those of half the width are as fast.
+TWO_TURNS = frozenset({"znver4"})
+# What half vectors must spare of all columns, padding included: they load factors twice as often.
+SPARED = 0.06
 # Cache lines of the right factor that are read side by side: with several rows (where the next
 # ones are asked for), and with one.
 LINES_AHEAD, LINES_ALONE = 48, 32
@@ -103,17 +109,20 @@ def choose(
     packs_right: bool,
     packs_left: bool = False,
     streams: bool = False,
+    whole: bool = False,
 ) -> Tiles:
-    """The tiles of a contraction of these extents."""
+    """The tiles of a contraction of these extents; `whole`: of whole vectors only."""
     lanes = narrow_lanes(columns, target.lanes(dtype))
     if streams:
         return _streamed(batch, rows, columns, depth, lanes, dtype.itemsize, target)
+    lanes = lanes if whole else fitting_lanes(columns, lanes, target)
     vectors, height = register_tile(rows, ceil_div(columns, lanes), target.registers)
     row_tiles, column_tiles = ceil_div(rows, height), ceil_div(columns, vectors * lanes)
     depth_blocks = _depth_blocks(depth, height, vectors * lanes, dtype.itemsize, target)
     length = ceil_div(depth, depth_blocks)
+    work = tile_work(height, vectors, depth) * vector_time(lanes, dtype, target)
     row_parts, column_parts = _parts(
-        batch * row_tiles * column_tiles * tile_work(height, vectors, depth),
+        batch * row_tiles * column_tiles * work,
         (batch, row_tiles, column_tiles),
         target,
         packs_left,
@@ -182,6 +191,19 @@ def narrow_lanes(columns: int, lanes: int) -> int:
     return lanes
 
 
+def fitting_lanes(columns: int, lanes: int, target: Target) -> int:
+    """The vector width: half of it where that is as fast and fills the last vector better."""
+    if target.cpu not in TWO_TURNS or lanes < 4:
+        return lanes
+    spared = round_up(columns, lanes) - round_up(columns, lanes // 2)
+    return lanes // 2 if spared >= SPARED * columns else lanes
+
+
+def vector_time(lanes: int, dtype: DType, target: Target) -> float:
+    """The time of a multiply-add of vectors, in those of the widest."""
+    return 0.5 if target.cpu in TWO_TURNS and lanes < target.lanes(dtype) else 1.0
+
+
 def register_tile(rows: int, column_vectors: int, registers: int) -> tuple[int, int]:
     """(vectors, height): with 32 registers at most 24 accumulators, with 16 at most 12.
 
@@ -220,6 +242,20 @@ def tile_work(height: int, vectors: int, depth: int) -> float:
     return (height * vectors * (depth + 8)) / 3.0
 
 
+def work_of(tiles: Tiles, depth: int, dtype: DType, target: Target) -> float:
+    """Nanoseconds of one register tile over all of the depth, at least those of reading what is
+    read once."""
+    if tiles.along:
+        work = tile_work(tiles.height, tiles.width, ceil_div(depth, tiles.along))
+    else:
+        work = tile_work(tiles.height, tiles.vectors, depth)
+        work *= vector_time(tiles.lanes, dtype, target)
+    if not (tiles.streamed or tiles.along):
+        return work
+    lines = max(tiles.height, tiles.width) if tiles.along else tiles.width
+    return max(work, lines * depth * dtype.itemsize / READ_BYTES)
+
+
 def _parts(
     work: float,
     extents: tuple[int, int, int],
@@ -235,6 +271,8 @@ def _parts(
     """
     batch, row_tiles, column_tiles = extents
     wanted = max(1, min(int(work / TASK_NANOSECONDS), TASKS_PER_THREAD * target.threads))
+    if wanted > target.threads:  # all threads should have as many
+        wanted -= wanted % target.threads
     if packs_left and not packs_right:
         row_parts = min(row_tiles, ceil_div(wanted, batch))
         return row_parts, min(column_tiles, ceil_div(wanted, batch * row_parts))
