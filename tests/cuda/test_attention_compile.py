@@ -50,8 +50,8 @@ def test_every_spelling_has_loops_over_tiles(
 
 def test_gradients_of_scores_take_one_round() -> None:
     """What a row's gradients have in common comes from the result: scores are there once."""
-    leaves = inputs(*[(64, 256, 32)] * 3)
-    result = scaled_dot_product_attention(*leaves, is_causal=True)
+    q, k, v = leaves = inputs(*[(64, 256, 32)] * 3)
+    result = scaled_dot_product_attention(q, k, v, is_causal=True)
     _, kernel = panels(program_of(with_gradients(result, leaves), TILES))
     steps = analyse(kernel)
     assert steps is not None and len(rounds(steps)) == 1
