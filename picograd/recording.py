@@ -96,7 +96,7 @@ class Recording:
     results    of the function, nested as `spec` says (None: a single one)
     writes     place of the storage, place of the new contents, number of writes
     gradients  number of the leaf, place of its gradient (None: it has none any more)
-    stale      leaves whose gradients are replaced without being read
+    stale      leaves whose gradients are replaced without being read, and the gradients' places
     words      the random words that it draws, after how many draws, and where; and all its draws
     """
 
@@ -105,7 +105,7 @@ class Recording:
     spec: Any
     writes: list[tuple[int, int, int]]
     gradients: list[tuple[int, int | None]]
-    stale: list[int]
+    stale: list[tuple[int, int]]
     words: list[tuple[RandomAttr, int, str]]
     draws: int
     script: Script
@@ -245,8 +245,9 @@ def _made(
     used = set(graph.used()).union(place for place, _, _ in recording.writes)
     for number, _ in recording.gradients:
         old = before.gradients[number]
-        if old is not None and places.get(id(old._storage)) not in used:
-            recording.stale.append(number)
+        place = None if old is None else places.get(id(old._storage))
+        if place is not None and place not in used:
+            recording.stale.append((number, place))
     return recording
 
 
@@ -289,8 +290,10 @@ def play(recording: Recording, scene: Scene) -> Any:
     numbers = recording.script.read()
     if numbers is None:
         return NotImplemented
-    for number in recording.stale:
+    for number, place in recording.stale:
         cast("tape.Meta", scene.leaves[number]._meta).grad = None
+        # The memory is free for the new gradient when nothing holds the old one, which is not read.
+        scene.storages[place] = scene.leaves[number]._storage
     program = recording.program
     if program is not None and program.serves is not None and not program.serves():
         program = None

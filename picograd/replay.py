@@ -114,17 +114,14 @@ class Replayed:
         if key is None:
             return self._function(*args, **kwargs)
         tensors = [one for one in flat if isinstance(one, Tensor)]
-        if self._leaves:
-            gradients = [x._meta.grad for x in self._leaves if x._meta and x._meta.grad is not None]
-            tensors = [*gradients, *tensors]
-        storages = [*self._storages, *_distinct(tensors)]
-        scene = Scene(storages, self._leaves, self._optimizers)
+        scene = self._scene(tensors)
         recording = self._recordings.get(key)
         if recording is not None:
             result = self._played(recording, scene)
             if result is not NotImplemented:
                 self.replays += 1
                 return result
+            scene = self._scene(tensors)
         recording = self._record(args, kwargs, scene)
         if isinstance(recording, Script):
             if recording.begin():
@@ -137,6 +134,12 @@ class Replayed:
         self._recordings[key] = recording
         result = self._played(recording, scene)
         return self._function(*args, **kwargs) if result is NotImplemented else result
+
+    def _scene(self, tensors: list[Tensor]) -> Scene:
+        """Where a call takes place. Nothing else holds the gradients, which it may replace."""
+        gradients = [x._meta.grad for x in self._leaves if x._meta and x._meta.grad is not None]
+        storages = [*self._storages, *_distinct([*gradients, *tensors])]
+        return Scene(storages, self._leaves, self._optimizers)
 
     def _played(self, recording: Recording, scene: Scene) -> Any:
         """The result of a replay; NotImplemented if the function has to be run."""

@@ -151,6 +151,29 @@ def test_arguments_that_share_memory() -> None:
     assert made(x[:2], x[1:]).tolist() == [3.0] * 2
 
 
+def test_gradients_take_the_memory_of_those_that_they_replace() -> None:
+    model = nn.Linear(300, 200)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def step(x: Any) -> Any:
+        optimizer.zero_grad()
+        model(x).square().sum().backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+
+    made, places, kept = compiled(lambda x: (step(x), x.sum())[1]), set(), None
+    for number in range(8):
+        made(torch.ones(2, 300))
+        assert model.weight.grad is not None
+        if number == 5:
+            kept = model.weight.grad  # held by somebody: not to be overwritten
+            before = kept.clone().numpy()
+        elif number > 2:
+            places.add(model.weight.grad.data_ptr())
+    assert made.replays > 4 and len(places) <= 2
+    assert kept is not None and np.array_equal(kept.numpy(), before)
+
+
 def test_what_is_read_may_change() -> None:
     global factor, table
     made, inner = {name: compiled(f) for name, f in REPLAYED.items()}, [1.0]

@@ -1,11 +1,12 @@
-"""Outputs in the memory of inputs that are dead afterwards: what `x[i] += v` writes into.
+"""Outputs in memory that is dead afterwards: what `x[i] += v` writes into, what a sum is scaled in.
 
 In: groups in their final order, the version that holds each output, and the donated inputs. Out:
-`Buffers` in which some outputs are versions of inputs' memory. Called by `schedule.plan`.
+`Buffers` in which some outputs are versions of inputs' memory, or of a temporary's, which then lies
+where the output will be. Called by `schedule.plan`.
 
-An output takes an input's place when nothing reads the input later: every other kernel that reads
-it runs before, and in the kernel itself each domain point reads only what it overwrites, before
-it does. Checks of indices must have run, so that a program that fails has changed nothing.
+An output takes such a place when nothing reads it later: every other kernel that reads it runs
+before, and in the kernel itself each domain point reads only what it overwrites, before it does.
+Checks of indices must have run, so that a program that fails has changed nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ def reuse_inputs(
 ) -> list[Decision]:
     """Put outputs into donated inputs where that is safe."""
     taken = {buffers.root(name) for name in (*outputs, *buffers.over)}
-    free = {leaf_name(slot) for slot in donated} & buffers.dtype.keys() - taken
+    inputs = {leaf_name(slot) for slot in donated} & buffers.dtype.keys() - taken
+    written = {draft.target: n for n, group in enumerate(groups) for draft in group.drafts}
+    own = {name for name in written if name and buffers.root(name) == name}
+    free = inputs | own - taken
     readers = _readers(groups, free)
     checks = [n for n, group in enumerate(groups) if _is_check(group)]
     decisions: list[Decision] = []
@@ -37,10 +41,13 @@ def reuse_inputs(
                 continue
             if buffers.root(name) != name:
                 continue
-            for leaf in sorted(_near(draft, free), key=lambda leaf: (len(leaf), leaf)):
+            near = _near(draft, free)
+            for leaf in sorted(near, key=lambda leaf: (leaf not in inputs, len(leaf), leaf)):
                 same = buffers.size[leaf] == buffers.size[name]
                 if not same or buffers.dtype[leaf] is not buffers.dtype[name]:
                     continue
+                if written.get(leaf) == number:
+                    continue  # it has no memory
                 if all(_is_before(groups, r, number, draft, leaf) for r in readers[leaf]):
                     buffers.put_into(name, leaf)
                     free.discard(leaf)
@@ -64,7 +71,7 @@ def _readers(groups: Sequence[Group], names: Collection[str]) -> dict[str, list[
 
 
 def _near(draft: Draft, free: Collection[str]) -> set[str]:
-    """The inputs that a stage reads at the element that it writes."""
+    """What a stage reads at the element that it writes."""
     return {
         access.buffer
         for access in stage_accesses(draft.stage)

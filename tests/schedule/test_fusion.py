@@ -194,6 +194,17 @@ def test_large_maps_of_the_same_input_are_one_kernel(shape: tuple[int, int]) -> 
     assert kernels(check([apply(Op.SQRT, x), apply(Op.NEG, x)], {0: np.abs(floats(*shape))})) == 1
 
 
+@pytest.mark.parametrize(("turned", "arena"), [(False, 0), (True, 1)])
+def test_an_output_takes_the_place_of_a_value_that_is_dead(turned: bool, arena: int) -> None:
+    gradient = matmul(leaf(0, 40, 12), leaf(1, 12, 40))
+    size = apply(Op.SQRT, reduce(apply(Op.MUL, gradient, gradient), 0, 1, keep=True))
+    seen = transpose(gradient) if turned else gradient
+    output = apply(Op.DIV, seen, spread(size, (40, 40)))
+    program = check([output], {0: floats(40, 12), 1: floats(12, 40)})
+    large = [slot for slot in program.slots if slot.kind is SlotKind.ARENA and slot.size == 1600]
+    assert len(large) == arena
+
+
 def test_result_of_a_domain_reduction_may_be_stored_twice() -> None:
     """Its copy runs once, after the last domain point; it was made at each point before."""
     value = apply(Op.EXP, leaf(0, 6, 4))
