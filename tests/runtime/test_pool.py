@@ -341,6 +341,7 @@ def test_sleepers_are_not_woken_for_a_short_task_alone():
     """But for several of them, and for a long one."""
     pool.set_num_threads(2)
     cells, buffer = pool.current().cells, zeros(3000)
+    cells[fork_join.POOL_ALONE] = 0  # of what ran before
     for nanoseconds, waits in ((6.0, [18_000, 36_000, 54_000, 0, 18_000]), (100.0, [0, 0])):
         executable = counter(3000, nanoseconds)
         for waited in waits:
