@@ -142,7 +142,8 @@ def test_kernels_of_the_suite_for_other_gpus(capability: int, record_property) -
     paths = sources(capability)
     parse_all(texts_of(paths), capability)
     record_property(f"kernels for {ARCHITECTURES[capability]}", len(paths))
-    own = [path for path in paths if path not in set(sources(MEASURED))]
+    measured = set(sources(MEASURED))
+    own = [path for path in paths if path not in measured]
     chosen = list(dict.fromkeys([*own, *corpus.covering(paths)]))
     compile_all(texts_of(chosen), capability)
     record_property(f"of them to machine code for {ARCHITECTURES[capability]}", len(chosen))
