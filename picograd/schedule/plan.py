@@ -41,7 +41,7 @@ from picograd.schedule.kernel import Decision, Program, Slot, SlotKind, StageKin
 from picograd.schedule.memory import place
 from picograd.schedule.panels.collect import collect
 from picograd.schedule.panels.limits import CACHE, Limits
-from picograd.schedule.reuse import reuse_inputs
+from picograd.schedule.reuse import reuse_memory
 from picograd.schedule.stages import Draft, Drafter, leaf_name, memory_of
 
 
@@ -62,7 +62,7 @@ def plan(
     fused = fuse(found.drafts, found.order, drafter.buffers, drafter.numbers, together)
     drafted.decisions += found.decisions
     drafted.decisions += fused.decisions
-    drafted.decisions += reuse_inputs(fused.groups, drafter.buffers, drafted.outputs, donated)
+    drafted.decisions += reuse_memory(fused.groups, drafter.buffers, drafted.outputs, donated)
     return _with_complex_outputs(_program(drafted, fused.groups, order), outputs)
 
 

@@ -20,10 +20,10 @@ from picograd.schedule.stages import Buffers, Draft, leaf_name
 from picograd.schedule.walk import stage_accesses
 
 
-def reuse_inputs(
+def reuse_memory(
     groups: Sequence[Group], buffers: Buffers, outputs: Sequence[str], donated: Collection[int]
 ) -> list[Decision]:
-    """Put outputs into donated inputs where that is safe."""
+    """Put outputs into donated inputs, and into temporaries, where that is safe."""
     taken = {buffers.root(name) for name in (*outputs, *buffers.over)}
     inputs = {leaf_name(slot) for slot in donated} & buffers.dtype.keys() - taken
     written = {draft.target: n for n, group in enumerate(groups) for draft in group.drafts}
@@ -42,16 +42,16 @@ def reuse_inputs(
             if buffers.root(name) != name:
                 continue
             near = _near(draft, free)
-            for leaf in sorted(near, key=lambda leaf: (leaf not in inputs, len(leaf), leaf)):
-                same = buffers.size[leaf] == buffers.size[name]
-                if not same or buffers.dtype[leaf] is not buffers.dtype[name]:
+            for dead in sorted(near, key=lambda dead: (dead not in inputs, len(dead), dead)):
+                same = buffers.size[dead] == buffers.size[name]
+                if not same or buffers.dtype[dead] is not buffers.dtype[name]:
                     continue
-                if written.get(leaf) == number:
+                if written.get(dead) == number:
                     continue  # it has no memory
-                if all(_is_before(groups, r, number, draft, leaf) for r in readers[leaf]):
-                    buffers.put_into(name, leaf)
-                    free.discard(leaf)
-                    decisions.append(Decision(name, "in place", f"{leaf} is not read again"))
+                if all(_is_before(groups, r, number, draft, dead) for r in readers[dead]):
+                    buffers.put_into(name, dead)
+                    free.discard(dead)
+                    decisions.append(Decision(name, "in place", f"{dead} is not read again"))
                     break
     return decisions
 
@@ -79,13 +79,13 @@ def _near(draft: Draft, free: Collection[str]) -> set[str]:
     }
 
 
-def _is_before(groups: Sequence[Group], reader: int, writer: int, draft: Draft, leaf: str) -> bool:
+def _is_before(groups: Sequence[Group], reader: int, writer: int, draft: Draft, dead: str) -> bool:
     """Whether all reads of an input in group `reader` happen before `draft` overwrites them."""
     if reader != writer:
         return reader < writer
     group, seen = groups[writer], False
     for member in group.drafts:
-        loads = [a for a in stage_accesses(member.stage) if a.buffer == leaf]
+        loads = [a for a in stage_accesses(member.stage) if a.buffer == dead]
         if member is draft:
             seen = True
             if any(load.index != draft.stage.store for load in loads):
